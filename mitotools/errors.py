@@ -1,0 +1,44 @@
+"""What can go wrong, in words for the person at the terminal."""
+
+
+class MitotoolsError(Exception):
+    """A failure that the user can act on, reported as one line without a traceback.
+
+    Parameters
+    ----------
+    what : str
+        The thing that is wrong: a path, an option, a step.
+    why : str
+        What is wrong with it. No full stop at the end.
+    what_next : str, optional
+        What the user can do about it. No full stop at the end.
+    """
+
+    def __init__(self, what: str, why: str, what_next: str = "") -> None:
+        super().__init__(what, why, what_next)
+        self.what = what
+        self.why = why
+        self.what_next = what_next
+
+    def __str__(self) -> str:
+        """One line: ``WHAT: WHY. WHAT NEXT.``."""
+        line = f"{self.what}: {self.why}."
+        if self.what_next:
+            line += f" {self.what_next}."
+        return " ".join(line.split())
+
+
+class InputError(MitotoolsError):
+    """An input that is missing, unreadable, or not what the command needs."""
+
+
+class TargetError(MitotoolsError):
+    """An output that exists already, or cannot be written."""
+
+
+class ModelError(MitotoolsError):
+    """A file that is no model, or a model that does not fit its use."""
+
+
+class UsageError(MitotoolsError):
+    """A wrong combination of arguments: exit status 2."""
