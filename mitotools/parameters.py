@@ -5,7 +5,14 @@ The commands' help reads the defaults from here, and every output records the va
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from mitotools.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -69,11 +76,129 @@ class EvaluateParameters:
 
 
 @dataclass(frozen=True)
+class ConvertParameters:
+    """What changes from one file to the other; None: nothing."""
+
+    voxel_size_nm: tuple[float, float, float] | None = None
+    dtype: str | None = None
+    chunks: tuple[int, int, int] | None = None
+    compression: str = "default"
+
+
+@dataclass(frozen=True)
+class MergeParameters:
+    """How tiles become one volume."""
+
+    blend: str = "bump"
+    """Name of the weight of overlapping tiles in `mitotools.volume.blend`."""
+    fill: float | None = None
+    """Value of voxels that no tile covers; None makes them an error."""
+    chunks: tuple[int, int, int] | None = None
+    compression: str = "default"
+
+
+@dataclass(frozen=True)
+class FilterParameters:
+    """Which instances stay."""
+
+    min_size_voxels: int = 0
+    relabel: bool = False
+    """Number those that stay 1..n, in the order of their ids."""
+
+
+@dataclass(frozen=True)
+class ViewParameters:
+    """A picture of slices with outlined instances."""
+
+    slices: tuple[int, ...] | None = None
+    """Positions along `axis`; None: a few, evenly spaced."""
+    axis: str = "z"
+    columns: int = 3
+
+
+@dataclass(frozen=True)
 class TileParameters:
     """The grid of a plan, in voxels (z, y, x)."""
 
     size_voxels: tuple[int, int, int] = (128, 512, 512)
     halo_voxels: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class TrainParameters:
+    """A network, what it learns, and how.
+
+    The defaults are those of U3D-BC (Wei et al., MICCAI 2020; optimisation of the 2021 update).
+    """
+
+    preset: str = "u3d-bc"
+    architecture: str = "residual-unet"
+    """Name of a network in `mitotools.learn.models`."""
+    targets: tuple[str, ...] = ("mask", "contour")
+    """Names of targets in `mitotools.learn.targets`, one output channel each."""
+    filters: tuple[int, ...] = (28, 36, 48, 64, 80)
+    """Channels at each level of the network, finest first."""
+    fold: tuple[int, ...] = (1, 1, 1)
+    """(z, y, x) voxels that are one voxel to the network; 2,2,2 makes it 8 times faster."""
+    norm: str = "batch"
+    """batch, or group (which works with fewer than 4 patches a batch)."""
+    patch_voxels: tuple[int, int, int] | None = None
+    """Shape of a patch; None: one that suits the voxels (see `mitotools.stages.train`)."""
+    batch: int = 4
+    iterations: int = 150_000
+    minutes: float | None = None
+    """Stop after this time, with the learning rate decayed by then."""
+    learning_rate: float = 0.04
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    """Not on norms and biases."""
+    warmup_iterations: int = 1000
+    """At most a twentieth of the run."""
+    contour_width_nm: float = 32.0
+    """Width of the contour band, half of it on either side of the boundary."""
+    uniform_share: float = 0.4
+    """Part of the patches drawn anywhere; the others hold foreground."""
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+
+
+PRESETS = {
+    "u3d-b": TrainParameters(preset="u3d-b", targets=("mask",)),
+    "u3d-bc": TrainParameters(),
+}
+"""Named settings of `train`."""
+
+
+def with_settings(base: TrainParameters, settings: Sequence[str], **chosen: Any) -> TrainParameters:
+    """Return training parameters changed by ``KEY=VALUE`` texts and by values.
+
+    Raises
+    ------
+    UsageError
+        Where there is no such key, which names the nearest ones, or the value is of another kind.
+    """
+    return replace(base, **chosen, **dict(_setting(base, text) for text in settings))
+
+
+def _setting(base: TrainParameters, text: str) -> tuple[str, Any]:
+    key, _, value = text.partition("=")
+    known = [field.name for field in fields(base) if getattr(base, field.name) is not None]
+    if key not in known:
+        near = get_close_matches(key, known, cutoff=0.4) or known
+        raise UsageError(f"--set {text}", f"there is no setting {key!r}", f"There is {', '.join(near)}")
+    default = getattr(base, key)
+    try:
+        return key, _like(default, value)
+    except ValueError as error:
+        raise UsageError(f"--set {text}", f"{value!r} is nothing like {default!r}") from error
+
+
+def _like(default: Any, value: str) -> Any:
+    """Return a value of the same type as the default; tuples are separated by commas."""
+    if isinstance(default, tuple):
+        return tuple(_like(default[0], word) for word in value.split(","))
+    return type(default)(value)
 
 
 @dataclass(frozen=True)

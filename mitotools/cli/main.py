@@ -1,0 +1,113 @@
+"""The command group, and the one place where failures become words and exit statuses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from mitotools import __version__
+from mitotools.errors import MitotoolsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+COMMANDS = {
+    "convert": "mitotools.cli.convert:convert",
+    "tile": "mitotools.cli.tile:tile",
+    "train": "mitotools.cli.train:train",
+    "predict": "mitotools.cli.predict:predict",
+    "merge": "mitotools.cli.merge:merge",
+    "decode": "mitotools.cli.decode:decode",
+    "filter": "mitotools.cli.filter:filter_labels",
+    "evaluate": "mitotools.cli.evaluate:evaluate",
+    "stats": "mitotools.cli.stats:stats",
+    "info": "mitotools.cli.info:info",
+    "view": "mitotools.cli.view:view",
+}
+"""Every command in the order of the pipeline, and where it is."""
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Pipeline(click.Group):
+    """The commands in the order in which data passes through them, each imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command, or None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=Pipeline, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def mitotools() -> None:
+    """Mitochondria instances from electron microscopy volumes.
+
+    The commands stand in the order in which data passes through them; each reads and writes standard files
+    (HDF5, OME-Zarr, TIFF, folders of slices). A volume is named FILE[:DATASET][CROP]; - is a pipe.
+
+    \b
+      $ mitotools predict raw.h5 maps.zarr -m model.pt
+      $ mitotools decode maps.zarr - | mitotools filter - labels.h5 --min-size 2000
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    status = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status; a failure is one line on standard error."""
+    name = next((word for word in arguments if word in COMMANDS), None)
+    program = f"mitotools {name}" if name else "mitotools"
+    try:
+        status = mitotools.main(list(arguments), prog_name="mitotools", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return WRONG_USAGE
+    except click.ClickException as error:
+        return _report(f"{program}: {error.format_message()}", WRONG_USAGE, f"See '{program} --help'.")
+    except UsageError as error:
+        return _report(f"{program}: {error}", WRONG_USAGE)
+    except MitotoolsError as error:
+        return _report(f"{program}: {error}", FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        return _report(f"{program}: interrupted.", INTERRUPTED)
+    except BrokenPipeError:
+        return DONE
+    except MemoryError:
+        return _report(f"{program}: this machine's memory: there is not enough of it.", FAILED)
+    except OSError as error:
+        where = error.filename or "the machine"
+        return _report(f"{program}: {where}: {error.strerror or error}.", FAILED)
+    return status if isinstance(status, int) else DONE
+
+
+def _report(line: str, status: int, advice: str = "") -> int:
+    click.echo(" ".join(part for part in (line, advice) if part), err=True)
+    return status
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    raise KeyboardInterrupt

@@ -1,0 +1,226 @@
+"""Options and types that two or more commands use: an option's name means one thing in all of them."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import shlex
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mitotools.errors import UsageError
+from mitotools.parameters import PredictParameters
+from mitotools.volume.path import VolumePath, parse_volume_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mitotools.volume.base import VolumeSpec
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+PROBABILITY = click.FloatRange(0, 1)
+VOXELS = click.IntRange(min=0)
+
+
+class VolumeType(click.ParamType[VolumePath]):
+    """``FILE[:DATASET][CROP]`` or ``-``."""
+
+    name = "volume"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> VolumePath:
+        """Return the parts of the name."""
+        if isinstance(value, VolumePath):
+            return value
+        try:
+            return parse_volume_path(value)
+        except UsageError as error:
+            self.fail(str(error).rstrip("."), param, ctx)
+
+
+class TripleType(click.ParamType[tuple[Any, ...]]):
+    """Three numbers for (z, y, x): ``Z,Y,X`` or ``ZxYxX``."""
+
+    name = "Z,Y,X"
+
+    def __init__(self, number: type[int] | type[float], *, least: float) -> None:
+        self._number = number
+        self._least = least
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        """Return the three numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(self._number(word) for word in re.split("[,x]", value))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != 3 or min(numbers) < self._least:
+            self.fail(f"{value!r} is not Z,Y,X, three numbers of at least {self._least:g}", param, ctx)
+        return numbers
+
+
+VOLUME = VolumeType()
+SIZE = TripleType(int, least=1)
+MARGIN = TripleType(int, least=0)
+NANOMETRES = TripleType(float, least=0.1)
+
+device = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="Where the network runs: auto, cpu, cuda, cuda:1, mps.",
+)
+precision = click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of the network; auto is bfloat16 where the processor has it.",
+)
+chunks = click.option("--chunks", type=SIZE, help="Chunk of the new file, in voxels.")
+compression = click.option(
+    "--compression",
+    type=click.Choice(["default", "gzip", "lzf", "zstd", "none"]),
+    default="default",
+    show_default=True,
+    help="Compression of the new file: gzip or lzf (HDF5), gzip or zstd (OME-Zarr).",
+)
+
+blend = click.option(
+    "--blend",
+    type=click.Choice(["bump", "gaussian", "none"]),
+    default=PredictParameters.blend,
+    show_default=True,
+    help="Weight of windows or tiles where they overlap.",
+)
+
+
+def running(command: Function) -> Function:
+    """Add the options of how a command runs, and pass them on as one `running: Running`."""
+
+    @click.option(
+        "-t",
+        "--threads",
+        type=click.IntRange(min=1),
+        envvar="MITOTOOLS_THREADS",
+        show_envvar=True,
+        help="Number of threads.  [default: all cores]",
+    )
+    @click.option("-f", "--force", is_flag=True, help="Replace an output that exists.")
+    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+    @click.option("-v", "--verbose", is_flag=True, help="Say more.")
+    @click.option("--no-progress", is_flag=True, help="Show no progress.")
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        threads: int | None,
+        force: bool,
+        quiet: bool,
+        verbose: bool,
+        no_progress: bool,
+        **kwargs: Any,
+    ) -> Any:
+        from mitotools.cli.reporting import configure, running_of
+
+        configure(click.get_current_context().info_name or "", quiet=quiet, verbose=verbose)
+        return command(
+            *args,
+            running=running_of(
+                threads, command_line(), force=force, show_progress=not (no_progress or quiet)
+            ),
+            **kwargs,
+        )
+
+    return wrapped  # type: ignore[return-value]
+
+
+def command_line() -> str:
+    """Return this process's command line as a shell would take it."""
+    return shlex.join(["mitotools", *sys.argv[1:]])
+
+
+@contextmanager
+def source_volumes(*sources: VolumePath) -> Iterator[Sequence[VolumePath]]:
+    """Yield the input volumes, the one named ``-`` taken from standard input."""
+    from mitotools.volume import pipe
+
+    if sum(source.is_pipe for source in sources) > 1:
+        raise UsageError("-", "only one input can come through the pipe")
+    with ExitStack() as stack:
+        yield [stack.enter_context(pipe.received(source)) for source in sources]
+
+
+@contextmanager
+def sent(target: VolumePath) -> Iterator[VolumePath]:
+    """Yield the output volume, a temporary one for ``-``."""
+    from mitotools.volume import pipe
+
+    with pipe.sent(target) as output:
+        yield output
+
+
+@contextmanager
+def piped(source: VolumePath, target: VolumePath) -> Iterator[tuple[VolumePath, VolumePath]]:
+    """Yield an input and an output volume, each of which may be ``-``."""
+    with sent(target) as output, source_volumes(source) as (volume,):
+        yield volume, output
+
+
+def cropped(source: VolumePath, crop: str) -> VolumePath:
+    """Return the volume with the crop of a `--crop` option, which may leave the brackets out."""
+    if not crop:
+        return source
+    if source.crop:
+        raise UsageError(f"{source}{source.crop}", "has a crop already", "Leave --crop out")
+    parsed = parse_volume_path(f"volume[{crop.strip('[]')}]")
+    return replace(source, ranges=parsed.ranges, channels=parsed.channels)
+
+
+def dtype_name(name: str | None) -> str | None:
+    """Return the name of a type of voxel, which has to be one."""
+    known = [
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "float16",
+        "float32",
+        "float64",
+    ]
+    if name is not None and name not in known:
+        raise UsageError("--dtype", f"{name!r} is none of {', '.join(known)}")
+    return name
+
+
+def part(text: str) -> tuple[int, int]:
+    """Return the numbers of ``K/N``, a part counted from 1."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, count = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise UsageError("--part", f"{text!r} is not K/N with K from 1 to N")
+    return number, count
+
+
+def words(spec: VolumeSpec) -> str:
+    """Return a volume's shape, type and voxel size in words."""
+    voxel_size = spec.voxel_size_nm
+    size = " x ".join(f"{length:g}" for length in voxel_size) + " nm" if voxel_size else "voxel size unknown"
+    return f"{' x '.join(map(str, spec.shape))} {spec.dtype}, {size}"
+
+
+def say(text: str) -> None:
+    """Print what was done on standard error, unless the user asked for quiet."""
+    logging.getLogger("mitotools").info("%s", text)

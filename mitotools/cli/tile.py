@@ -1,0 +1,51 @@
+"""``mitotools tile``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mitotools.cli import options
+from mitotools.parameters import TileParameters
+
+if TYPE_CHECKING:
+    from mitotools.conventions import Size
+    from mitotools.run.running import Running
+    from mitotools.volume.path import VolumePath
+
+_DEFAULT = TileParameters()
+
+
+@click.command(short_help="Plan a grid over a volume, or cut it into tiles.")
+@click.argument("source", type=options.VOLUME)
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--size",
+    type=options.SIZE,
+    default=_DEFAULT.size_voxels,
+    help="Voxels of a tile, without its halo.  [default: 128,512,512]",
+)
+@click.option(
+    "--halo",
+    type=options.MARGIN,
+    default=_DEFAULT.halo_voxels,
+    help="Margin around every tile, in voxels.  [default: 0,0,0]",
+)
+@options.running
+def tile(source: VolumePath, target: Path, size: Size, halo: Size, running: Running) -> None:
+    """Plan a grid of tiles over SOURCE, or cut it.
+
+    A TARGET that ends in .json is a plan, which names the volume and the tiles: predict, merge and job arrays
+    read it. Any other TARGET is a folder of tile files with their plan.
+
+    \b
+      $ mitotools tile raw.zarr plan.json --size 128,512,512
+      $ mitotools tile raw.zarr tiles/ --size 64x256x256 --halo 8,32,32
+    """
+    from mitotools.stages.tile import tile_volume
+
+    with options.source_volumes(source) as (volume,):
+        plan = tile_volume(volume, target, TileParameters(size, halo), running)
+    options.say(f"{target}: {len(plan.tiles)} tiles of {plan.shape} voxels")

@@ -1,0 +1,1 @@
+"""Networks: their targets, patches, training and application. Home of torch."""

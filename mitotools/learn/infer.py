@@ -1,0 +1,85 @@
+"""A network applied to one window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from mitotools.learn.device import arithmetic, chosen_device, chosen_precision, placed
+from mitotools.learn.normalise import to_network, to_unit
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import nn
+
+    from mitotools.conventions import Array
+    from mitotools.learn.metadata import Normalisation
+    from mitotools.parameters import PredictParameters
+
+# Axes of a window, (C, Z, Y, X), that each further doubling of the symmetries mirrors or exchanges.
+_Z, _Y, _X = 1, 2, 3
+
+
+class WindowPredictor:
+    """Applies a network to single windows, always one at a time: how work is cut never changes a result.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode.
+    normalisation : Normalisation
+        Of the volume's grey values.
+    parameters : PredictParameters
+    threads : int
+    """
+
+    def __init__(
+        self, network: nn.Module, normalisation: Normalisation, parameters: PredictParameters, threads: int
+    ) -> None:
+        self._device = chosen_device(parameters.device)
+        self._precision = chosen_precision(parameters.precision, self._device)
+        self._network = placed(network, self._device)
+        self._normalisation = normalisation
+        self._symmetries = symmetries(parameters.tta)
+        torch.set_num_threads(threads)
+
+    def __call__(self, window: Array) -> npt.NDArray[np.float32]:
+        """Return probabilities.
+
+        Parameters
+        ----------
+        window : (Z, Y, X) grey values
+
+        Returns
+        -------
+        (C, Z, Y, X) float32 in 0..1, the mean over the symmetries
+        """
+        image = torch.from_numpy(to_network(to_unit(window, self._normalisation)))[None].to(self._device)
+        total = torch.zeros(())
+        for transpose, flips in self._symmetries:
+            turned = image.transpose(_Y, _X) if transpose else image
+            output = self._apply(turned.flip(flips) if flips else turned)
+            output = output.flip(flips) if flips else output
+            total = total + (output.transpose(_Y, _X) if transpose else output)
+        mean: npt.NDArray[np.float32] = (total / len(self._symmetries)).numpy()
+        return mean
+
+    def _apply(self, image: torch.Tensor) -> torch.Tensor:
+        batch = image[None].contiguous(memory_format=torch.channels_last_3d)
+        with torch.inference_mode(), arithmetic(self._precision, self._device):
+            logits: torch.Tensor = self._network(batch)
+        return logits[0].float().sigmoid().cpu()
+
+
+def symmetries(count: int) -> list[tuple[bool, list[int]]]:
+    """Return the symmetries of test-time augmentation: (exchange y and x, axes to mirror).
+
+    1: none; 4: mirrored in x and y; 8: with y and x exchanged as well; 16: mirrored in z as well.
+    """
+    flips = [[]] if count == 1 else [[], [_Y], [_X], [_Y, _X]]
+    if count == 16:
+        flips = flips + [[_Z, *axes] for axes in flips]
+    transposes = [False, True] if count >= 8 else [False]
+    return [(transpose, list(axes)) for transpose in transposes for axes in flips]

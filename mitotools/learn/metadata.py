@@ -1,0 +1,116 @@
+"""What a model file says of itself, readable without torch.
+
+A model is a safetensors file: named tensors, and a JSON header. Nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+
+from mitotools.errors import InputError, ModelError
+from mitotools.volume.base import known_voxel_size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mitotools.conventions import Size, VoxelSize
+    from mitotools.history import History
+
+KEY = "mitotools"
+"""Name of the entry in the header."""
+
+VERSION = 1
+"""Of the entry's content."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How grey values become the network's input: `low` to -1 and `high` to 1."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """All that is needed to rebuild a network and to use what it puts out.
+
+    Parameters
+    ----------
+    architecture : str
+        Name in `mitotools.learn.models`.
+    settings : dict
+        Arguments of the network.
+    targets : tuple of str
+        What each output channel is.
+    patch_voxels : (z, y, x) voxels
+        What the network was trained on, and the window that it is applied to.
+    voxel_size_nm : (z, y, x) nanometres, or None
+        Of the training volume.
+    decode : dict
+        Options of `mitotools decode` that suit the maps.
+    training : dict
+        Parameters of the training, iterations done and the last loss.
+    history : History
+    """
+
+    architecture: str
+    settings: dict[str, Any]
+    targets: tuple[str, ...]
+    patch_voxels: Size
+    voxel_size_nm: VoxelSize | None = None
+    decode: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    history: History = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything but the history, as JSON values."""
+        values = asdict(self)
+        del values["history"]
+        return values
+
+    def header(self) -> dict[str, str]:
+        """Return the safetensors header."""
+        return {KEY: json.dumps({"version": VERSION, **self.as_json(), "history": list(self.history)})}
+
+
+def read_metadata(path: Path) -> ModelMetadata:
+    """Read what a model file says of itself.
+
+    Raises
+    ------
+    InputError
+        Where there is no such file.
+    ModelError
+        Where it is no model, or one of a newer version.
+    """
+    if not path.is_file():
+        raise InputError(str(path), "no such file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            content = json.loads((file.metadata() or {})[KEY])
+        return _parsed(path, content)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            str(path), f"is not a mitotools model ({error})", "Models are made by 'mitotools train'"
+        ) from error
+
+
+def _parsed(path: Path, content: dict[str, Any]) -> ModelMetadata:
+    if content["version"] > VERSION:
+        raise ModelError(str(path), f"has version {content['version']}, newer than this program's {VERSION}")
+    z, y, x = (int(length) for length in content["patch_voxels"])
+    return ModelMetadata(
+        architecture=str(content["architecture"]),
+        settings=dict(content["settings"]),
+        targets=tuple(content["targets"]),
+        patch_voxels=(z, y, x),
+        voxel_size_nm=known_voxel_size(content["voxel_size_nm"] and tuple(content["voxel_size_nm"])),
+        decode=dict(content["decode"]),
+        training=dict(content["training"]),
+        history=tuple(content["history"]),
+    )

@@ -1,0 +1,65 @@
+"""Grey values of any type to what a network takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mitotools.errors import InputError
+from mitotools.learn.metadata import Normalisation
+from mitotools.volume.blocks import Box, block_shape, grid
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from mitotools.conventions import Array
+    from mitotools.volume.base import Volume
+
+PERCENTILES = (0.5, 99.5)
+SAMPLED_BLOCKS = 32
+SAMPLED_VOXELS = 2**18
+"""Of one block."""
+
+
+def normalisation_of(volume: Volume) -> Normalisation:
+    """Return how a volume's grey values are scaled: 0 to 255 for uint8, else by percentiles .5 and 99.5.
+
+    The percentiles are taken over blocks spread evenly through the volume, constant ones (padding) left out.
+
+    Raises
+    ------
+    InputError
+        Where the volume holds NaN or infinities, or one value only.
+    """
+    if volume.spec.dtype == np.uint8:
+        return Normalisation(0.0, 255.0)
+    boxes = grid(volume.spec.size, block_shape(volume.spec.size, volume.spec.chunks, SAMPLED_VOXELS))
+    chosen = [boxes[i] for i in np.linspace(0, len(boxes) - 1, SAMPLED_BLOCKS).round().astype(int)]
+    samples = [_sample(volume, box) for box in dict.fromkeys(chosen)]
+    varied = [sample for sample in samples if sample.min() < sample.max()]
+    if not varied:
+        raise InputError(volume.name, "has the same value everywhere it was looked at")
+    low, high = np.percentile(np.concatenate(varied), PERCENTILES)
+    return Normalisation(float(low), float(max(high, low + 1e-6)))
+
+
+def to_unit(array: Array, normalisation: Normalisation) -> npt.NDArray[np.float32]:
+    """Return grey values in 0..1, float32."""
+    span = normalisation.high - normalisation.low
+    scaled = (array.astype(np.float32) - np.float32(normalisation.low)) / np.float32(span)
+    clipped: npt.NDArray[np.float32] = np.clip(scaled, 0, 1)
+    return clipped
+
+
+def to_network(unit: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return values in 0..1 as the network takes them, (x - .5) / .5."""
+    centred: npt.NDArray[np.float32] = (unit - np.float32(0.5)) / np.float32(0.5)
+    return centred
+
+
+def _sample(volume: Volume, box: Box) -> npt.NDArray[np.float64]:
+    values: npt.NDArray[np.float64] = volume.read(box).ravel().astype(np.float64)
+    if not np.isfinite(values).all():
+        raise InputError(volume.name, f"holds NaN or infinite values in {box}")
+    return values

@@ -1,0 +1,63 @@
+"""The contour (C): a band along the boundary of every instance (Wei et al., MICCAI 2020)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from mitotools.conventions import Labels, Mask, VoxelSize
+
+SECTION_ANISOTROPY = 2.0
+"""Voxels longer than this in z, in pixels, are sections: their contours are drawn slice by slice."""
+
+
+def contour_target(labels: Labels, radius: int = 1, *, in_plane: bool = True) -> Mask:
+    """Return the band along the boundaries of instances.
+
+    A voxel is on a boundary where its two neighbours along an axis differ (beyond the border the volume is
+    mirrored), which marks one voxel on either side; the boundary is then dilated by a cube of 2 radius + 1.
+
+    Parameters
+    ----------
+    labels : (Z, Y, X) unsigned integer
+    radius : int
+        The band is 2 (radius + 1) voxels wide.
+    in_plane : bool
+        Draw each slice by itself. Where voxels are near-isotropic, stacked instances would merge: draw in 3D.
+
+    Returns
+    -------
+    (Z, Y, X) bool
+    """
+    axes = (1, 2) if in_plane else (0, 1, 2)
+    boundary = np.zeros(labels.shape, dtype=bool)
+    for axis in axes:
+        padded = np.pad(labels, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="symmetric")
+        ahead = np.take(padded, range(2, padded.shape[axis]), axis)
+        behind = np.take(padded, range(padded.shape[axis] - 2), axis)
+        boundary |= ahead != behind
+    if radius == 0:
+        return boundary
+    width = 2 * radius + 1
+    dilated: Mask = ndimage.maximum_filter(
+        boundary, size=[width if axis in axes else 1 for axis in range(3)], mode="constant"
+    )
+    return dilated
+
+
+def contour_radius(width_nm: float, voxel_size_nm: VoxelSize | None) -> int:
+    """Return the radius whose band is nearest to a width; 1 where the voxel size is unknown."""
+    if voxel_size_nm is None:
+        return 1
+    pixel_nm = (voxel_size_nm[1] + voxel_size_nm[2]) / 2
+    return max(round(width_nm / (2 * pixel_nm) - 1), 0)
+
+
+def is_sectioned(voxel_size_nm: VoxelSize | None) -> bool:
+    """Whether voxels are longer in z than the plane's pixels; taken for granted where that is unknown."""
+    if voxel_size_nm is None:
+        return True
+    return voxel_size_nm[0] / max(voxel_size_nm[1:]) > SECTION_ANISOTROPY

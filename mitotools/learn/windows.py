@@ -1,0 +1,158 @@
+"""The fixed grid of overlapping windows, and the blending of what a network makes of them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mitotools.volume.blend import partition
+from mitotools.volume.blocks import Box, size3
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import numpy.typing as npt
+
+    from mitotools.conventions import Array, Size
+
+    Probabilities = npt.NDArray[np.float32]
+
+Index = tuple[int, int, int]
+"""The number of a window along each axis."""
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """Windows over a whole volume, anchored at its origin.
+
+    Where they lie, and how much each counts at a voxel, depends on the volume alone, not on the part of it
+    that is computed: that is why tiles and parts give the voxels of a direct prediction.
+
+    Parameters
+    ----------
+    size : (z, y, x) voxels of the volume
+    window : (z, y, x) voxels
+    starts : three lists of int
+        First voxels of the windows along each axis; the last window may reach beyond the volume.
+    weights : three lists of (length,) float64
+        The weight of each window along each axis.
+    """
+
+    size: Size
+    window: Size
+    starts: tuple[list[int], list[int], list[int]]
+    weights: tuple[list[Array], list[Array], list[Array]]
+
+    @classmethod
+    def over(cls, size: Size, window: Size, stride: Size, overlap: float, blend: str) -> WindowGrid:
+        """Lay windows that share about `overlap` of their length, at multiples of the network's `stride`."""
+        z, y, x = (
+            _starts(n, w, max(round(w * (1 - overlap) / s), 1) * s)
+            for n, w, s in zip(size, window, stride, strict=True)
+        )
+        weights = [partition(blend, starts, w) for starts, w in zip((z, y, x), window, strict=True)]
+        return cls(size, window, (z, y, x), (weights[0], weights[1], weights[2]))
+
+    def touching(self, box: Box) -> list[Index]:
+        """Return the windows that hold a voxel of `box`, in raster order."""
+        axes = zip(self.starts, self.window, box.start, box.stop, strict=True)
+        z, y, x = (
+            [number for number, start in enumerate(starts) if start < stop and start + length > first]
+            for starts, length, first, stop in axes
+        )
+        return list(itertools.product(z, y, x))
+
+    @property
+    def step(self) -> int:
+        """Slices from one row of windows to the next, in which whole slabs are done."""
+        starts = self.starts[0]
+        return starts[1] - starts[0] if len(starts) > 1 else self.size[0]
+
+    def box(self, index: Index) -> Box:
+        """Return the extent of a window, which may reach beyond the volume."""
+        start = size3([starts[number] for starts, number in zip(self.starts, index, strict=True)])
+        return Box(start, size3([a + w for a, w in zip(start, self.window, strict=True)]))
+
+    def weight(self, index: Index, part: Box) -> Probabilities:
+        """Return the weights of a window's voxels in `part`, which counts from the window's corner."""
+        axes = zip(self.weights, index, part.slices, strict=True)
+        z, y, x = (weights[number][piece].astype(np.float32) for weights, number, piece in axes)
+        product_: Probabilities = z[:, None, None] * y[:, None] * x
+        return product_
+
+
+def blended(
+    grid: WindowGrid,
+    box: Box,
+    indices: Iterable[Index],
+    read: Callable[[Box], Array],
+    predict: Callable[[Array], Probabilities],
+) -> Iterator[tuple[Box, Probabilities]]:
+    """Yield the blended prediction of `box`, in slabs of whole slices from the first to the last.
+
+    In memory is one row of windows: the slices that later rows still add to. Every voxel sums its windows in
+    raster order, so that the same sum comes out however a volume is cut into boxes.
+
+    Parameters
+    ----------
+    grid : WindowGrid
+    box : Box
+        The part of the volume to compute.
+    indices : iterable of (z, y, x)
+        All of `grid.touching(box)`, in that order.
+    read : callable
+        A box inside the volume to its (Z, Y, X) grey values.
+    predict : callable
+        A (Z, Y, X) window to (C, Z, Y, X) probabilities.
+
+    Yields
+    ------
+    Box, (C, Z, Y, X) float32
+        Slabs of `box` in order.
+    """
+    held: Probabilities | None = None
+    done = box.start[0]
+    for row, of_row in itertools.groupby(indices, key=lambda index: index[0]):
+        start = grid.starts[0][row]
+        if held is not None and start > done:
+            yield Box((done, *box.start[1:]), (start, *box.stop[1:])), held[:, : start - done]
+            held, done = held[:, start - done :], start
+        extent = Box((done, *box.start[1:]), (min(start + grid.window[0], box.stop[0]), *box.stop[1:]))
+        for index in of_row:
+            window = grid.box(index)
+            probabilities = predict(padded(read, window, grid.size))
+            held = _extended(held, probabilities.shape[0], extent.shape)
+            shared = window.intersection(extent)
+            own = shared.relative_to(window.start)
+            held[(slice(None), *shared.relative_to(extent.start).slices)] += (
+                grid.weight(index, own) * probabilities[(slice(None), *own.slices)]
+            )
+    if held is not None:
+        yield Box((done, *box.start[1:]), box.stop), held
+
+
+def padded(read: Callable[[Box], Array], window: Box, size: Size) -> Array:
+    """Read a window; what lies beyond the volume is mirrored."""
+    inside = window.intersection(Box.whole(size))
+    array = read(inside)
+    missing = [(i - a, b - j) for a, i, j, b in zip(
+        window.start, inside.start, inside.stop, window.stop, strict=True)]  # fmt: skip
+    return np.pad(array, missing, mode="symmetric") if inside != window else array
+
+
+def _extended(held: Probabilities | None, channels: int, shape: Size) -> Probabilities:
+    """Return the sums of an extent, which begins with the slices already held."""
+    if held is not None and held.shape[1] == shape[0]:
+        return held
+    sums = np.zeros((channels, *shape), np.float32)
+    if held is not None:
+        sums[:, : held.shape[1]] = held
+    return sums
+
+
+def _starts(length: int, window: int, step: int) -> list[int]:
+    count = 1 if length <= window else -(-(length - window) // step) + 1
+    return [number * step for number in range(count)]

@@ -1,0 +1,1 @@
+"""What each command does, as one function on named volumes."""

@@ -1,0 +1,99 @@
+"""Any volume to any format."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mitotools import history
+from mitotools.errors import InputError
+from mitotools.run.engine import ordered_map
+from mitotools.volume.base import VolumeSpec
+from mitotools.volume.blocks import Box, block_shape, grid
+from mitotools.volume.files import check_target, create_volume, open_volume, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mitotools.conventions import Array, Size
+    from mitotools.parameters import ConvertParameters
+    from mitotools.run.running import Running
+    from mitotools.volume.base import Writer
+    from mitotools.volume.path import VolumePath
+
+BLOCK_BYTES = 32 * 2**20
+"""About what one block takes in memory; a few blocks a thread are in flight."""
+
+
+def convert_volume(
+    source: VolumePath, target: VolumePath, parameters: ConvertParameters, running: Running
+) -> VolumeSpec:
+    """Copy a volume to another file, format, type or voxel size.
+
+    Parameters
+    ----------
+    source, target : VolumePath
+    parameters : ConvertParameters
+    running : Running
+
+    Returns
+    -------
+    VolumeSpec
+        Of the new volume.
+
+    Raises
+    ------
+    InputError
+        Where the source cannot be read, or a value does not fit the new type.
+    TargetError
+        Where the target cannot be written.
+    """
+    check_target(target, force=running.force)
+    with open_volume(source) as volume:
+        records = history.extended(
+            [source_of(source, volume)], running.command_line, {**asdict(parameters), "crop": source.crop}
+        )
+        dtype = np.dtype(parameters.dtype) if parameters.dtype else volume.spec.dtype
+        spec = VolumeSpec(
+            shape=volume.spec.shape,
+            dtype=dtype,
+            voxel_size_nm=parameters.voxel_size_nm or volume.spec.voxel_size_nm,
+            history=records,
+            compression=parameters.compression,
+        )
+        spec = replace(spec, chunks=parameters.chunks or spec.chunks)
+        with create_volume(target, spec, force=running.force) as writer:
+            write_blocks(
+                writer, lambda box: _as_type(volume.read(box), dtype, volume.name), running, "convert"
+            )
+        return spec
+
+
+def write_blocks(writer: Writer, block: Callable[[Box], Array], running: Running, label: str) -> None:
+    """Fill a new volume with `block(box)`, computed on threads and written in raster order."""
+    boxes = grid(writer.spec.size, blocks_of(writer.spec))
+    results = ordered_map(block, boxes, running.threads)
+    for box, array in running.track(results, len(boxes), label, "blocks"):
+        writer.write(box, array)
+
+
+def blocks_of(spec: VolumeSpec) -> Size:
+    """Return the shape of the blocks in which a volume is best read or written."""
+    voxel_bytes = spec.dtype.itemsize * (spec.channels or 1)
+    return block_shape(spec.size, spec.chunks, BLOCK_BYTES // voxel_bytes)
+
+
+def _as_type(array: Array, dtype: np.dtype[Any], name: str) -> Array:
+    """Return the array in another type; a value that the type cannot hold is an error."""
+    if array.dtype == dtype:
+        return array
+    if dtype.kind in "ui" and array.size:
+        limits = np.iinfo(dtype)
+        low, high = array.min(), array.max()
+        # Compared as Python integers: NumPy would compare uint64 with int64 as floats.
+        fits = limits.min <= low.item() and high.item() <= limits.max
+        if not fits or (array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array))):
+            raise InputError(name, f"values from {low} to {high} do not fit {dtype}")
+    return array.astype(dtype)

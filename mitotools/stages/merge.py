@@ -1,0 +1,248 @@
+"""Assemble tiles into one volume."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mitotools import history
+from mitotools.errors import InputError
+from mitotools.stages.convert import write_blocks
+from mitotools.volume.base import VolumeSpec
+from mitotools.volume.blend import profile
+from mitotools.volume.blocks import Box, size3
+from mitotools.volume.files import check_target, create_volume, open_volume, source_of
+from mitotools.volume.formats import HDF5, is_glob
+from mitotools.volume.path import VolumePath, parse_volume_path
+from mitotools.volume.plan import extent_in_name, read_plan, unflat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+
+    from mitotools.conventions import Array, Size
+    from mitotools.parameters import MergeParameters
+    from mitotools.run.running import Running
+
+LISTED = 5
+"""Files and holes named in a message; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class TileFile:
+    """A tile on disk: all that it holds, and the part of the volume that is its to give."""
+
+    path: VolumePath
+    extent: Box
+    core: Box
+    volume_size: Size | None
+    spec: VolumeSpec
+    source: history.Input
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the tile states its core, and so needs no blending."""
+        return self.volume_size is not None
+
+
+def merge_tiles(
+    tiles: Sequence[str], target: VolumePath, parameters: MergeParameters, running: Running
+) -> VolumeSpec:
+    """Assemble tile files into one volume.
+
+    Tiles that state their core give that and nothing else: halos are dropped. Of other tiles, whose names
+    state their extent, overlaps are blended.
+
+    Parameters
+    ----------
+    tiles : sequence of str
+        Tile files, folders of them, globs, or plans that lie beside their tiles.
+    target : VolumePath
+    parameters : MergeParameters
+    running : Running
+
+    Returns
+    -------
+    VolumeSpec
+        Of the new volume.
+
+    Raises
+    ------
+    InputError
+        Where tiles cannot be read, do not fit each other, or leave holes (unless `parameters.fill` is given).
+    TargetError
+    """
+    check_target(target, force=running.force)
+    found = _opened(list(_tile_paths(tiles)))
+    first = found[0]
+    size = _volume_size(found)
+    _check_cover(found, size, parameters)
+    spec = VolumeSpec(
+        shape=first.spec.shape[:-3] + size,
+        dtype=first.spec.dtype,
+        voxel_size_nm=first.spec.voxel_size_nm,
+        history=history.extended([tile.source for tile in found], running.command_line, asdict(parameters)),
+        compression=parameters.compression,
+    )
+    spec = replace(spec, chunks=parameters.chunks or spec.chunks)
+    with create_volume(target, spec, force=running.force) as writer:
+        write_blocks(writer, lambda box: _assembled(box, found, spec, parameters), running, "merge")
+    return spec
+
+
+def _tile_paths(tiles: Iterable[str]) -> Iterable[VolumePath]:
+    for name in tiles:
+        path = Path(name)
+        if path.suffix == ".json":
+            plan = read_plan(path)
+            yield from (VolumePath(str(path.parent / plan.file_name(tile))) for tile in plan.tiles)
+        elif path.is_dir():
+            yield from (VolumePath(str(file)) for file in sorted(path.iterdir()) if _is_tile(file))
+        elif is_glob(name):
+            yield from (VolumePath(str(file)) for file in sorted(path.parent.glob(path.name)))
+        else:
+            yield parse_volume_path(name)
+
+
+def _is_tile(file: Path) -> bool:
+    return file.suffix.lower() in HDF5.suffixes
+
+
+def _opened(paths: list[VolumePath]) -> list[TileFile]:
+    if not paths:
+        raise InputError("the tiles", "there are none", "Tile files end in .h5")
+    found, broken = [], []
+    for path in paths:
+        try:
+            found.append(_tile_file(path))
+        except InputError as error:
+            broken.append(error)
+    if broken:
+        listing = "; ".join(f"{error.what}: {error.why}" for error in broken[:LISTED])
+        raise InputError(f"{len(broken)} of {len(paths)} tiles", f"cannot be used: {listing}{_more(broken)}")
+    _check_alike(found)
+    return found
+
+
+def _tile_file(path: VolumePath) -> TileFile:
+    with open_volume(path) as volume:
+        spec = volume.spec
+        extent = extent_in_name(Path(path.file).name)
+        if extent is None:
+            raise InputError(str(path), "its name does not end in _z0-z1-y0-y1-x0-x1.h5")
+        if extent.shape != spec.size:
+            raise InputError(str(path), f"its name states {extent}, but it holds {spec.size} voxels")
+        core, size = spec.attributes.get("core"), spec.attributes.get("volume_size")
+        return TileFile(
+            path=path,
+            extent=extent,
+            core=unflat(core) if core else extent,
+            volume_size=size3(size) if size else None,
+            spec=spec,
+            source=source_of(path, volume),
+        )
+
+
+def _check_alike(found: list[TileFile]) -> None:
+    first = found[0]
+    for tile in found:
+        expected = (first.spec.channels, first.spec.dtype, first.volume_size, first.spec.voxel_size_nm)
+        actual = (tile.spec.channels, tile.spec.dtype, tile.volume_size, tile.spec.voxel_size_nm)
+        if actual != expected:
+            what = "channels, type, volume size and voxel size"
+            raise InputError(str(tile.path), f"has {what} {actual}, but {first.path} has {expected}")
+
+
+def _volume_size(found: list[TileFile]) -> Size:
+    stated = found[0].volume_size
+    return stated or size3([max(tile.extent.stop[axis] for tile in found) for axis in range(3)])
+
+
+def _check_cover(found: list[TileFile], size: Size, parameters: MergeParameters) -> None:
+    counts, edges = _cover(found, size)
+    holes = np.argwhere(counts == 0)
+    if holes.size and parameters.fill is None:
+        boxes = [
+            str(Box(size3([e[i] for e, i in zip(edges, cell, strict=True)]),
+                    size3([e[i + 1] for e, i in zip(edges, cell, strict=True)])))
+            for cell in holes
+        ]  # fmt: skip
+        listing = ", ".join(boxes[:LISTED])
+        raise InputError(
+            "the tiles", f"leave holes: {listing}{_more(boxes)}", "Give --fill VALUE to accept them"
+        )
+    if counts.max() > 1 and found[0].spec.dtype.kind in "ui" and found[0].spec.dtype != np.uint8:
+        raise InputError("the tiles", f"overlap, and {found[0].spec.dtype} ids cannot be blended")
+
+
+def _cover(found: list[TileFile], size: Size) -> tuple[npt.NDArray[np.int64], list[list[int]]]:
+    """Count the tiles over each cell of the grid that all tiles' faces span."""
+    edges = [
+        sorted({0, size[axis]} | {end[axis] for tile in found for end in (tile.core.start, tile.core.stop)})
+        for axis in range(3)
+    ]
+    positions = [{edge: index for index, edge in enumerate(of_axis)} for of_axis in edges]
+    counts = np.zeros([len(of_axis) - 1 for of_axis in edges], np.int64)
+    for tile in found:
+        index = tuple(
+            slice(at[start], at[stop])
+            for at, start, stop in zip(positions, tile.core.start, tile.core.stop, strict=True)
+        )
+        counts[index] += 1
+    return counts, edges
+
+
+def _assembled(box: Box, found: list[TileFile], spec: VolumeSpec, parameters: MergeParameters) -> Array:
+    """Return the voxels of `box`, all channels."""
+    tiles = [tile for tile in found if not tile.core.intersection(box).is_empty]
+    shape = spec.shape[:-3] + box.shape
+    if _overlap(tiles):
+        return _blended(box, tiles, shape, spec, parameters)
+    block = np.full(shape, parameters.fill or 0, spec.dtype)
+    for tile in tiles:
+        shared = tile.core.intersection(box)
+        block[(..., *shared.relative_to(box.start).slices)] = _read(tile, shared)
+    return block
+
+
+def _overlap(tiles: list[TileFile]) -> bool:
+    pairs = itertools.combinations(tiles, 2)
+    return any(not a.core.intersection(b.core).is_empty for a, b in pairs)
+
+
+def _blended(
+    box: Box, tiles: list[TileFile], shape: tuple[int, ...], spec: VolumeSpec, parameters: MergeParameters
+) -> Array:
+    """Return the weighted mean of tiles that overlap."""
+    total = np.zeros(shape, np.float64)
+    weights = np.zeros(box.shape, np.float64)
+    for tile in tiles:
+        shared = tile.core.intersection(box)
+        z, y, x = (
+            profile(parameters.blend, length)[part]
+            for length, part in zip(tile.core.shape, shared.relative_to(tile.core.start).slices, strict=True)
+        )
+        weight = z[:, None, None] * y[None, :, None] * x[None, None, :]
+        inside = shared.relative_to(box.start).slices
+        total[(..., *inside)] += weight * _read(tile, shared)
+        weights[inside] += weight
+    empty = weights == 0
+    mean = total / np.where(empty, 1, weights)
+    if spec.dtype.kind != "f":
+        mean = np.rint(mean)
+    mean[..., empty] = parameters.fill or 0
+    return mean.astype(spec.dtype)
+
+
+def _read(tile: TileFile, box: Box) -> Array:
+    with open_volume(tile.path) as volume:
+        return volume.read(box.relative_to(tile.extent.start))
+
+
+def _more(items: Sequence[object]) -> str:
+    return f" and {len(items) - LISTED} more" if len(items) > LISTED else ""

@@ -1,0 +1,178 @@
+"""What a volume is, whatever its format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, Self
+
+import numpy as np
+
+from mitotools.volume.blocks import Box, size3
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from mitotools.conventions import Array, Size, VoxelSize
+    from mitotools.history import History
+
+SMALLEST_VOXEL_NM, LARGEST_VOXEL_NM = 0.1, 1000.0
+"""A voxel size outside is taken for a placeholder (a header that says 1 mm, say)."""
+
+
+@dataclass(frozen=True)
+class VolumeSpec:
+    """The properties of a volume.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (Z, Y, X), or (C, Z, Y, X) for a volume with channels.
+    dtype : numpy.dtype
+    voxel_size_nm : (z, y, x) nanometres, or None where it is unknown
+    history : History
+        How the volume came to be, oldest record first.
+    chunks : (z, y, x) voxels
+        The unit in which the file stores voxels: blocks in multiples of it are read and written once.
+    compression : str
+        Name of the compression of new files; "default" leaves it to the format.
+    attributes : mapping of str to tuple of int
+        Further attributes, kept by HDF5 alone: `core` and `volume_size` of a tile.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    voxel_size_nm: VoxelSize | None = None
+    history: History = ()
+    chunks: Size = (32, 128, 128)
+    compression: str = "default"
+    attributes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> Size:
+        """Number of voxels along (z, y, x)."""
+        return size3(self.shape[-3:])
+
+    @property
+    def channels(self) -> int | None:
+        """Number of channels, or None for a volume without a channel axis."""
+        return self.shape[0] if len(self.shape) == 4 else None
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels, channels counted once each."""
+        z, y, x = self.size
+        return z * y * x * (self.channels or 1)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the volume uncompressed."""
+        return self.voxels * self.dtype.itemsize
+
+
+class Reader(Protocol):
+    """An open volume that can be read by blocks, from several threads."""
+
+    @property
+    def spec(self) -> VolumeSpec:
+        """What the volume is."""
+
+    def read(self, box: Box) -> Array:
+        """Return the voxels of `box`, all channels: (Z, Y, X) or (C, Z, Y, X), native byte order."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Writer(Protocol):
+    """A new volume that can be written by blocks, each voxel once, from one thread."""
+
+    @property
+    def spec(self) -> VolumeSpec:
+        """What the volume is; blocks written are aligned to its `chunks`."""
+
+    def write(self, box: Box, array: Array) -> None:
+        """Store the voxels of `box`, all channels."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+class Volume:
+    """An open volume seen through a crop, a selected channel and the axes that a command expects.
+
+    Parameters
+    ----------
+    reader : Reader
+    name : str
+        What to call the volume in messages.
+    box : Box, optional
+        The part of the volume that is seen; all of it by default.
+    channels : slice or int, optional
+        The channels that are seen; an integer drops the channel axis.
+    """
+
+    def __init__(
+        self, reader: Reader, name: str, box: Box | None = None, channels: slice | int | None = None
+    ) -> None:
+        self._reader = reader
+        self._box = box or Box.whole(reader.spec.size)
+        self._channels = channels
+        self.name = name
+        full = reader.spec.shape[:-3]
+        leading: tuple[int, ...] = full
+        if isinstance(channels, slice):
+            leading = (len(range(*channels.indices(full[0]))),)
+        elif channels is not None:
+            leading = ()
+        self.spec = replace(reader.spec, shape=leading + self._box.shape)
+
+    def read(self, box: Box) -> Array:
+        """Return the voxels of `box`, counted from the corner of the crop: (Z, Y, X) or (C, Z, Y, X)."""
+        array = self._reader.read(box.shifted(self._box.start))
+        return array if self._channels is None else array[self._channels]
+
+    def with_channel_axis(self) -> Volume:
+        """Return the volume with a channel axis, which may have been there before."""
+        return self if self.spec.channels is not None else Volume(_Stacked(self), self.name)
+
+    def without_channel_axis(self) -> Volume:
+        """Return a volume of one channel without its channel axis."""
+        return self if self.spec.channels is None else Volume(self, self.name, channels=0)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        """Return the volume itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the volume."""
+        self.close()
+
+
+class _Stacked:
+    """A (Z, Y, X) volume shown as (1, Z, Y, X)."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self.spec = replace(volume.spec, shape=(1, *volume.spec.shape))
+
+    def read(self, box: Box) -> Array:
+        return self._volume.read(box)[np.newaxis]
+
+    def close(self) -> None:
+        self._volume.close()
+
+
+def known_voxel_size(values: tuple[float, ...] | None) -> VoxelSize | None:
+    """Return a voxel size in nm, or None where the values cannot be one."""
+    if values is None or len(values) != 3:
+        return None
+    z, y, x = (float(value) for value in values)
+    plausible = all(SMALLEST_VOXEL_NM <= value <= LARGEST_VOXEL_NM for value in (z, y, x))
+    return (z, y, x) if plausible else None

@@ -1,0 +1,222 @@
+"""TIFF: multi-page, BigTIFF, OME-TIFF and ImageJ are read; OME-TIFF is written, uncompressed.
+
+OME-XML states axes and voxel size with units for every type of voxel; ImageJ's own dialect knows only some.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from mitotools import history
+from mitotools.errors import InputError, TargetError
+from mitotools.volume.base import VolumeSpec, known_voxel_size
+from mitotools.volume.blocks import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mitotools.conventions import Array, VoxelSize
+
+UNITS_NM = {
+    "nm": 1.0, "nanometer": 1.0, "nanometre": 1.0,
+    "\u00b5m": 1e3, "\u03bcm": 1e3, "um": 1e3, "micron": 1e3, "microns": 1e3, "micrometer": 1e3,
+    "mm": 1e6, "\u00c5": 0.1, "cm": 1e7, "m": 1e9,
+}  # fmt: skip
+
+SLICE_AXES = "ZIQT"
+"""Names under which TIFF dialects count slices: z, image, other, time."""
+
+
+class TiffReader:
+    """The first series of a TIFF file."""
+
+    def __init__(self, path: Path, file: tifffile.TiffFile) -> None:
+        self._path = path
+        self._file = file
+        self._lock = threading.Lock()
+        series = file.series[0]
+        axes, shape = _without_unit_axes(series.get_axes(), series.get_shape())
+        self._pages = series.pages
+        self._layout = _layout(path, axes, shape)
+        self._memory = _memory(path, file, shape)
+        lengths = dict(zip(self._layout, shape, strict=True))
+        size = (lengths.get("z", 1), lengths["y"], lengths["x"])
+        self._lengths = lengths
+        self.spec = VolumeSpec(
+            shape=(lengths["c"], *size) if "c" in lengths else size,
+            dtype=np.dtype(series.dtype).newbyteorder("="),
+            voxel_size_nm=_voxel_size(file),
+            history=history.read_sidecar(path),
+            chunks=(1, size[1], size[2]),
+        )
+
+    def read(self, box: Box) -> Array:
+        """Return the voxels of `box`, all channels."""
+        array = self._read_mapped(box) if self._memory is not None else self._read_pages(box)
+        return np.ascontiguousarray(array, dtype=self.spec.dtype)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._memory = None
+        self._file.close()
+
+    def _read_mapped(self, box: Box) -> Array:
+        assert self._memory is not None  # noqa: S101 (for the type checker; read() looked)
+        order = [self._layout.index(axis) for axis in "czyx" if axis in self._layout]
+        array = self._memory.transpose(order)
+        if "z" not in self._layout:
+            array = array[..., np.newaxis, :, :]
+        return array[(..., *box.slices)]
+
+    def _read_pages(self, box: Box) -> Array:
+        z, y, x = box.slices
+        channels = range(self._lengths.get("c", 1))
+        stack = np.stack(
+            [np.stack([self._page(c, index)[y, x] for index in range(z.start, z.stop)]) for c in channels]
+        )
+        return stack if "c" in self._lengths else stack[0]
+
+    def _page(self, channel: int, z: int) -> Array:
+        """Return one slice: pages follow each other in the order of the axes before y and x."""
+        position = {"c": channel, "z": z}
+        index = 0
+        for axis in self._layout[:-2]:
+            index = index * self._lengths[axis] + position[axis]
+        with self._lock:
+            page = self._pages[index]
+            if page is None:
+                return np.zeros(self.spec.size[1:], self.spec.dtype)
+            try:
+                return np.asarray(page.asarray())
+            except (ValueError, RuntimeError, OSError) as error:
+                raise InputError(str(self._path), f"page {index} cannot be read ({error})") from error
+
+
+class TiffWriter:
+    """A new OME-TIFF, laid out in advance so that blocks may come in any order."""
+
+    def __init__(self, path: Path, spec: VolumeSpec, target: Path) -> None:
+        self.spec = replace(spec, chunks=(1, *spec.size[1:]))
+        if spec.compression not in ("default", "none"):
+            raise TargetError(str(target), "TIFF is written uncompressed", "Leave --compression out")
+        tifffile.imwrite(
+            path,
+            shape=spec.shape,
+            dtype=spec.dtype,
+            ome=True,
+            bigtiff=spec.nbytes > 2**32 - 2**25,
+            photometric="minisblack",
+            metadata=ome_metadata(spec),
+        )
+        self._memory = tifffile.memmap(path, mode="r+")
+        self._memory.shape = spec.shape
+
+    def write(self, box: Box, array: Array) -> None:
+        """Store the voxels of `box`."""
+        self._memory[(..., *box.slices)] = array
+
+    def close(self) -> None:
+        """Flush the file."""
+        self._memory.flush()
+        del self._memory
+
+
+def open_reader(path: Path, dataset: str | None) -> TiffReader:
+    """Open a file."""
+    if dataset is not None:
+        raise InputError(f"{path}:{dataset}", "a TIFF file holds no datasets")
+    try:
+        file = tifffile.TiffFile(path)
+    except (OSError, ValueError) as error:
+        raise InputError(str(path), f"cannot be read as TIFF ({error})") from error
+    try:
+        return TiffReader(path, file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def create_writer(path: Path, spec: VolumeSpec, target: Path) -> TiffWriter:
+    """Create a file."""
+    return TiffWriter(path, spec, target)
+
+
+def ome_metadata(spec: VolumeSpec) -> dict[str, Any]:
+    """Return the axes and voxel size as tifffile's OME writer takes them."""
+    metadata: dict[str, Any] = {"axes": "CZYX"[-len(spec.shape) :]}
+    for axis, length in zip("ZYX", spec.voxel_size_nm or (), strict=False):
+        metadata[f"PhysicalSize{axis}"] = length
+        metadata[f"PhysicalSize{axis}Unit"] = "nm"
+    return metadata
+
+
+def _without_unit_axes(axes: str, shape: Sequence[int]) -> tuple[str, tuple[int, ...]]:
+    kept = [(a, n) for a, n in zip(axes, shape, strict=True) if n > 1 or a in "YX"]
+    return "".join(a for a, _ in kept), tuple(n for _, n in kept)
+
+
+def _layout(path: Path, axes: str, shape: tuple[int, ...]) -> str:
+    """Return the axes in file order, as a subset of c, z, y, x."""
+    slices = [axis for axis in SLICE_AXES if axis in axes]
+    names = {"Y": "y", "X": "x", "C": "c"} | ({slices[0]: "z"} if slices else {})
+    if len(slices) > 1 or not set(axes) <= set(names) or not axes.endswith("YX"):
+        raise InputError(str(path), f"expected slices of a volume, found axes {axes} of lengths {shape}")
+    return "".join(names[axis] for axis in axes)
+
+
+def _memory(path: Path, file: tifffile.TiffFile, shape: tuple[int, ...]) -> Array | None:
+    """Return the voxels mapped into memory, where they lie in one uncompressed piece."""
+    series = file.series[0]
+    if series.dataoffset is None:
+        return None
+    dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
+    if series.dataoffset + series.nbytes > path.stat().st_size:
+        raise InputError(str(path), "is truncated", "Copy it again")
+    return np.memmap(path, dtype=dtype, mode="r", offset=series.dataoffset, shape=shape)
+
+
+def _voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
+    if file.ome_metadata:
+        return _ome_voxel_size(file.ome_metadata)
+    if file.imagej_metadata:
+        return _imagej_voxel_size(file)
+    return None
+
+
+def _ome_voxel_size(xml: str) -> VoxelSize | None:
+    pixels = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", xml)
+    if pixels is None:
+        return None
+    try:
+        # Only the opening tag is parsed: nothing in it can refer to entities defined elsewhere.
+        found = ET.fromstring(pixels[0].rstrip("/>").replace("ome:", "") + "/>").attrib  # noqa: S314
+        lengths = [
+            float(found[f"PhysicalSize{axis}"]) * UNITS_NM[found.get(f"PhysicalSize{axis}Unit", "um")]
+            for axis in "ZYX"
+        ]
+    except (ET.ParseError, KeyError, ValueError):
+        return None
+    return known_voxel_size(tuple(lengths))
+
+
+def _imagej_voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
+    metadata = file.imagej_metadata or {}
+    tags = file.pages.first.tags
+    unit = UNITS_NM.get(str(metadata.get("unit", "")).replace("\\u00B5", "\u00b5"))
+    if unit is None or "spacing" not in metadata or not {"XResolution", "YResolution"} <= set(tags.keys()):
+        return None
+    y, x = (_per_pixel(tags[f"{axis}Resolution"].value) for axis in "YX")
+    return known_voxel_size((float(metadata["spacing"]) * unit, y * unit, x * unit))
+
+
+def _per_pixel(resolution: tuple[int, int]) -> float:
+    pixels, units = resolution
+    return units / pixels if pixels else 0.0

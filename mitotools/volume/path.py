@@ -1,0 +1,128 @@
+"""``FILE[:DATASET][CROP]``: how the command line names a volume."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mitotools.errors import InputError, UsageError
+from mitotools.volume.blocks import Box, size3
+
+if TYPE_CHECKING:
+    from mitotools.conventions import Size
+
+PIPE = "-"
+
+_CROP = re.compile(r"\[(?P<crop>[\d:, ]*)\]$")
+_CONTAINER = re.compile(
+    r"^(?P<file>.+?\.(?:h5|hdf5|hdf|zarr|n5))(?:(?P<separator>[:/])(?P<dataset>.*))?$", re.IGNORECASE
+)
+_RANGE = re.compile(r"^\s*(?P<start>\d*)\s*:\s*(?P<stop>\d*)\s*$")
+
+Bounds = tuple[int, int | None]
+"""Start and stop of a range; None: to the end."""
+
+
+@dataclass(frozen=True)
+class VolumePath:
+    """The name of a volume.
+
+    Parameters
+    ----------
+    file : str
+        Path of the file or folder, a glob, or ``-``.
+    dataset : str, optional
+        Name of the array inside the file.
+    ranges : three (start, stop), optional
+        The crop along (z, y, x); a stop of None is the end.
+    channels : int or (start, stop), optional
+        The selected channels; an integer drops the channel axis.
+    """
+
+    file: str
+    dataset: str | None = None
+    ranges: tuple[Bounds, Bounds, Bounds] | None = None
+    channels: int | Bounds | None = None
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether this is ``-``."""
+        return self.file == PIPE
+
+    def __str__(self) -> str:
+        """Return the file and dataset, as messages name them."""
+        return f"{self.file}:{self.dataset}" if self.dataset else self.file
+
+    @property
+    def crop(self) -> str:
+        """The crop as it is written on the command line; empty where there is none."""
+        parts = [] if self.channels is None else [_written(self.channels)]
+        parts += [_written(bounds) for bounds in self.ranges or ()]
+        return f"[{','.join(parts)}]" if parts else ""
+
+    def box(self, size: Size) -> Box:
+        """Return the crop of a volume of this (z, y, x) size.
+
+        Raises
+        ------
+        InputError
+            Where the crop is empty or leaves the volume.
+        """
+        if self.ranges is None:
+            return Box.whole(size)
+        start = size3([a for a, _ in self.ranges])
+        stop = size3([n if b is None else b for (_, b), n in zip(self.ranges, size, strict=True)])
+        box = Box(start, stop)
+        if box.is_empty or not Box.whole(size).contains(box):
+            raise InputError(str(self), f"the crop {box} does not lie in the volume {Box.whole(size)}")
+        return box
+
+
+def parse_volume_path(text: str) -> VolumePath:
+    """Return the parts of ``FILE[:DATASET][CROP]``.
+
+    The crop is ``[z0:z1,y0:y1,x0:x1]``, with a channel (``2``) or channel range (``0:2``) before it where
+    there are channels, or that alone.
+
+    Raises
+    ------
+    UsageError
+        Where the crop has another form.
+    """
+    crop = _CROP.search(text)
+    name = text[: crop.start()] if crop else text
+    container = _CONTAINER.match(name)
+    file, dataset = name, None
+    if container:
+        file, dataset = container["file"], (container["dataset"] or "").strip("/") or None
+    ranges, channels = _parse_crop(text, crop["crop"]) if crop else (None, None)
+    return VolumePath(file, dataset, ranges, channels)
+
+
+def _parse_crop(text: str, crop: str) -> tuple[tuple[Bounds, Bounds, Bounds] | None, int | Bounds | None]:
+    parts = crop.split(",")
+    if len(parts) not in (1, 3, 4):
+        raise UsageError(text, "a crop is [z0:z1,y0:y1,x0:x1], [channel] or [channel,z0:z1,y0:y1,x0:x1]")
+    channels = _parse_channels(text, parts[0]) if len(parts) != 3 else None
+    if len(parts) == 1:
+        return None, channels
+    z, y, x = (_parse_range(text, part) for part in parts[-3:])
+    return (z, y, x), channels
+
+
+def _parse_channels(text: str, part: str) -> int | Bounds:
+    return int(part) if part.strip().isdigit() else _parse_range(text, part)
+
+
+def _parse_range(text: str, part: str) -> Bounds:
+    match = _RANGE.match(part)
+    if match is None:
+        raise UsageError(text, f"{part.strip()!r} is not a range START:STOP of voxels")
+    return int(match["start"] or 0), int(match["stop"]) if match["stop"] else None
+
+
+def _written(bounds: int | Bounds) -> str:
+    if isinstance(bounds, int):
+        return str(bounds)
+    return f"{bounds[0]}:{'' if bounds[1] is None else bounds[1]}"

@@ -1,0 +1,144 @@
+"""Plans: a volume cut into tiles, as a JSON file; and the names of tile files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mitotools.errors import InputError
+from mitotools.volume.base import known_voxel_size
+from mitotools.volume.blocks import Box, grid, size3
+from mitotools.volume.path import VolumePath, parse_volume_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mitotools.conventions import Size, VoxelSize
+    from mitotools.history import History
+
+PLAN_NAME = "plan.json"
+"""Name of the plan inside a folder of tiles."""
+
+TILE_NAME = re.compile(
+    r"^(?P<name>.*)_(?P<extent>\d+-\d+-\d+-\d+-\d+-\d+)(?P<tag>(?:_[A-Za-z]+)?)\.(?:h5|hdf5)$"
+)
+"""``<name>_<z0>-<z1>-<y0>-<y1>-<x0>-<x1>[_<tag>].h5``; the name may contain anything."""
+
+_KIND = "mitotools plan"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A block of the grid, and the block with its halo."""
+
+    core: Box
+    extent: Box
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A volume and the tiles that it is cut into.
+
+    Parameters
+    ----------
+    volume : VolumePath
+        The volume, relative to the working directory or absolute.
+    name : str
+        What the names of tile files start with.
+    shape : (Z, Y, X) voxels
+    size, halo : (z, y, x) voxels
+        Of a block, and of the margin around it.
+    voxel_size_nm : (z, y, x) nanometres, or None
+    history : History
+    """
+
+    volume: VolumePath
+    name: str
+    shape: Size
+    size: Size
+    halo: Size
+    voxel_size_nm: VoxelSize | None = None
+    history: History = ()
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """The tiles, in raster order of their cores."""
+        return [Tile(core, core.grown(self.halo, self.shape)) for core in grid(self.shape, self.size)]
+
+    def file_name(self, tile: Tile) -> str:
+        """Return the name of a tile's file: its extent, halo included."""
+        return f"{self.name}_{'-'.join(map(str, flat(tile.extent)))}.h5"
+
+
+def flat(box: Box) -> tuple[int, ...]:
+    """Return a box as (z0, z1, y0, y1, x0, x1)."""
+    return tuple(value for pair in zip(box.start, box.stop, strict=True) for value in pair)
+
+
+def unflat(values: Sequence[int]) -> Box:
+    """Return the box written as (z0, z1, y0, y1, x0, x1)."""
+    return Box(size3(values[0::2]), size3(values[1::2]))
+
+
+def extent_in_name(file_name: str) -> Box | None:
+    """Return the extent that a tile file's name states, or None for a file that is no tile."""
+    match = TILE_NAME.match(file_name)
+    return unflat([int(word) for word in match["extent"].split("-")]) if match else None
+
+
+def write_plan(path: Path, plan: Plan, folder: Path) -> None:
+    """Write a plan to `path`, in which the volume is named relative to `folder`, where the plan will lie."""
+    file = os.path.relpath(plan.volume.file, folder)
+    content = {
+        "kind": _KIND,
+        "volume": f"{replace(plan.volume, file=file, ranges=None, channels=None)}{plan.volume.crop}",
+        "name": plan.name,
+        "shape": plan.shape,
+        "voxel_size_nm": plan.voxel_size_nm,
+        "size": plan.size,
+        "halo": plan.halo,
+        "tiles": [{"core": flat(tile.core), "extent": flat(tile.extent)} for tile in plan.tiles],
+        "history": list(plan.history),
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, or no plan.
+    """
+    if not path.is_file():
+        raise InputError(str(path), "no such file")
+    try:
+        content = json.loads(path.read_text())
+        return _parsed(content, path)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(str(path), f"is not a plan ({error})", "Make one with 'mitotools tile'") from error
+
+
+def _parsed(content: dict[str, Any], path: Path) -> Plan:
+    if content["kind"] != _KIND:
+        raise ValueError(f"its kind is {content['kind']!r}")
+    volume = parse_volume_path(content["volume"])
+    plan = Plan(
+        volume=replace(volume, file=os.path.normpath(path.parent / volume.file)),
+        name=content["name"],
+        shape=size3(content["shape"]),
+        size=size3(content["size"]),
+        halo=size3(content["halo"]),
+        voxel_size_nm=known_voxel_size(content["voxel_size_nm"] and tuple(content["voxel_size_nm"])),
+        history=tuple(content.get("history", ())),
+    )
+    if min(plan.shape) < 1 or min(plan.size) < 1 or min(plan.halo) < 0:
+        raise ValueError("its sizes are not positive")
+    if "/" in plan.name:
+        raise ValueError("its name is a path")
+    return plan

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from segment.labelings import cuts, volumes
+from skimage.measure import regionprops
+
+from mitotools.errors import InputError
+from mitotools.segment import runs
+from mitotools.segment.measure import (
+    Measurements,
+    measure_block,
+    measurement_columns,
+    merge_measurements,
+)
+
+
+def columns(measurements: Measurements) -> list[list]:
+    return [
+        column.tolist()
+        for column in (
+            measurements.ids,
+            measurements.voxels,
+            measurements.starts,
+            measurements.stops,
+            measurements.sums,
+        )
+    ]
+
+
+def test_size_box_and_index_sums_of_two_instances():
+    labels = np.zeros((2, 3, 4), np.uint16)
+    labels[0, 1, 1:4] = 300
+    labels[1, 1, 3] = 300
+    labels[1, 2, 0] = 7
+
+    found = measure_block(labels)
+
+    assert columns(found) == [
+        [7, 300],
+        [1, 4],
+        [[1, 2, 0], [0, 1, 1]],
+        [[2, 3, 1], [2, 2, 4]],
+        [[1, 2, 0], [1, 4, 1 + 2 + 3 + 3]],
+    ]
+
+
+def test_a_run_does_not_go_on_in_the_next_row():
+    labels = np.array([[[0, 0, 5], [5, 0, 0]]], np.uint8)
+
+    assert columns(measure_block(labels)) == [[5], [2], [[0, 0, 0]], [[1, 2, 3]], [[0, 1, 2]]]
+
+
+def test_the_origin_moves_boxes_and_sums():
+    labels = np.array([[[5, 5]]], np.uint8)
+
+    found = measure_block(labels, (10, 20, 30))
+
+    assert columns(found) == [[5], [2], [[10, 20, 30]], [[11, 21, 32]], [[20, 40, 61]]]
+
+
+def test_blocks_add_up():
+    left, right = np.array([[[0, 5]]], np.uint8), np.array([[[5, 6]]], np.int64)
+
+    found = merge_measurements([measure_block(right, (0, 0, 2)), measure_block(left)])
+
+    assert columns(found) == [
+        [5, 6],
+        [2, 1],
+        [[0, 0, 1], [0, 0, 3]],
+        [[1, 1, 3], [1, 1, 4]],
+        [[0, 0, 3], [0, 0, 3]],
+    ]
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (0, 3, 4), (2, 3, 0)])
+def test_background_alone_has_no_rows(shape):
+    for nothing in (measure_block(np.zeros(shape, np.uint8)), merge_measurements([])):
+        assert len(nothing) == 0
+        assert nothing.starts.shape == (0, 3)
+        assert all(len(column) == 0 for column in measurement_columns(nothing, (8, 8, 8)).values())
+
+
+def test_ids_may_take_all_64_bits():
+    found = measure_block(np.array([[[2**64 - 1, 2**63, 0]]], np.uint64))
+
+    assert found.ids.tolist() == [2**63, 2**64 - 1]
+
+
+def test_labels_of_another_type_and_negative_ids_are_refused():
+    with pytest.raises(InputError, match="labels: expected integer labels, found float32"):
+        measure_block(np.zeros((1, 1, 1), np.float32))
+    with pytest.raises(InputError, match="labels: holds the negative id -1"):
+        measure_block(np.array([[[0, -1]]], np.int8))
+
+
+def test_the_table_is_in_physical_units():
+    labels = np.zeros((3, 3, 4), np.uint8)
+    labels[1:3, 1, 1:4] = 9  # centroid 1.5, 1, 2
+
+    table = measurement_columns(measure_block(labels), (30.0, 8.0, 4.0))
+
+    assert {name: column.tolist() for name, column in table.items()} == {
+        "id": [9],
+        "voxels": [6],
+        "volume_um3": [6 * 960 / 1e9],
+        "z_min": [1],
+        "y_min": [1],
+        "x_min": [1],
+        "z_max": [3],
+        "y_max": [2],
+        "x_max": [4],
+        "centroid_z_nm": [45.0],
+        "centroid_y_nm": [8.0],
+        "centroid_x_nm": [8.0],
+    }
+
+
+def test_without_voxel_size_the_physical_columns_are_unknown_and_stand_in_the_same_order():
+    measurements = measure_block(np.ones((1, 1, 1), np.uint8))
+
+    known, unknown = measurement_columns(measurements, (8, 8, 8)), measurement_columns(measurements, None)
+
+    assert list(known) == list(unknown)
+    assert [name for name, column in unknown.items() if column is None] == [
+        "volume_um3",
+        "centroid_z_nm",
+        "centroid_y_nm",
+        "centroid_x_nm",
+    ]
+
+
+@given(labels=volumes())
+@settings(deadline=None, max_examples=30)
+def test_measurements_equal_those_of_scikit_image(labels):
+    spacing = (30.0, 8.0, 4.0)
+    table = measurement_columns(measure_block(labels), spacing)
+
+    regions = regionprops(labels, spacing=spacing)
+
+    assert table["id"].tolist() == [region.label for region in regions]
+    assert table["voxels"].tolist() == [region.num_pixels for region in regions]
+    assert table["volume_um3"] == pytest.approx([region.area / 1e9 for region in regions])
+    boxes = zip(*(table[f"{axis}_{end}"].tolist() for end in ("min", "max") for axis in "zyx"), strict=True)
+    assert list(boxes) == [region.bbox for region in regions]
+    for position, axis in enumerate("zyx"):
+        assert table[f"centroid_{axis}_nm"] == pytest.approx(
+            [region.centroid[position] for region in regions]
+        )
+
+
+@given(labels=volumes(), data=st.data())
+@settings(deadline=None, max_examples=60)
+def test_measurements_are_the_same_however_the_volume_is_cut(labels, data):
+    blocks = data.draw(cuts(labels.shape))
+    piece, merge_rows = data.draw(st.integers(1, 40)), data.draw(st.integers(0, 20))
+
+    with (
+        mock.patch.object(runs, "PIECE_VOXELS", piece),
+        mock.patch.object(runs, "MERGE_ROWS", merge_rows),
+    ):
+        cut = merge_measurements(measure_block(labels[b], tuple(side.start for side in b)) for b in blocks)
+
+    assert columns(cut) == columns(measure_block(labels))
