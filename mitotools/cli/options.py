@@ -104,6 +104,54 @@ blend = click.option(
 )
 
 
+def min_size(default: int) -> Callable[[Function], Function]:
+    """Return the `--min-size` option with a command's default."""
+    return click.option(
+        "--min-size",
+        type=VOXELS,
+        default=default,
+        show_default=True,
+        help="Drop instances with fewer voxels.",
+    )
+
+
+def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Return the numbers of ``N,N,...``."""
+    if value is None:
+        return None
+    try:
+        return tuple(int(word) for word in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not N,N,...", ctx, param) from error
+
+
+def two_sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Return the numbers of ``SMALL,MEDIUM``."""
+    numbers = integers(ctx, param, value)
+    if numbers is None:
+        return None
+    if len(numbers) != 2 or not 0 < numbers[0] < numbers[1]:
+        raise click.BadParameter(f"{value!r} is not SMALL,MEDIUM, two ascending numbers", ctx, param)
+    return numbers[0], numbers[1]
+
+
+def thresholds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the thresholds of ``T`` and ``FIRST:LAST:STEP``, in 0..1, the last one included."""
+    found: list[float] = []
+    for text in value:
+        try:
+            first, last, step = (
+                (float(word) for word in text.split(":")) if ":" in text else (float(text),) * 2 + (1.0,)
+            )
+        except ValueError as error:
+            raise click.BadParameter(f"{text!r} is neither T nor FIRST:LAST:STEP", ctx, param) from error
+        if not (0 < first <= last <= 1 and step > 0):
+            raise click.BadParameter(f"{text!r} leaves 0..1, or is empty", ctx, param)
+        count = int((last - first) / step + 1e-9) + 1
+        found += [first + number * step for number in range(count)]
+    return tuple(found)
+
+
 def running(command: Function) -> Function:
     """Add the options of how a command runs, and pass them on as one `running: Running`."""
 

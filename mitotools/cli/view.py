@@ -1,0 +1,66 @@
+"""``mitotools view``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mitotools.cli import options
+from mitotools.parameters import ViewParameters
+
+if TYPE_CHECKING:
+    from mitotools.run.running import Running
+    from mitotools.volume.path import VolumePath
+
+_DEFAULT = ViewParameters()
+
+
+@click.command(short_help="Draw slices with outlined instances.")
+@click.argument("raw", type=options.VOLUME)
+@click.argument("labels", nargs=-1, type=options.VOLUME)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The new PNG.")
+@click.option(
+    "--slices",
+    metavar="N,N,...",
+    callback=options.integers,
+    help="Slices to draw.  [default: six, evenly spaced]",
+)
+@click.option(
+    "--axis",
+    type=click.Choice(["z", "y", "x"]),
+    default=_DEFAULT.axis,
+    show_default=True,
+    help="Axis across the slices.",
+)
+@click.option(
+    "--columns",
+    type=click.IntRange(min=1),
+    default=_DEFAULT.columns,
+    show_default=True,
+    help="Slices side by side.",
+)
+@options.running
+def view(
+    raw: VolumePath,
+    labels: tuple[VolumePath, ...],
+    output: Path,
+    slices: tuple[int, ...] | None,
+    axis: str,
+    columns: int,
+    running: Running,
+) -> None:
+    """Draw slices of the volume RAW, the instances of LABELS outlined, each in its own colour.
+
+    Several LABELS are drawn one under the other.
+
+    \b
+      $ mitotools view raw.zarr labels.zarr -o overlay.png
+      $ mitotools view raw.h5 labels.h5 truth.h5 -o compare.png --slices 10,50,90
+    """
+    from mitotools.stages.view import view_volume
+
+    with options.source_volumes(raw, *labels) as (image, *instances):
+        positions = view_volume(image, instances, output, ViewParameters(slices, axis, columns), running)
+    options.say(f"{output}: slices {', '.join(map(str, positions))} along {axis}")
