@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--crop", metavar="[Z:Z,Y:Y,X:X]", default="", help="Part of the source, as it may follow its name."
 )
-@click.option("--dtype", metavar="TYPE", help="Type of the new voxels: uint8, uint16, float32, ...")
+@click.option("--dtype", metavar="TYPE", help="Type of the voxels written.  [default: the source's]")
 @options.chunks
 @options.compression
 @options.running

@@ -50,6 +50,15 @@ class Pipeline(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; an interruption and a reader that is gone become exit statuses before click sees them."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            return _report(f"mitotools {ctx.invoked_subcommand}: interrupted.", INTERRUPTED)
+        except BrokenPipeError:
+            return DONE
+
 
 @click.group(cls=Pipeline, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
@@ -92,10 +101,8 @@ def run(arguments: Sequence[str]) -> int:
         return _report(f"{program}: {error}", WRONG_USAGE)
     except MitotoolsError as error:
         return _report(f"{program}: {error}", FAILED)
-    except (KeyboardInterrupt, click.Abort):
-        return _report(f"{program}: interrupted.", INTERRUPTED)
-    except BrokenPipeError:
-        return DONE
+    except click.Abort:
+        return INTERRUPTED
     except MemoryError:
         return _report(f"{program}: this machine's memory: there is not enough of it.", FAILED)
     except OSError as error:

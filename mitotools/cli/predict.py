@@ -44,7 +44,7 @@ _DEFAULT = PredictParameters()
     type=click.Choice(["uint8", "float16", "float32"]),
     default=_DEFAULT.dtype,
     show_default=True,
-    help="Type of the maps; uint8 is floor(255 p).",
+    help="Type of the voxels written; uint8 is floor(255 p).",
 )
 @options.device
 @options.precision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,6 @@ from mitotools.volume.files import create_file, open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
-
     from mitotools.parameters import ViewParameters
     from mitotools.run.running import Running
     from mitotools.volume.base import Volume
@@ -91,7 +90,7 @@ def _row(image: Volume, labels: Volume | None, axis: int, positions: Sequence[in
     for position in positions:
         box = _plane(image.spec.size, axis, position)
         instances = labels.read(box).squeeze(axis) if labels else None
-        caption = f"{AXES[axis]} {position}" + (f"  {labels.name}" if labels else "")
+        caption = f"{AXES[axis]} {position}" + (f"   {Path(labels.name).name}" if labels else "")
         row.append(Slice(image.read(box).squeeze(axis), instances, caption))
     return row
 

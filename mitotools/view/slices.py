@@ -126,7 +126,7 @@ def colours(ids: Array) -> npt.NDArray[np.uint8]:
     offsets = np.array([5.0, 3.0, 1.0])
     k = (hue[:, np.newaxis] + offsets) % 6
     value = 1 - np.clip(np.minimum(k, 4 - k), 0, 1)
-    return np.asarray(40 + 215 * value, dtype=np.uint8)
+    return np.asarray(80 + 175 * value, dtype=np.uint8)
 
 
 def _scale_bar(axes: Axes, width_nm: float, shape: tuple[int, int]) -> None:

@@ -1,0 +1,146 @@
+"""Whatever is wrong with the input: one line, the right exit status, and nothing written."""
+
+from __future__ import annotations
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from mitotools.cli.main import run
+
+FAILED, WRONG_USAGE = 1, 2
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with good and bad files, as the working directory."""
+    monkeypatch.chdir(tmp_path)
+    zeros = np.zeros((4, 5, 6))
+    arrays = {
+        "raw": zeros.astype("uint8"),
+        "labels": zeros.astype("uint16"),
+        "short": zeros[:3].astype("uint16"),
+        "wide": np.zeros((4, 5, 7), "uint16"),
+        "float": zeros.astype("float32"),
+        "image": np.zeros((5, 6), "uint8"),
+        "empty": np.zeros((0, 5, 6), "uint16"),
+        "signed": np.full((4, 5, 6), -1),
+        "three_channels": np.zeros((3, 4, 5, 6), "uint8"),
+        "beyond_one": np.full((2, 4, 5, 6), 1.5, "float32"),
+        "nan": np.full((2, 4, 5, 6), np.nan, "float32"),
+    }
+    for name, array in arrays.items():
+        with h5py.File(f"{name}.h5", "w") as file:
+            file["main"] = array
+    with h5py.File("several.h5", "w") as file:
+        file["volumes/raw"] = arrays["raw"]
+        file["volumes/labels"] = arrays["labels"]
+    with h5py.File("full.h5", "w") as file:
+        file["main"] = np.arange(2**16, dtype="uint16").reshape(4, 128, 128)
+    content = (tmp_path / "full.h5").read_bytes()
+    (tmp_path / "truncated.h5").write_bytes(content[: len(content) // 2])
+    (tmp_path / "words.h5").write_text("this is no HDF5 file")
+    (tmp_path / "words.safetensors").write_text("this is no model, and long enough for a header")
+    (tmp_path / "other.json").write_text(json.dumps({"kind": "something else"}))
+    (tmp_path / "slices").mkdir()
+    return tmp_path
+
+
+BAD_INPUT = {
+    "missing file": ("convert nowhere.h5 out.zarr", "nowhere.h5: no such file or folder"),
+    "missing dataset": ("convert several.h5:volumes/row out.zarr", "volumes/raw (4, 5, 6)"),
+    "ambiguous dataset": ("convert several.h5 out.zarr", "which dataset?"),
+    "dataset of a zarr that is none": ("convert slices:main out.zarr", "no such file or folder"),
+    "two dimensions": ("convert image.h5 out.zarr", "three dimensions"),
+    "maps for an image": ("view three_channels.h5 -o out.png", "Select one"),
+    "float labels": ("evaluate float.h5 labels.h5", "expected integer labels, found float32. Run"),
+    "negative labels": ("evaluate signed.h5 labels.h5", "negative"),
+    "negative labels to measure": ("stats signed.h5", "negative"),
+    "different shapes": ("evaluate wide.h5 labels.h5", "different shapes"),
+    "shapes that differ in z": ("evaluate short.h5 labels.h5", "labels.h5[0:3,:,:] would fit"),
+    "truncated HDF5": ("stats truncated.h5", "truncated"),
+    "no HDF5": ("stats words.h5", "cannot be read as HDF5"),
+    "empty volume": ("stats empty.h5", "is empty"),
+    "empty volume to convert": ("convert empty.h5 out.zarr", "is empty"),
+    "folder without slices": ("convert slices out.zarr", "there are no slices"),
+    "no model": ("predict raw.h5 out.zarr -m words.safetensors", "is not a mitotools model"),
+    "a volume for a model": ("predict raw.h5 out.zarr -m raw.h5", "is not a mitotools model"),
+    "missing model": ("predict raw.h5 out.zarr -m nowhere.safetensors", "no such file"),
+    "info on no model": ("info words.safetensors", "is not a mitotools model"),
+    "no plan": ("predict other.json out -m words.safetensors", "is not a plan"),
+    "unknown suffix to read": ("stats other.xyz", "no such file or folder"),
+    "unknown suffix to write": ("convert raw.h5 out.xyz", "unknown suffix '.xyz'. Known are .h5"),
+    "three channels to decode": ("decode three_channels.h5 out.h5", "mask, contour"),
+    "maps beyond one": ("decode beyond_one.h5 out.h5", "from 0 to 1"),
+    "maps with NaN": ("decode nan.h5 out.h5", "nan"),
+    "labels for maps": ("decode labels.h5 out.h5", "expected maps"),
+    "values that do not fit": ("convert full.h5 out.h5 --dtype uint8", "do not fit uint8"),
+    "no foreground to learn from": ("train raw.h5 labels.h5 out.safetensors -q", "no foreground"),
+    "labels of another size": ("train raw.h5 wide.h5 out.safetensors -q", "has size"),
+    "tiles that are none": ("merge raw.h5 out.h5", "its name does not end in"),
+    "no tiles": ("merge slices out.h5", "there are none"),
+    "a missing folder": ("convert raw.h5 nowhere/out.h5", "the folder nowhere does not exist"),
+    "a slice that is none": ("view raw.h5 -o out.png --slices 9", "has slices 0 to 3"),
+    "a crop outside": ("convert raw.h5[0:9,:,:] out.h5", "does not lie in the volume"),
+}
+
+BAD_USAGE = {
+    "threshold above one": ("decode three_channels.h5 out.h5 --foreground 1.1", "1.1 is not in the range"),
+    "threshold below zero": ("decode three_channels.h5 out.h5 --seed-contour -0.1", "is not in the range"),
+    "threshold that is none": ("evaluate labels.h5 labels.h5 --iou high", "is neither T nor"),
+    "malformed crop": ("convert raw.h5[0:2,1] out.h5", "a crop is"),
+    "two crops": ("convert raw.h5[0:2,:,:] out.h5 --crop 0:1,:,:", "has a crop already"),
+    "unknown type": ("convert raw.h5 out.h5 --dtype int12", "is none of uint8"),
+    "unknown command": ("segment raw.h5 out.h5", "No such command"),
+    "missing argument": ("decode three_channels.h5", "Missing argument"),
+    "unknown option": ("stats labels.h5 --colour", "No such option"),
+    "unknown method": ("decode three_channels.h5 out.h5 --method guess", "is not one of"),
+    "unknown setting": ("train raw.h5 labels.h5 out.safetensors --set filter=8", "There is filters"),
+    "setting of another kind": ("train raw.h5 labels.h5 out.safetensors --set filters=a", "is nothing like"),
+    "part without plan": ("predict raw.h5 out.zarr -m words.safetensors --part 1/2", "needs a PLAN"),
+    "part that is none": ("predict other.json out -m words.safetensors --part 3/2", "is not K/N"),
+    "sizes that do not ascend": ("evaluate labels.h5 labels.h5 --sizes 9,5", "two ascending numbers"),
+    "zero tile": ("tile raw.h5 plan.json --size 0,1,1", "three numbers of at least 1"),
+    "two pipes": ("evaluate - -", "only one input"),
+}
+
+
+@pytest.mark.parametrize(("line", "message"), BAD_INPUT.values(), ids=BAD_INPUT)
+def test_bad_input_is_one_line_and_status_1(folder, capsys, line, message):
+    assert_refused(folder, capsys, line, message, FAILED)
+
+
+@pytest.mark.parametrize(("line", "message"), BAD_USAGE.values(), ids=BAD_USAGE)
+def test_wrong_usage_is_one_line_and_status_2(folder, capsys, line, message):
+    assert_refused(folder, capsys, line, message, WRONG_USAGE)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "convert raw.h5 labels.h5",
+        "convert raw.h5 slices",
+        "tile raw.h5 other.json",
+        "train raw.h5 labels.h5 words.safetensors",
+        "predict raw.h5 labels.h5 -m words.safetensors",
+        "merge slices labels.h5",
+        "decode three_channels.h5 labels.h5",
+        "filter labels.h5 raw.h5",
+        "view raw.h5 -o words.h5",
+    ],
+)
+def test_an_output_that_exists_is_kept(folder, capsys, line):
+    assert_refused(folder, capsys, line, "exists already. Use --force to replace it.", FAILED)
+
+
+def assert_refused(folder, capsys, line, message, status):
+    before = {file: file.is_dir() or file.read_bytes() for file in folder.rglob("*")}
+    assert run(line.split()) == status
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("mitotools")
+    assert message in printed.err
+    assert {file: file.is_dir() or file.read_bytes() for file in folder.rglob("*")} == before
