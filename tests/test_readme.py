@@ -43,7 +43,8 @@ def test_the_quickstart_runs_every_command_of_the_pipeline():
 
 
 def test_command_lines_are_found_in_prose_scripts_and_pipes():
-    text = "Run `mitotools info a.h5`.\n    $ mitotools stats a.h5 | sort >b\nmitotools \\\n  tile a.h5 p.json > x\n"
+    prose = "Run `mitotools info a.h5`.\n"
+    text = prose + "    $ mitotools stats a.h5 | sort >b\nmitotools \\\n  tile a.h5 p.json > x\n"
     assert list(command_lines(text)) == [["info", "a.h5"], ["stats", "a.h5"], ["tile", "a.h5", "p.json"]]
 
 

@@ -51,7 +51,7 @@ class Pipeline(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; an interruption and a reader that is gone become exit statuses before click sees them."""
+        """Run a command; an interruption, or a reader that is gone, is dealt with before click would."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

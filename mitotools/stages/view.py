@@ -14,6 +14,7 @@ from mitotools.volume.files import create_file, open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from mitotools.parameters import ViewParameters
     from mitotools.run.running import Running
     from mitotools.volume.base import Volume

@@ -50,7 +50,8 @@ def temporaries(shell):
 
 
 def test_a_pipe_leaves_its_result_and_nothing_else(shell):
-    line = "mitotools convert labels.h5 - | mitotools filter - - --min-size 4 | mitotools filter - out.h5 --relabel"
+    line = "mitotools convert labels.h5 - | mitotools filter - - --min-size 4"
+    line += " | mitotools filter - out.h5 --relabel"
     result = shell(line)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""

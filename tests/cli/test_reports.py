@@ -30,13 +30,20 @@ def labels(tmp_path):
 def test_stats_is_a_table_with_units_in_its_column_names(labels, capsys):
     assert run(["stats", labels]) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert (
-        lines[0]
-        == (
-            "id voxels volume_um3 z_min y_min x_min z_max y_max x_max "
-            "centroid_z_nm centroid_y_nm centroid_x_nm"
-        ).split()
-    )
+    assert lines[0] == [
+        "id",
+        "voxels",
+        "volume_um3",
+        "z_min",
+        "y_min",
+        "x_min",
+        "z_max",
+        "y_max",
+        "x_max",
+        "centroid_z_nm",
+        "centroid_y_nm",
+        "centroid_x_nm",
+    ]
     assert lines[1][:2] == ["3", "8"]
     assert float(lines[1][2]) == pytest.approx(8 * 30 * 8 * 8 / 1e9)
     assert lines[1][3:9] == ["0", "0", "0", "2", "2", "2"]
