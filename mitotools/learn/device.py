@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def prepare(threads: int, seed: int) -> None:
+    """Set the number of threads, and the generator that draws a network's first weights."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+
+
 def chosen_device(name: str) -> torch.device:
     """Return the device of a name; "auto" is a GPU where there is one.
 

@@ -6,11 +6,10 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from mitotools import history
 from mitotools.errors import InputError
 from mitotools.learn.checkpoint import save_model
+from mitotools.learn.device import prepare
 from mitotools.learn.fit import Fit, fit
 from mitotools.learn.metadata import ModelMetadata
 from mitotools.learn.models import build, stride_of
@@ -57,8 +56,7 @@ def train_model(
     InputError, TargetError, ModelError
     """
     check_file(target, force=running.force)
-    torch.manual_seed(parameters.seed)
-    torch.set_num_threads(running.threads)
+    prepare(running.threads, parameters.seed)
     with open_volume(raw, "image") as image, open_volume(labels, "labels") as truth:
         voxel_size = image.spec.voxel_size_nm or truth.spec.voxel_size_nm
         settings = _settings(parameters, voxel_size)

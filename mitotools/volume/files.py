@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +53,7 @@ def open_volume(path: VolumePath, kind: Kind = "any") -> Volume:
 
 def source_of(path: VolumePath, volume: Volume) -> history.Input:
     """Return what a history says of a volume that was read."""
-    file = os.path.abspath(path.file)
+    file = str(Path(path.file).resolve())
     return history.Input(file, volume.spec.shape, str(volume.spec.dtype), volume.spec.history)
 
 
