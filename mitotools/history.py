@@ -50,6 +50,8 @@ def fingerprint(source: Input) -> str:
         if (path / metadata).is_file():
             path = path / metadata
             break
+    if not path.exists():
+        path = path.parent  # of a pattern such as slices/*.png, the folder
     stat = path.stat() if path.exists() else None
     facts = [stat and stat.st_size, stat and stat.st_mtime_ns, source.shape, source.dtype, source.history]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -88,12 +90,16 @@ def to_json(history: History) -> str:
 def from_json(text: str | bytes | None) -> History:
     """Return the history in a JSON text; what other programs left under that name is no history."""
     try:
-        records = json.loads(text) if text else []
-    except (ValueError, TypeError):
+        return from_records(json.loads(text) if text else [])
+    except (ValueError, TypeError, RecursionError):
         return ()
-    return (
-        tuple(record for record in records if isinstance(record, dict)) if isinstance(records, list) else ()
-    )
+
+
+def from_records(records: object) -> History:
+    """Return the history in parsed JSON, likewise."""
+    if not isinstance(records, list):
+        return ()
+    return tuple(record for record in records if isinstance(record, dict))
 
 
 def sidecar(path: Path) -> Path:
@@ -104,7 +110,7 @@ def sidecar(path: Path) -> Path:
 def read_sidecar(path: Path) -> History:
     """Return the history of a file in a format without attributes."""
     file = sidecar(path)
-    return from_json(file.read_text()) if file.is_file() else ()
+    return from_json(file.read_bytes()) if file.is_file() else ()
 
 
 def write_sidecar(path: Path, history: History) -> None:

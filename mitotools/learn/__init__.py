@@ -1,1 +1,9 @@
 """Networks: their targets, patches, training and application. Home of torch."""
+
+import os
+
+# Where OpenMP's threads wait for each other they spin, by default for so long that a neighbour on the same
+# processors makes training five times slower (two cores, 1.61 instead of .28 s an iteration). Spinning less
+# costs nothing when alone. It is read once, when torch is first imported.
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+    os.environ["GOMP_SPINCOUNT"] = "2000"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mitotools.errors import ModelError
+from mitotools.errors import ModelError, TargetError
 from mitotools.learn.metadata import ModelMetadata, read_metadata
-from mitotools.learn.models import build
+from mitotools.learn.models import build, stride_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,9 +19,18 @@ if TYPE_CHECKING:
 
 
 def save_model(path: Path, network: nn.Module, metadata: ModelMetadata) -> None:
-    """Write a network and what is known of it."""
+    """Write a network and what is known of it.
+
+    Raises
+    ------
+    TargetError
+        Where the file cannot be written.
+    """
     tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, path, metadata.header())
+    try:
+        save_file(tensors, path, metadata.header())
+    except SafetensorError as error:
+        raise TargetError(str(path), f"cannot be written ({error})") from error
 
 
 def load_model(path: Path) -> tuple[nn.Module, ModelMetadata]:
@@ -35,8 +45,32 @@ def load_model(path: Path) -> tuple[nn.Module, ModelMetadata]:
     """
     metadata = read_metadata(path)
     try:
-        network = build(metadata.architecture, metadata.settings)
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
+        network = _outline(metadata)
+        tensors = load_file(path)
+        _check_tensors(network, tensors)
+        network = network.to_empty(device="cpu")
+        network.load_state_dict(tensors)
+    except (SafetensorError, ModelError, RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(str(path), f"its network cannot be rebuilt ({error})") from error
     return network.eval(), metadata
+
+
+def _outline(metadata: ModelMetadata) -> nn.Module:
+    """Return the network without memory for its weights, of which a broken header may promise any number."""
+    settings, patch = metadata.settings, metadata.patch_voxels
+    if (settings.get("in_channels"), settings.get("out_channels")) != (1, len(metadata.targets)):
+        raise ValueError("its channels are not its targets")
+    with torch.device("meta"):
+        network = build(metadata.architecture, settings)
+    stride = stride_of(network)
+    if any(length % step for length, step in zip(patch, stride, strict=True)):
+        raise ValueError(f"its patches of {patch} voxels are no multiples of {stride}")
+    return network
+
+
+def _check_tensors(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    expected = {name: (tensor.shape, tensor.dtype) for name, tensor in network.state_dict().items()}
+    found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ValueError(f"its tensor {name} is not what the network has under that name")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 
-from mitotools.errors import UsageError
+from mitotools.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from torch import nn
@@ -33,7 +34,7 @@ def chosen_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--device {name}", f"is not available ({reason})", "Use --device cpu") from error
@@ -51,6 +52,18 @@ def chosen_precision(name: str, device: torch.device) -> str:
     return "float32"
 
 
+def resolved(device: str, precision: str) -> tuple[str, str]:
+    """Return the names of the device and the precision that are meant, "auto" being replaced.
+
+    Raises
+    ------
+    UsageError
+        Where there is no such device.
+    """
+    chosen = chosen_device(device)
+    return str(chosen), chosen_precision(precision, chosen)
+
+
 def placed(network: nn.Module, device: torch.device) -> nn.Module:
     """Return the network on a device, its weights in the order (channels last) that is fastest there."""
     moved: nn.Module = network.to(device=device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -62,3 +75,17 @@ def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[o
     if precision == "bfloat16":
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def memory_in_words(device: torch.device, what_next: str) -> Iterator[None]:
+    """Report a device that runs out of memory as a failure that the user can act on.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(f"device {device}", "its memory is too small", what_next) from error

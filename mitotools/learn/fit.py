@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mitotools.errors import ModelError
-from mitotools.learn.device import arithmetic, chosen_device, chosen_precision, placed
+from mitotools.learn.device import arithmetic, chosen_device, chosen_precision, memory_in_words, placed
 from mitotools.learn.losses import dice_loss, weighted_cross_entropy
 
 if TYPE_CHECKING:
@@ -68,12 +68,7 @@ def fit(
     ModelError
         Where the loss is no longer a number, or the batch is too small for batch norm.
     """
-    if parameters.norm == "batch" and parameters.batch < LEAST_BATCH_FOR_BATCH_NORM:
-        raise ModelError(
-            f"--batch {parameters.batch}",
-            f"batch norm needs {LEAST_BATCH_FOR_BATCH_NORM} patches or more",
-            "Use --set norm=group",
-        )
+    check_batch(parameters)
     device = chosen_device(parameters.device)
     precision = chosen_precision(parameters.precision, device)
     placed(network, device)
@@ -84,19 +79,30 @@ def fit(
     while (done := _progress(iteration, time.monotonic() - start, parameters)) < 1:
         batch = next(batches)
         for group in optimizer.param_groups:
-            group["lr"] = parameters.learning_rate * schedule(done, _warmup(parameters))
-        images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last_3d)
-        with arithmetic(precision, device):
-            logits = network(images)
-        loss = total_loss(logits.float(), torch.from_numpy(batch.targets).to(device), targets)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+            group["lr"] = parameters.learning_rate * schedule(done, warmup(iteration, done, parameters))
+        with memory_in_words(device, "Use a smaller --patch or --batch"):
+            images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last_3d)
+            with arithmetic(precision, device):
+                logits = network(images)
+            loss = total_loss(logits.float(), torch.from_numpy(batch.targets).to(device), targets)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
         iteration += 1
         smooth_loss = _smoothed(smooth_loss, loss.item(), iteration)
         status(_line(iteration, smooth_loss, batch, time.monotonic() - start, done))
     status("")
     return Fit(iteration, smooth_loss, time.monotonic() - start)
+
+
+def check_batch(parameters: TrainParameters) -> None:
+    """Raise ModelError where the batch is too small for batch norm."""
+    if parameters.norm == "batch" and parameters.batch < LEAST_BATCH_FOR_BATCH_NORM:
+        raise ModelError(
+            f"--batch {parameters.batch}",
+            f"batch norm needs {LEAST_BATCH_FOR_BATCH_NORM} patches or more",
+            "Use --set norm=group",
+        )
 
 
 def total_loss(logits: Tensor, truths: Tensor, targets: Sequence[Target]) -> Tensor:
@@ -129,11 +135,17 @@ def schedule(done: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
-def _warmup(parameters: TrainParameters) -> float:
-    return min(parameters.warmup_iterations / parameters.iterations, WARMUP_SHARE)
+def warmup(iteration: int, done: float, parameters: TrainParameters) -> float:
+    """Return the part of the run that is warm-up: of a run ended by the clock, as its pace so far has it."""
+    if iteration == 0:
+        return WARMUP_SHARE
+    return min(parameters.warmup_iterations * done / iteration, WARMUP_SHARE)
 
 
 def _progress(iteration: int, seconds: float, parameters: TrainParameters) -> float:
+    """Return the part of the run that is over; there is one iteration at least."""
+    if iteration == 0:
+        return 0.0
     by_iterations = iteration / parameters.iterations
     by_time = seconds / (60 * parameters.minutes) if parameters.minutes else 0.0
     return max(by_iterations, by_time)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mitotools.learn.device import arithmetic, chosen_device, chosen_precision, placed
+from mitotools.errors import UsageError
+from mitotools.learn.device import arithmetic, chosen_device, chosen_precision, memory_in_words, placed
 from mitotools.learn.normalise import to_network, to_unit
 
 if TYPE_CHECKING:
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
     from mitotools.learn.metadata import Normalisation
     from mitotools.parameters import PredictParameters
 
-# Axes of a window, (C, Z, Y, X), that each further doubling of the symmetries mirrors or exchanges.
-_Z, _Y, _X = 1, 2, 3
+SYMMETRIES = (1, 4, 8, 16)
+"""Numbers of symmetries that can be averaged."""
+WITH_TRANSPOSE = 8
+"""From this number on, y and x are exchanged."""
+WITH_Z = 16
+
+_Z, _Y, _X = 1, 2, 3  # axes of a window, (C, Z, Y, X)
 
 
 class WindowPredictor:
@@ -68,7 +74,8 @@ class WindowPredictor:
 
     def _apply(self, image: torch.Tensor) -> torch.Tensor:
         batch = image[None].contiguous(memory_format=torch.channels_last_3d)
-        with torch.inference_mode(), arithmetic(self._precision, self._device):
+        words = memory_in_words(self._device, "Use --device cpu, or a model with smaller patches")
+        with words, torch.inference_mode(), arithmetic(self._precision, self._device):
             logits: torch.Tensor = self._network(batch)
         return logits[0].float().sigmoid().cpu()
 
@@ -77,9 +84,16 @@ def symmetries(count: int) -> list[tuple[bool, list[int]]]:
     """Return the symmetries of test-time augmentation: (exchange y and x, axes to mirror).
 
     1: none; 4: mirrored in x and y; 8: with y and x exchanged as well; 16: mirrored in z as well.
+
+    Raises
+    ------
+    UsageError
+        Where the count is another.
     """
+    if count not in SYMMETRIES:
+        raise UsageError(f"tta {count}", f"expected one of {', '.join(map(str, SYMMETRIES))}")
     flips = [[]] if count == 1 else [[], [_Y], [_X], [_Y, _X]]
-    if count == 16:
+    if count >= WITH_Z:
         flips = flips + [[_Z, *axes] for axes in flips]
-    transposes = [False, True] if count >= 8 else [False]
+    transposes = [False, True] if count >= WITH_TRANSPOSE else [False]
     return [(transpose, list(axes)) for transpose in transposes for axes in flips]

@@ -94,7 +94,7 @@ def read_metadata(path: Path) -> ModelMetadata:
         with safe_open(path, framework="numpy") as file:
             content = json.loads((file.metadata() or {})[KEY])
         return _parsed(path, content)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             str(path), f"is not a mitotools model ({error})", "Models are made by 'mitotools train'"
         ) from error
@@ -104,6 +104,8 @@ def _parsed(path: Path, content: dict[str, Any]) -> ModelMetadata:
     if content["version"] > VERSION:
         raise ModelError(str(path), f"has version {content['version']}, newer than this program's {VERSION}")
     z, y, x = (int(length) for length in content["patch_voxels"])
+    if min(z, y, x) < 1:
+        raise ValueError(f"its patches have {z} x {y} x {x} voxels")
     return ModelMetadata(
         architecture=str(content["architecture"]),
         settings=dict(content["settings"]),
@@ -112,5 +114,5 @@ def _parsed(path: Path, content: dict[str, Any]) -> ModelMetadata:
         voxel_size_nm=known_voxel_size(content["voxel_size_nm"] and tuple(content["voxel_size_nm"])),
         decode=dict(content["decode"]),
         training=dict(content["training"]),
-        history=tuple(content["history"]),
+        history=tuple(record for record in content["history"] if isinstance(record, dict)),
     )

@@ -8,18 +8,19 @@ import numpy as np
 
 from mitotools.errors import InputError
 from mitotools.learn.metadata import Normalisation
-from mitotools.volume.blocks import Box, block_shape, grid
+from mitotools.volume.blocks import grid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from mitotools.conventions import Array
+    from mitotools.conventions import Array, Size
     from mitotools.volume.base import Volume
+    from mitotools.volume.blocks import Box
 
 PERCENTILES = (0.5, 99.5)
 SAMPLED_BLOCKS = 32
-SAMPLED_VOXELS = 2**18
-"""Of one block."""
+SAMPLE: Size = (16, 128, 128)
+"""Shape of a block: the same whatever the file's chunks are, so that these do not change the result."""
 
 
 def normalisation_of(volume: Volume) -> Normalisation:
@@ -34,14 +35,31 @@ def normalisation_of(volume: Volume) -> Normalisation:
     """
     if volume.spec.dtype == np.uint8:
         return Normalisation(0.0, 255.0)
-    boxes = grid(volume.spec.size, block_shape(volume.spec.size, volume.spec.chunks, SAMPLED_VOXELS))
+    boxes = grid(volume.spec.size, SAMPLE)
     chosen = [boxes[i] for i in np.linspace(0, len(boxes) - 1, SAMPLED_BLOCKS).round().astype(int)]
-    samples = [_sample(volume, box) for box in dict.fromkeys(chosen)]
+    samples = [read_finite(volume, box).ravel().astype(np.float64) for box in dict.fromkeys(chosen)]
     varied = [sample for sample in samples if sample.min() < sample.max()]
     if not varied:
         raise InputError(volume.name, "has the same value everywhere it was looked at")
-    low, high = np.percentile(np.concatenate(varied), PERCENTILES)
-    return Normalisation(float(low), float(max(high, low + 1e-6)))
+    values = np.concatenate(varied)
+    low, high = np.percentile(values, PERCENTILES)
+    if low == high:  # nearly all voxels have one value
+        low, high = values.min(), values.max()
+    return Normalisation(float(low), float(high))
+
+
+def read_finite(volume: Volume, box: Box) -> Array:
+    """Read grey values.
+
+    Raises
+    ------
+    InputError
+        Where they hold NaN or infinities, of which a network would make more.
+    """
+    values = volume.read(box)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(volume.name, f"holds NaN or infinite values in {box}")
+    return values
 
 
 def to_unit(array: Array, normalisation: Normalisation) -> npt.NDArray[np.float32]:
@@ -56,10 +74,3 @@ def to_network(unit: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return values in 0..1 as the network takes them, (x - .5) / .5."""
     centred: npt.NDArray[np.float32] = (unit - np.float32(0.5)) / np.float32(0.5)
     return centred
-
-
-def _sample(volume: Volume, box: Box) -> npt.NDArray[np.float64]:
-    values: npt.NDArray[np.float64] = volume.read(box).ravel().astype(np.float64)
-    if not np.isfinite(values).all():
-        raise InputError(volume.name, f"holds NaN or infinite values in {box}")
-    return values

@@ -96,6 +96,8 @@ def blended(
     In memory is one row of windows: the slices that later rows still add to. Every voxel sums its windows in
     raster order, so that the same sum comes out however a volume is cut into boxes.
 
+    A slab is a view of that memory: it holds until the next one is asked for.
+
     Parameters
     ----------
     grid : WindowGrid
@@ -113,25 +115,28 @@ def blended(
     Box, (C, Z, Y, X) float32
         Slabs of `box` in order.
     """
-    held: Probabilities | None = None
+    sums: Probabilities | None = None
     done = box.start[0]
     for row, of_row in itertools.groupby(indices, key=lambda index: index[0]):
         start = grid.starts[0][row]
-        if held is not None and start > done:
-            yield Box((done, *box.start[1:]), (start, *box.stop[1:])), held[:, : start - done]
-            held, done = held[:, start - done :], start
+        if sums is not None and start > done:
+            yield Box((done, *box.start[1:]), (start, *box.stop[1:])), sums[:, : start - done]
+            _move_up(sums, start - done)
+            done = start
         extent = Box((done, *box.start[1:]), (min(start + grid.window[0], box.stop[0]), *box.stop[1:]))
         for index in of_row:
             window = grid.box(index)
             probabilities = predict(padded(read, window, grid.size))
-            held = _extended(held, probabilities.shape[0], extent.shape)
+            if sums is None:
+                depth = min(grid.window[0], box.shape[0])
+                sums = np.zeros((len(probabilities), depth, *box.shape[1:]), np.float32)
             shared = window.intersection(extent)
             own = shared.relative_to(window.start)
-            held[(slice(None), *shared.relative_to(extent.start).slices)] += (
+            sums[(slice(None), *shared.relative_to(extent.start).slices)] += (
                 grid.weight(index, own) * probabilities[(slice(None), *own.slices)]
             )
-    if held is not None:
-        yield Box((done, *box.start[1:]), box.stop), held
+    if sums is not None:
+        yield Box((done, *box.start[1:]), box.stop), sums[:, : box.stop[0] - done]
 
 
 def padded(read: Callable[[Box], Array], window: Box, size: Size) -> Array:
@@ -143,14 +148,12 @@ def padded(read: Callable[[Box], Array], window: Box, size: Size) -> Array:
     return np.pad(array, missing, mode="symmetric") if inside != window else array
 
 
-def _extended(held: Probabilities | None, channels: int, shape: Size) -> Probabilities:
-    """Return the sums of an extent, which begins with the slices already held."""
-    if held is not None and held.shape[1] == shape[0]:
-        return held
-    sums = np.zeros((channels, *shape), np.float32)
-    if held is not None:
-        sums[:, : held.shape[1]] = held
-    return sums
+def _move_up(sums: Probabilities, count: int) -> None:
+    """Drop the first `count` slices and append empty ones, in place."""
+    depth = sums.shape[1]
+    for z in range(depth - count):
+        sums[:, z] = sums[:, z + count]
+    sums[:, max(depth - count, 0) :] = 0
 
 
 def _starts(length: int, window: int, step: int) -> list[int]:

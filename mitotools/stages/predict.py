@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
+import logging
 from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
+from mitotools.learn.augment.symmetry import Symmetry
 from mitotools.learn.checkpoint import load_model
-from mitotools.learn.infer import WindowPredictor
+from mitotools.learn.device import resolved
+from mitotools.learn.infer import WITH_TRANSPOSE, WindowPredictor
 from mitotools.learn.models import stride_of
-from mitotools.learn.normalise import normalisation_of
+from mitotools.learn.normalise import normalisation_of, read_finite
 from mitotools.learn.windows import WindowGrid, blended
 from mitotools.stages.tile import tile_spec
 from mitotools.volume.base import VolumeSpec
@@ -22,7 +27,6 @@ from mitotools.volume.blocks import Box
 from mitotools.volume.files import (
     check_file,
     check_target,
-    create_file,
     create_volume,
     open_volume,
     source_of,
@@ -32,18 +36,21 @@ from mitotools.volume.plan import PLAN_NAME, Plan, Tile, read_plan, write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import numpy.typing as npt
 
-    from mitotools.conventions import Array
-    from mitotools.history import Record
+    from mitotools.conventions import Array, Size
+    from mitotools.history import History
+    from mitotools.learn.metadata import ModelMetadata
     from mitotools.parameters import PredictParameters
     from mitotools.run.running import Running
     from mitotools.volume.base import Volume
 
 LARGEST = 255
 """Of the integers that stand for probabilities 0 to 1."""
+
+ALIKE = 1.25
+"""Voxels that differ from those of the training by more than this factor are worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +76,14 @@ class _Work:
         parameters: PredictParameters,
         running: Running,
     ) -> None:
+        device, precision = resolved(parameters.device, parameters.precision)
+        parameters = replace(parameters, device=device, precision=precision)
         network, metadata = load_model(model)
+        _check_voxels(raw, metadata, parameters.tta)
         self.raw = raw
         self.running = running
-        self._predict = WindowPredictor(network, normalisation_of(raw), parameters, running.threads)
+        normalisation = normalisation_of(raw)
+        self._predict = WindowPredictor(network, normalisation, parameters, running.threads)
         self._grid = WindowGrid.over(
             raw.spec.size, metadata.patch_voxels, stride_of(network), parameters.overlap, parameters.blend
         )
@@ -83,19 +94,48 @@ class _Work:
             history=history.extended(
                 [source_of(source, raw), history.Input(str(model.absolute()), history=metadata.history)],
                 running.command_line,
-                {**asdict(parameters), "targets": metadata.targets, "window_voxels": metadata.patch_voxels},
+                {
+                    **asdict(parameters),
+                    "targets": metadata.targets,
+                    "window_voxels": metadata.patch_voxels,
+                    "grey_values": asdict(normalisation),
+                },
             ),
         )
-        # Chunks that end where slabs end are written once.
-        z, y, x = self.spec.chunks
-        self.spec = replace(self.spec, chunks=(math.gcd(self._grid.step, z), y, x))
+        self.spec = replace(self.spec, chunks=_chunks(self.spec.chunks, self._grid))
 
     def slabs(self, box: Box, label: str) -> Iterator[tuple[Box, Array]]:
         """Yield the maps of `box` in slabs, in the type of the new volume."""
         indices = self._grid.touching(box)
         tracked = self.running.track(indices, len(indices), label, "windows")
-        for slab, probabilities in blended(self._grid, box, tracked, self.raw.read, self._predict):
+        for slab, probabilities in blended(self._grid, box, tracked, self._read, self._predict):
             yield slab, quantised(probabilities, self.spec.dtype)
+
+    def _read(self, box: Box) -> Array:
+        return read_finite(self.raw, box)
+
+
+def _chunks(chunks: Size, windows: WindowGrid) -> Size:
+    """Return chunks that end where slabs end, so that each is written once."""
+    z, y, x = chunks
+    if len(windows.starts[0]) == 1:
+        return chunks
+    return max(depth for depth in range(1, z + 1) if windows.step % depth == 0), y, x
+
+
+def _check_voxels(raw: Volume, metadata: ModelMetadata, tta: int) -> None:
+    """Refuse to exchange axes that are not alike; warn of voxels unlike those of the training."""
+    size, trained = raw.spec.voxel_size_nm, metadata.voxel_size_nm
+    in_plane = Symmetry.of(metadata.patch_voxels, size or trained).orders
+    if tta >= WITH_TRANSPOSE and (0, 2, 1) not in in_plane:
+        raise InputError(
+            raw.name, f"tta {tta} exchanges y and x, along which voxels or windows differ", "Use --tta 4"
+        )
+    if size and trained and any(max(a / b, b / a) > ALIKE for a, b in zip(size, trained, strict=True)):
+        logging.getLogger(__name__).warning(
+            "the model was trained on voxels of %s nm, %s has %s nm",
+            *(" x ".join(f"{v:g}" for v in trained), raw.name, " x ".join(f"{v:g}" for v in size)),
+        )
 
 
 def predict_volume(
@@ -167,15 +207,16 @@ def predict_plan(
     """
     plan = read_plan(plan_file)
     tiles = {folder / plan.file_name(tile): tile for tile in part.of(plan.tiles)}
-    if resume:
-        tiles = {path: tile for path, tile in tiles.items() if not path.exists()}
+    there = [path for path in tiles if resume and path.exists()]
+    for path in there:
+        del tiles[path]
     for path in tiles if folder.exists() else [folder]:
         check_file(path, force=running.force or resume)
     with open_volume(plan.volume, "image") as raw:
         if raw.spec.size != plan.shape:
             raise InputError(str(plan_file), f"plans {plan.shape} voxels, but {raw.name} has {raw.spec.size}")
         work = _Work(plan.volume, raw, model, parameters, running)
-        _join(folder, replace(plan, history=work.spec.history), force=running.force)
+        _join(folder, replace(plan, history=work.spec.history), there, force=running.force)
         for number, (path, tile) in enumerate(tiles.items(), start=1):
             spec = tile_spec(plan, tile, work.spec)
             with create_volume(VolumePath(str(path)), spec, force=running.force or resume) as writer:
@@ -184,27 +225,35 @@ def predict_plan(
     return list(tiles)
 
 
-def _join(folder: Path, plan: Plan, *, force: bool) -> None:
-    """Write the plan into a new folder; in one that has a plan, refuse to mix it with another."""
+def _join(folder: Path, plan: Plan, tiles: list[Path], *, force: bool) -> None:
+    """Write the plan into a new folder; in one that has a plan or tiles, refuse to mix them with others."""
     folder.mkdir(exist_ok=True)
     file = folder / PLAN_NAME
-    if file.exists() and not force:
-        changed = _differences(read_plan(file).history[-1], plan.history[-1])
-        if changed:
-            raise TargetError(
-                str(folder), f"holds tiles made with other {', '.join(changed)}", "Use --force to start over"
-            )
-        return
-    with create_file(file, force=True) as path:
+    changed: list[str] = []
+    is_new = force or not file.exists()
+    if not is_new:
+        old = read_plan(file)
+        changed += [key for key in ("shape", "size", "halo") if getattr(old, key) != getattr(plan, key)]
+        changed += _differences(old.history, plan.history)
+    for tile in tiles:
+        with open_volume(VolumePath(str(tile))) as volume:
+            changed += _differences(volume.spec.history, plan.history)
+    if changed:
+        names = ", ".join(dict.fromkeys(changed))
+        raise TargetError(str(folder), f"holds tiles made with other {names}", "Use --force to start over")
+    if is_new:  # parts that start together write it at once: each a file of its own, and the last one stays
+        path = folder / f"{PLAN_NAME}.{uuid4().hex}"
         write_plan(path, plan, folder.absolute())
+        path.replace(file)
 
 
-def _differences(old: Record, new: Record) -> list[str]:
-    """Return the names of what differs between two records, time and command line aside."""
-    names = [
-        key for key in new["parameters"] if not _same(old["parameters"].get(key), new["parameters"][key])
-    ]
-    return names + ["inputs"] * (not _same(old["inputs"], new["inputs"]))
+def _differences(old: History, new: History) -> list[str]:
+    """Return what differs between the last steps of two histories, time and command line aside."""
+    was, now = old[-1] if old else {}, new[-1]
+    before = was.get("parameters", {})
+    names = [key for key, value in now["parameters"].items() if not _same(before.get(key), value)]
+    inputs = zip_longest(("volume", "model"), was.get("inputs", []), now["inputs"])
+    return names + [name for name, a, b in inputs if not _same(a, b)]
 
 
 def _same(old: object, new: object) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from mitotools import history
 from mitotools.errors import InputError
 from mitotools.learn.checkpoint import save_model
-from mitotools.learn.device import prepare
-from mitotools.learn.fit import Fit, fit
+from mitotools.learn.device import prepare, resolved
+from mitotools.learn.fit import Fit, check_batch, fit
 from mitotools.learn.metadata import ModelMetadata
 from mitotools.learn.models import build, stride_of
 from mitotools.learn.patches import PatchSource, batches
@@ -31,6 +32,9 @@ SECTION_PATCH: Size = (32, 256, 256)
 """The paper's patch for sections."""
 ISOTROPIC_PATCH: Size = (112, 112, 112)
 """The paper's patch for the Lucchi volume."""
+
+THREADS_A_FEEDER = 4
+"""One thread in so many prepares batches; the others are the network's."""
 
 
 def train_model(
@@ -56,6 +60,9 @@ def train_model(
     InputError, TargetError, ModelError
     """
     check_file(target, force=running.force)
+    check_batch(parameters)
+    device, precision = resolved(parameters.device, parameters.precision)
+    parameters = replace(parameters, device=device, precision=precision)
     prepare(running.threads, parameters.seed)
     with open_volume(raw, "image") as image, open_volume(labels, "labels") as truth:
         voxel_size = image.spec.voxel_size_nm or truth.spec.voxel_size_nm
@@ -67,8 +74,10 @@ def train_model(
             contour_radius(parameters.contour_width_nm, voxel_size), is_sectioned(voxel_size)
         )
         source = PatchSource(image, truth, patch, parameters.uniform_share)
-        feed = batches(source, targets, contour, parameters.batch, parameters.seed)
-        result = fit(network, feed, targets, parameters, running.status)
+        feeders = -(-running.threads // THREADS_A_FEEDER)
+        feed = batches(source, targets, contour, parameters.batch, parameters.seed, feeders)
+        with closing(feed):
+            result = fit(network, feed, targets, parameters, running.status)
         inputs = [source_of(raw, image), source_of(labels, truth)]
     values = {**asdict(parameters), "patch_voxels": patch}
     metadata = ModelMetadata(
@@ -99,7 +108,7 @@ def _settings(parameters: TrainParameters, voxel_size: VoxelSize | None) -> dict
 def _patch(parameters: TrainParameters, size: Size, voxel_size: VoxelSize | None, stride: Size) -> Size:
     """Return the shape of a patch: as asked, else the paper's, cut to what the volume holds."""
     if parameters.patch_voxels is not None:
-        wrong = [p for p, s in zip(parameters.patch_voxels, stride, strict=True) if p % s]
+        wrong = [p for p, s in zip(parameters.patch_voxels, stride, strict=True) if p < 1 or p % s]
         if wrong:
             raise InputError(
                 f"--patch {','.join(map(str, parameters.patch_voxels))}",

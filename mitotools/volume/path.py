@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 PIPE = "-"
 
-_CROP = re.compile(r"\[(?P<crop>[\d:, ]*)\]$")
+# What looks like a range is a crop, well-formed or not; other brackets belong to the name: `slices[final]`.
+_CROP = re.compile(r"\[(?P<crop>[^\[\]/]*[:,][^\[\]/]*|-?[\d ]*)\]$")
 _CONTAINER = re.compile(
     r"^(?P<file>.+?\.(?:h5|hdf5|hdf|zarr|n5))(?:(?P<separator>[:/])(?P<dataset>.*))?$", re.IGNORECASE
 )
-_RANGE = re.compile(r"^\s*(?P<start>\d*)\s*:\s*(?P<stop>\d*)\s*$")
+_CHANNEL = re.compile(r"\s*\d{1,18}\s*", re.ASCII)
+_RANGE = re.compile(r"\s*(?P<start>\d{0,18})\s*:\s*(?P<stop>\d{0,18})\s*", re.ASCII)
 
 Bounds = tuple[int, int | None]
 """Start and stop of a range; None: to the end."""
@@ -88,10 +90,12 @@ def parse_volume_path(text: str) -> VolumePath:
     Raises
     ------
     UsageError
-        Where the crop has another form.
+        Where the crop has another form, or there is nothing but a crop.
     """
     crop = _CROP.search(text)
     name = text[: crop.start()] if crop else text
+    if not name:
+        raise UsageError(text or "''", "names no file")
     container = _CONTAINER.match(name)
     file, dataset = name, None
     if container:
@@ -112,11 +116,11 @@ def _parse_crop(text: str, crop: str) -> tuple[tuple[Bounds, Bounds, Bounds] | N
 
 
 def _parse_channels(text: str, part: str) -> int | Bounds:
-    return int(part) if part.strip().isdigit() else _parse_range(text, part)
+    return int(part) if _CHANNEL.fullmatch(part) else _parse_range(text, part)
 
 
 def _parse_range(text: str, part: str) -> Bounds:
-    match = _RANGE.match(part)
+    match = _RANGE.fullmatch(part)
     if match is None:
         raise UsageError(text, f"{part.strip()!r} is not a range START:STOP of voxels")
     return int(match["start"] or 0), int(match["stop"]) if match["stop"] else None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mitotools.conventions import Size, VoxelSize
+
+TOLERANCE = 0.01
+"""Voxels are equally long along two axes up to this part: sizes that went through a TIFF are rounded."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,12 @@ class Symmetry:
     def of(cls, patch: Size, voxel_size_nm: VoxelSize | None) -> Symmetry:
         """Return the symmetry of a patch; without a voxel size the plane is taken to be square."""
         lengths = voxel_size_nm or (0.0, 1.0, 1.0)
-        kinds = list(zip(patch, lengths, strict=True))
-        orders = [order for order in permutations(range(3)) if [kinds[axis] for axis in order] == kinds]
-        return cls(tuple((z, y, x) for z, y, x in orders))
+        orders = [
+            (z, y, x)
+            for z, y, x in permutations(range(3))
+            if all(
+                patch[a] == patch[b] and math.isclose(lengths[a], lengths[b], rel_tol=TOLERANCE)
+                for a, b in enumerate((z, y, x))
+            )
+        ]
+        return cls(tuple(orders))

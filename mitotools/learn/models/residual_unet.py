@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.nn import functional
 
+from mitotools.errors import ModelError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,6 +25,9 @@ RIM: Kernel = (1, 5, 5)
 
 GROUPS = 8
 """Groups of a group norm."""
+
+MOST_LEVELS = 10
+"""Each level halves the window; with more than this, nothing would be left of any."""
 
 
 class ResidualUNet(nn.Module):
@@ -42,6 +47,11 @@ class ResidualUNet(nn.Module):
         Voxels that are one voxel to the network. Where voxels are small next to what is looked for, most of
         the work at full resolution is wasted: with (2, 2, 2) a strided stem and a learned upsampling as head
         frame a network that does 1 / 8 of it.
+
+    Raises
+    ------
+    ModelError
+        Where a setting makes no network.
     """
 
     def __init__(
@@ -54,6 +64,12 @@ class ResidualUNet(nn.Module):
         fold: Sequence[int] = (1, 1, 1),
     ) -> None:
         super().__init__()
+        if not 1 <= len(filters) <= MOST_LEVELS or min(filters) < 1:
+            raise ModelError(
+                "filters", f"expected 1 to {MOST_LEVELS} positive numbers, found {_list(filters)}"
+            )
+        if len(fold) != 3 or min(fold) < 1:
+            raise ModelError("fold", f"expected three positive numbers, found {_list(fold)}")
         levels = range(len(filters))
         self.pool: Kernel = (2, 2, 2) if isotropic else (1, 2, 2)
         self.fold: Kernel = (fold[0], fold[1], fold[2])
@@ -92,7 +108,14 @@ class ResidualUNet(nn.Module):
         Returns
         -------
         (N, out_channels, Z, Y, X)
+
+        Raises
+        ------
+        ValueError
+            Where a length is no multiple.
         """
+        if any(length % step for length, step in zip(volume.shape[2:], self.stride, strict=True)):
+            raise ValueError(f"expected multiples of {self.stride}, found {tuple(volume.shape[2:])}")
         features = self.stem(volume)
         skips: list[Tensor] = []
         for index, level in enumerate(self.down):
@@ -145,7 +168,11 @@ def _norm(name: str, channels: int) -> nn.Module:
     if name == "group":
         groups = max(count for count in range(1, GROUPS + 1) if channels % count == 0)
         return nn.GroupNorm(groups, channels)
-    raise ValueError(f"no such norm: {name!r}")
+    raise ModelError(f"norm {name}", "no such norm; there are batch, group")
+
+
+def _list(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values)) or "none"
 
 
 def _same(kernel: Kernel) -> Kernel:

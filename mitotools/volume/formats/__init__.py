@@ -63,13 +63,13 @@ def format_of(file: str) -> Format:
     path = Path(file)
     if is_glob(file):
         return SLICES
-    if path.is_dir() and path.suffix != ".zarr":
+    if path.is_dir() and path.suffix.lower() != ".zarr":
         is_zarr = any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
         return OME_ZARR if is_zarr else SLICES
     for candidate in FORMATS:
         if path.suffix.lower() in candidate.suffixes:
             return candidate
-    if not path.suffix:
+    if not path.suffix or file.endswith("/"):
         return SLICES
     known = " ".join(suffix for candidate in FORMATS for suffix in candidate.suffixes)
     raise InputError(file, f"unknown suffix {path.suffix!r}", f"Known are {known}, and folders of slices")

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError
+from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec, known_voxel_size
 from mitotools.volume.blocks import Box, size3
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from mitotools.conventions import Array
+    from mitotools.conventions import Array, VoxelSize
 
 DATASET = "main"
 """Name of the dataset in files that mitotools writes."""
 
 VOXEL_SIZE = "voxel_size_nm"
+
+FOREIGN_VOXEL_SIZE_UM = "element_size_um"
+"""What the HDF5 plugin of Fiji, PlantSeg and elf call it: (z, y, x) micrometres."""
 
 TILE_ATTRIBUTES = ("core", "volume_size")
 """Attributes of tile files: the extent that the tile owns, and the size of the volume it belongs to."""
@@ -42,16 +48,14 @@ class Hdf5Reader:
         self._file = file
         self._dataset = dataset
         self._lock = threading.Lock()
-        chunks = dataset.chunks or (1, *dataset.shape[-2:])
+        chunks = (1, 1, 1, *(dataset.chunks or (1, *dataset.shape[-2:])))
         self.spec = VolumeSpec(
             shape=dataset.shape,
             dtype=dataset.dtype.newbyteorder("="),
-            voxel_size_nm=known_voxel_size(_voxel_size(dataset)),
+            voxel_size_nm=_voxel_size(dataset),
             history=history.from_json(dataset.attrs.get("history")),
             chunks=size3(chunks[-3:]),
-            attributes={
-                key: _integers(dataset.attrs[key]) for key in TILE_ATTRIBUTES if key in dataset.attrs
-            },
+            attributes=_tile_attributes(dataset),
         )
 
     def read(self, box: Box) -> Array:
@@ -59,7 +63,7 @@ class Hdf5Reader:
         try:
             with self._lock:
                 array: Array = self._dataset[(..., *box.slices)]
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"{self._path}:{self._dataset.name}", f"{box} cannot be read ({error})"
             ) from error
@@ -73,8 +77,11 @@ class Hdf5Reader:
 class Hdf5Writer:
     """A new HDF5 file with one dataset, `main`."""
 
-    def __init__(self, path: Path, spec: VolumeSpec) -> None:
+    def __init__(self, path: Path, spec: VolumeSpec, target: Path) -> None:
+        if spec.compression not in COMPRESSIONS:
+            raise TargetError(str(target), f"HDF5 has no compression {spec.compression!r}")
         self.spec = spec
+        self._target = target
         # The 1.8 file format keeps large attributes outside the object header: a history may pass 64 KiB.
         self._file = h5py.File(path, "w", libver=("v108", "latest"))
         chunks = tuple(min(c, n) for c, n in zip(spec.chunks, spec.size, strict=True))
@@ -92,11 +99,37 @@ class Hdf5Writer:
 
     def write(self, box: Box, array: Array) -> None:
         """Store the voxels of `box`."""
-        self._dataset[(..., *box.slices)] = array
+        with self._errors_in_words():
+            self._dataset[(..., *box.slices)] = array
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with self._errors_in_words():
+            try:
+                self._file.flush()
+            except (OSError, RuntimeError):
+                self._abandon()
+                raise
+            self._file.close()
+
+    def _abandon(self) -> None:
+        """Close the file without what could not be written."""
+        # On a full disk HDF5 cannot close a file, and crashes the process when it is freed (h5py 3.16:
+        # segmentation fault). What is left to write goes nowhere instead.
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, self._file.id.get_vfd_handle())
+        os.close(nowhere)
+        with suppress(OSError, RuntimeError):
+            self._file.close()
+
+    @contextmanager
+    def _errors_in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            number = getattr(error, "errno", None)
+            why = os.strerror(number) if number else str(error)
+            raise TargetError(str(self._target), f"cannot be written ({why})") from error
 
 
 def open_reader(path: Path, dataset: str | None) -> Hdf5Reader:
@@ -107,34 +140,59 @@ def open_reader(path: Path, dataset: str | None) -> Hdf5Reader:
         raise InputError(str(path), f"cannot be read as HDF5 ({error})", "Is the file complete?") from error
     try:
         return Hdf5Reader(path, file, _dataset(path, file, dataset))
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        file.close()
+        raise InputError(str(path), f"cannot be read as HDF5 ({error})", "Is the file complete?") from error
     except BaseException:
         file.close()
         raise
 
 
-def create_writer(path: Path, spec: VolumeSpec, target: Path) -> Hdf5Writer:  # noqa: ARG001
+def create_writer(path: Path, spec: VolumeSpec, target: Path) -> Hdf5Writer:
     """Create a file."""
-    return Hdf5Writer(path, spec)
+    return Hdf5Writer(path, spec, target)
 
 
 def _dataset(path: Path, file: h5py.File, name: str | None) -> h5py.Dataset:
+    if name is not None and isinstance(named := file.get(name), h5py.Dataset):
+        return _with_shape(path, named)
     found: dict[str, h5py.Dataset] = {}
     file.visititems(lambda key, item: found.update({key: item}) if isinstance(item, h5py.Dataset) else None)
     listing = ", ".join(f"{key} {item.shape}" for key, item in found.items()) or "no dataset"
     if name is not None:
-        if name not in found:
-            raise InputError(f"{path}:{name}", f"no such dataset; the file holds {listing}")
-        return found[name]
-    volumes = [key for key, item in found.items() if len(item.shape) in (3, 4)] or list(found)
+        raise InputError(f"{path}:{name}", f"no such dataset; the file holds {listing}")
+    volumes = [key for key, item in found.items() if len(item.shape or ()) in (3, 4)] or list(found)
     if len(volumes) == 1 or DATASET in volumes:
-        return found[volumes[0] if len(volumes) == 1 else DATASET]
+        return _with_shape(path, found[volumes[0] if len(volumes) == 1 else DATASET])
     raise InputError(str(path), f"which dataset? It holds {listing}", f"Say {path}:NAME")
 
 
-def _voxel_size(dataset: h5py.Dataset) -> tuple[float, ...] | None:
-    value = dataset.attrs.get(VOXEL_SIZE)
-    return None if value is None else tuple(float(v) for v in np.ravel(value))
+def _with_shape(path: Path, dataset: h5py.Dataset) -> h5py.Dataset:
+    if dataset.shape is None:
+        raise InputError(f"{path}:{dataset.name}", "is empty: it has no shape")
+    return dataset
 
 
-def _integers(values: Any) -> tuple[int, ...]:
-    return tuple(int(v) for v in np.ravel(values))
+def _voxel_size(dataset: h5py.Dataset) -> VoxelSize | None:
+    for name, unit_nm in ((VOXEL_SIZE, 1.0), (FOREIGN_VOXEL_SIZE_UM, 1e3)):
+        values = _numbers(dataset.attrs.get(name))
+        if values:
+            return known_voxel_size(tuple(value * unit_nm for value in values))
+    return None
+
+
+def _tile_attributes(dataset: h5py.Dataset) -> dict[str, tuple[int, ...]]:
+    """Return our attributes; what other programs keep under their names is none."""
+    core, volume_size = (_numbers(dataset.attrs.get(name)) for name in TILE_ATTRIBUTES)
+    if len(core) != 6 or len(volume_size) != 3:
+        return {}
+    return dict(zip(TILE_ATTRIBUTES, (tuple(map(int, core)), tuple(map(int, volume_size))), strict=True))
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """Return the numbers of an attribute, or none."""
+    try:
+        numbers = np.ravel(value)
+        return tuple(numbers.tolist()) if numbers.dtype.kind in "uif" and np.isfinite(numbers).all() else ()
+    except (TypeError, ValueError):
+        return ()

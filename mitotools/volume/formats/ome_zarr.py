@@ -5,20 +5,22 @@ NGFF: https://ngff.openmicroscopy.org/0.5/, sections *multiscales* and *axes*.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 from zarr.codecs import GzipCodec, ZstdCodec
 
+from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec, known_voxel_size
-from mitotools.volume.blocks import Box, size3
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mitotools.conventions import Array, VoxelSize
+    from mitotools.volume.blocks import Box
 
 DATASET = "main"
 
@@ -37,33 +39,56 @@ NANOMETRES = {
     "meter": 1e9,
 }
 
+AXES = ("c", "z", "y", "x")
+
 Json = dict[str, Any]
 
 
 class ZarrReader:
-    """An array of a zarr hierarchy."""
+    """An array of a zarr hierarchy, its axes brought into the order c, z, y, x.
 
-    def __init__(self, path: Path, array: zarr.Array[Any], multiscales: Json | None, records: Any) -> None:
+    Parameters
+    ----------
+    path : Path
+        Of the zarr, for messages.
+    array : zarr.Array
+    image : dict, optional
+        The entry of `multiscales` that the array belongs to, the array first among its datasets.
+    records : object
+        What stands under `history`.
+    """
+
+    def __init__(self, path: Path, array: zarr.Array[Any], image: Json | None, records: object) -> None:
         self._path = path
         self._array = array
-        self._leading = max(len(array.shape) - 4, 0)
-        if any(length != 1 for length in array.shape[: self._leading]):
-            raise InputError(str(path), f"expected up to four dimensions, found shape {array.shape}")
+        self._axes = _axes_of(image, array.ndim)
+        lengths = dict(zip(self._axes, array.shape, strict=False))
+        others = [axis for axis in lengths if axis not in AXES]
+        if any(lengths[axis] != 1 for axis in others) or not {"y", "x"} <= set(lengths):
+            why = f"expected three dimensions (z, y, x), or four with channels, found shape {array.shape}"
+            raise InputError(str(path), why)
+        chunks = dict(zip(self._axes, array.shards or array.chunks, strict=True))
+        leading = (lengths["c"],) if "c" in lengths else ()
         self.spec = VolumeSpec(
-            shape=array.shape[self._leading :],
+            shape=(*leading, lengths.get("z", 1), lengths["y"], lengths["x"]),
             dtype=np.dtype(array.dtype).newbyteorder("="),
-            voxel_size_nm=_voxel_size(multiscales),
-            history=tuple(record for record in records or () if isinstance(record, dict)),
-            chunks=size3((array.shards or array.chunks)[-3:]) if array.ndim >= 3 else (1, 1, 1),
+            voxel_size_nm=_voxel_size(image),
+            history=history.from_records(records),
+            chunks=(chunks.get("z", 1), chunks["y"], chunks["x"]),
         )
 
     def read(self, box: Box) -> Array:
         """Return the voxels of `box`, all channels."""
-        index = (0,) * self._leading + (slice(None),) * (len(self.spec.shape) - 3) + box.slices
+        parts: dict[str, slice] = dict(zip("zyx", box.slices, strict=True))
+        index = tuple(parts.get(axis, slice(None)) if axis in AXES else 0 for axis in self._axes)
         try:
             array = np.asarray(self._array[index])
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # what codecs raise over a damaged chunk is theirs to say
             raise InputError(str(self._path), f"{box} cannot be read ({error})") from error
+        kept = [axis for axis in self._axes if axis in AXES]
+        array = array.transpose([kept.index(axis) for axis in AXES if axis in kept])
+        if "z" not in kept:
+            array = array[..., np.newaxis, :, :]
         return array.astype(self.spec.dtype, copy=False)
 
     def close(self) -> None:
@@ -103,11 +128,13 @@ def open_reader(path: Path, dataset: str | None) -> ZarrReader:
     """Open an array: the one named, else level 0 of the image, else the only array, else `main`."""
     try:
         node = zarr.open(path, mode="r", path=dataset or "")
-    except (OSError, ValueError, KeyError) as error:
+        if isinstance(node, zarr.Group):
+            return _open_group(path, dataset, node)
+        return ZarrReader(path, node, _image_of(path, dataset), node.attrs.get("history"))
+    except InputError:
+        raise
+    except Exception as error:  # what zarr raises over broken metadata depends on what is broken
         raise _unreadable(path, dataset, error) from error
-    if isinstance(node, zarr.Group):
-        return _open_group(path, dataset, node)
-    return ZarrReader(path, node, *_parent_metadata(path, dataset), node.attrs.get("history"))
 
 
 def create_writer(path: Path, spec: VolumeSpec, target: Path) -> ZarrWriter:
@@ -116,30 +143,50 @@ def create_writer(path: Path, spec: VolumeSpec, target: Path) -> ZarrWriter:
 
 
 def _open_group(path: Path, dataset: str | None, group: zarr.Group) -> ZarrReader:
-    multiscales = _multiscales(group)
-    arrays = {name: item for name, item in group.members(max_depth=4) if isinstance(item, zarr.Array)}
-    if multiscales:
-        name = multiscales["datasets"][0]["path"]
-    elif len(arrays) == 1 or DATASET in arrays:
-        name = next(iter(arrays)) if len(arrays) == 1 else DATASET
-    else:
-        listing = ", ".join(f"{key} {item.shape}" for key, item in sorted(arrays.items())) or "no array"
-        where = f"{path}:{dataset}" if dataset else str(path)
-        raise InputError(where, f"which array? It holds {listing}", f"Say {where.split(':')[0]}:NAME")
-    if name not in arrays:
+    image = _multiscales(group)
+    if image is None:
+        return _open_only_array(path, dataset, group)
+    name = image["datasets"][0]["path"]
+    array = group.get(name)
+    if not isinstance(array, zarr.Array):
         raise InputError(str(path), f"the image names the array {name!r}, which is missing")
-    array = arrays[name]
-    return ZarrReader(path, array, multiscales, array.attrs.get("history") or group.attrs.get("history"))
+    return ZarrReader(path, array, image, array.attrs.get("history") or group.attrs.get("history"))
+
+
+def _open_only_array(path: Path, dataset: str | None, group: zarr.Group) -> ZarrReader:
+    members = _members(group)
+    groups = {name: item for name, item in members.items() if isinstance(item, zarr.Group)}
+    images = {name: group for name, group in groups.items() if _multiscales(group)}
+    arrays = {name: item for name, item in members.items() if isinstance(item, zarr.Array)}
+    depth = min((name.count("/") for name in images), default=0)
+    outermost = [name for name in images if name.count("/") == depth]
+    if len(outermost) == 1:  # as bioformats2raw nests its only image
+        return _open_group(path, dataset, images[outermost[0]])
+    name = next(iter(arrays)) if len(arrays) == 1 else DATASET
+    if name in arrays:
+        records = arrays[name].attrs.get("history") or group.attrs.get("history")
+        return ZarrReader(path, arrays[name], None, records)
+    listing = ", ".join(outermost or [f"{key} {item.shape}" for key, item in arrays.items()]) or "no array"
+    where, prefix = (f"{path}:{dataset}", f"{dataset}/") if dataset else (str(path), "")
+    raise InputError(where, f"which array? It holds {listing}", f"Say {path}:{prefix}NAME")
+
+
+def _members(group: zarr.Group) -> dict[str, zarr.Array[Any] | zarr.Group]:
+    with warnings.catch_warnings():
+        # Other programs' files among the arrays (OME/METADATA.ome.xml, .DS_Store) are no concern of the user.
+        warnings.simplefilter("ignore")
+        return dict(sorted(group.members(max_depth=4)))
 
 
 def _unreadable(path: Path, dataset: str | None, error: Exception) -> InputError:
     if dataset is None:
         return InputError(str(path), f"cannot be read as zarr ({error})")
     try:
-        group = zarr.open_group(path, mode="r")
-    except (OSError, ValueError, KeyError):
-        return InputError(str(path), f"cannot be read as zarr ({error})")
-    listing = ", ".join(sorted(name for name, _ in group.members(max_depth=4))) or "nothing"
+        listing = ", ".join(_members(zarr.open_group(path, mode="r"))) or "nothing"
+    except Exception:
+        return InputError(f"{path}:{dataset}", f"cannot be read as zarr ({error})")
+    if dataset in listing.split(", "):
+        return InputError(f"{path}:{dataset}", f"cannot be read as zarr ({error})")
     return InputError(f"{path}:{dataset}", f"no such array; the zarr holds {listing}")
 
 
@@ -150,36 +197,50 @@ def _multiscales(group: zarr.Group) -> Json | None:
     return entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else None
 
 
-def _parent_metadata(path: Path, dataset: str | None) -> tuple[Json | None]:
+def _image_of(path: Path, dataset: str | None) -> Json | None:
     """Return the multiscales of the image that a named array (``image.zarr:0``) belongs to."""
     if dataset is None:
-        return (None,)
-    parent = zarr.open(path, mode="r", path="/".join(dataset.split("/")[:-1]))
-    multiscales = _multiscales(parent) if isinstance(parent, zarr.Group) else None
-    if multiscales is None:
-        return (None,)
-    own = [entry for entry in multiscales["datasets"] if entry.get("path") == dataset.split("/")[-1]]
-    return ({**multiscales, "datasets": own} if own else None,)
-
-
-def _voxel_size(multiscales: Json | None) -> VoxelSize | None:
-    if multiscales is None:
         return None
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in multiscales.get("axes", [])]
+    try:
+        parent = zarr.open_group(path, mode="r", path=dataset.rpartition("/")[0])
+    except ValueError:  # a bare array in a folder
+        return None
+    image = _multiscales(parent)
+    if image is None:
+        return None
+    own = [entry for entry in image["datasets"] if entry.get("path") == dataset.rpartition("/")[2]]
+    return {**image, "datasets": own} if own else None
+
+
+def _axes_of(image: Json | None, ndim: int) -> list[str]:
+    """Return the name of each axis; where the metadata do not say, they are ..., c, z, y, x."""
+    entries = (image or {}).get("axes", [])
+    names = [str(entry.get("name") if isinstance(entry, dict) else entry) for entry in entries]
+    if len(names) == ndim == len(set(names)) and set(names) <= {"t", *AXES}:
+        return names
+    if ndim < 3:
+        return []
+    return [*(f"axis {index}" for index in range(ndim - len(AXES))), *AXES[-ndim:]]
+
+
+def _voxel_size(image: Json | None) -> VoxelSize | None:
+    if image is None:
+        return None
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", [])]
     transformations = [
-        *multiscales["datasets"][0].get("coordinateTransformations", []),
-        *multiscales.get("coordinateTransformations", []),
+        *image["datasets"][0].get("coordinateTransformations", []),
+        *image.get("coordinateTransformations", []),
     ]
     scale = np.ones(len(axes))
     for entry in transformations:
         if entry.get("type") == "scale" and len(entry.get("scale", [])) == len(axes):
             scale = scale * np.asarray(entry["scale"], dtype=float)
-    spatial = [
-        length * NANOMETRES[axis["unit"]]
-        for axis, length in zip(axes, scale, strict=True)
-        if axis.get("name") in ("z", "y", "x") and axis.get("unit") in NANOMETRES
-    ]
-    return known_voxel_size(tuple(spatial))
+    lengths = {
+        axis.get("name"): length * NANOMETRES[axis["unit"]]
+        for axis, length in zip(axes, scale.tolist(), strict=True)
+        if axis.get("unit") in NANOMETRES
+    }
+    return known_voxel_size(tuple(lengths[name] for name in "zyx" if name in lengths))
 
 
 def _ome_metadata(axes: list[str], voxel_size_nm: VoxelSize | None) -> Json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import struct
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec, known_voxel_size
 from mitotools.volume.formats import is_glob
-from mitotools.volume.formats.tiff import TiffReader, ome_metadata
+from mitotools.volume.formats.tiff import TiffReader, check_ome_type, errors_in_words, ome_metadata
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array, VoxelSize
@@ -81,8 +82,9 @@ class SlicesWriter:
             raise TargetError(str(target), "slices have no --compression")
         self.spec = replace(spec, chunks=(1, *spec.size[1:]))
         self._folder = path
-        self._digits = max(4, len(str(spec.size[0] - 1)))
         self._suffix = _suffix_for(spec, target)
+        digits = max(4, len(str(spec.size[0] - 1)))
+        self._name = f"{_stem_for(target)}{{z:0{digits}d}}{self._suffix}"
         path.mkdir()
 
     def write(self, box: Box, array: Array) -> None:
@@ -90,7 +92,7 @@ class SlicesWriter:
         if box.shape[1:] != self.spec.size[1:]:
             raise ValueError(f"slices are written whole, not {box}")
         for z, plane in zip(range(box.start[0], box.stop[0]), array, strict=True):
-            self._write(self._folder / f"z{z:0{self._digits}d}{self._suffix}", plane)
+            self._write(self._folder / self._name.format(z=z), plane)
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -99,7 +101,7 @@ class SlicesWriter:
         if self._suffix == ".png":
             information = PngImagePlugin.PngInfo()
             if self.spec.voxel_size_nm is not None:
-                information.add_text(PNG_VOXEL_SIZE, " ".join(f"{v:g}" for v in self.spec.voxel_size_nm))
+                information.add_text(PNG_VOXEL_SIZE, " ".join(map(repr, self.spec.voxel_size_nm)))
             Image.fromarray(plane).save(file, format="PNG", pnginfo=information, compress_level=1)
         else:
             spec = VolumeSpec(plane.shape, plane.dtype, self.spec.voxel_size_nm)
@@ -111,9 +113,13 @@ def open_reader(path: Path, dataset: str | None) -> SlicesReader:
     """Open a folder or glob."""
     if dataset is not None:
         raise InputError(f"{path}:{dataset}", "a folder of slices holds no datasets")
+    if path.is_file():
+        raise InputError(str(path), "has no suffix that would say what it is")
     files = _files(path)
     if not files:
         raise InputError(str(path), "there are no slices", f"They end in {', '.join(SUFFIXES)}")
+    if len({file.suffix.lower() == ".png" for file in files}) > 1:
+        raise InputError(str(path), "holds both PNG and TIFF", f"Say which: '{folder_of(path)}/*.png'")
     return SlicesReader(folder_of(path), files)
 
 
@@ -133,38 +139,55 @@ def read_slice(file: Path) -> Array:
         if file.suffix.lower() == ".png":
             with Image.open(file) as image:
                 return np.asarray(image)
-        return np.asarray(tifffile.imread(file))
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
+        with errors_in_words(file):
+            return np.asarray(tifffile.imread(file))
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, EOFError, struct.error) as error:
         raise InputError(str(file), f"cannot be read as an image ({error})") from error
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
     """Return a sorting key under which im2 comes before im10."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _files(path: Path) -> list[Path]:
     if is_glob(str(path)):
-        found = [Path(name) for name in glob.glob(str(path))]  # noqa: PTH207 (the folder may be a pattern too)
+        # The folder may be a pattern too; where it is there, brackets in its name are none.
+        folder = glob.escape(str(path.parent)) if path.parent.is_dir() else str(path.parent)
+        found = [Path(name) for name in glob.glob(f"{folder}/{path.name}")]  # noqa: PTH207
     else:
         found = [Path(entry) for entry in os.scandir(path)] if path.is_dir() else []
-    images = [file for file in found if file.suffix.lower() in SUFFIXES]
-    return sorted(images, key=lambda file: natural_order(file.name))
+    # macOS leaves ._im0000.png beside im0000.png on other systems' disks.
+    images = [file for file in found if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    return sorted(images, key=lambda file: natural_order(str(file)))
 
 
 def _suffix_for(spec: VolumeSpec, target: Path) -> str:
     fits_png = spec.dtype in (np.uint8, np.uint16)
-    if is_glob(target.name):
-        suffix = target.suffix.lower()
-        if suffix == ".png" and not fits_png:
-            raise TargetError(str(target), f"PNG holds uint8 and uint16, not {spec.dtype}", "Write *.tif")
-        return suffix
-    return ".png" if fits_png else ".tif"
+    suffix = target.suffix.lower() if is_glob(target.name) else ""
+    if suffix not in ("", *SUFFIXES):
+        raise TargetError(str(target), f"slices end in {', '.join(SUFFIXES)}")
+    if suffix == ".png" and not fits_png:
+        raise TargetError(str(target), f"PNG holds uint8 and uint16, not {spec.dtype}", "Write *.tif")
+    suffix = suffix or (".png" if fits_png else ".tif")
+    if suffix != ".png":
+        check_ome_type(spec.dtype, target)
+    return suffix
+
+
+def _stem_for(target: Path) -> str:
+    """Return what stands before the number in the names of slices, so that the pattern finds them again."""
+    if not is_glob(target.name):
+        return "z"
+    stem = target.stem if target.suffix else target.name
+    if stem.count("*") != 1 or not stem.endswith("*") or set("?{}[]") & set(stem):
+        raise TargetError(str(target), "a pattern for new slices is NAME*.png or NAME*.tif")
+    return stem[:-1] or "z"
 
 
 def _voxel_size(file: Path) -> VoxelSize | None:
     if file.suffix.lower() != ".png":
-        with tifffile.TiffFile(file) as opened:
+        with errors_in_words(file), tifffile.TiffFile(file) as opened:
             return TiffReader(file, opened).spec.voxel_size_nm
     with Image.open(file) as image:
         words = str(image.info.get(PNG_VOXEL_SIZE, "")).split()

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+
+from mitotools.errors import InputError, UsageError
+from mitotools.learn.infer import WindowPredictor, symmetries
+from mitotools.learn.metadata import Normalisation
+from mitotools.learn.models import build
+from mitotools.parameters import PredictParameters
+
+BYTES = Normalisation(0, 255)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    net = build("residual-unet", {"filters": [4, 8], "isotropic": True, "norm": "group"})
+    for tensor in net.parameters():
+        torch.nn.init.normal_(tensor, std=0.3)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def window():
+    return np.random.default_rng(0).integers(0, 256, (8, 12, 12), np.uint8)
+
+
+def predictor(network, tta=1, normalisation=BYTES, precision="float32"):
+    parameters = PredictParameters(tta=tta, device="cpu", precision=precision)
+    return WindowPredictor(network, normalisation, parameters, threads=2)
+
+
+def turns(tta):
+    """The symmetries of (..., Z, Y, X) arrays, each with its inverse, written out by hand."""
+    identity = (lambda a: a, lambda a: a)
+    x = (lambda a: a[..., ::-1],) * 2
+    y = (lambda a: a[..., ::-1, :],) * 2
+    z = (lambda a: a[..., ::-1, :, :],) * 2
+    turn = (lambda a: np.swapaxes(a, -1, -2),) * 2
+    found = [identity]
+    for more in {1: [], 4: [x, y], 8: [x, y, turn], 16: [x, y, turn, z]}[tta]:
+        found += [_after(more, other) for other in found]
+    return found
+
+
+def _after(second, first):
+    return lambda a: second[0](first[0](a)), lambda a: first[1](second[1](a))
+
+
+@pytest.mark.parametrize("tta", [1, 4, 8, 16])
+def test_the_mean_over_symmetries_is_that_of_turned_windows_turned_back(network, window, tta):
+    plain = predictor(network)
+    outputs = [back(plain(np.ascontiguousarray(there(window)))) for there, back in turns(tta)]
+    assert len(outputs) == tta
+    averaged = predictor(network, tta)(window)
+    np.testing.assert_allclose(averaged, np.mean(outputs, axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("tta", [1, 4, 8, 16])
+def test_the_symmetries_are_different_ones(tta):
+    volume = torch.arange(64).reshape(1, 4, 4, 4)
+    turned = [
+        (volume.transpose(2, 3) if transpose else volume).flip(axes) for transpose, axes in symmetries(tta)
+    ]
+    assert len({tuple(array.ravel().tolist()) for array in turned}) == tta
+
+
+@pytest.mark.parametrize(
+    ("tta", "turn"),
+    [
+        (4, lambda a: a[..., ::-1]),
+        (4, lambda a: a[..., ::-1, :]),
+        (8, lambda a: np.swapaxes(a, -1, -2)),
+        (16, lambda a: a[..., ::-1, :, :]),
+    ],
+    ids=["x", "y", "transpose", "z"],
+)
+def test_a_turned_window_gives_the_turned_maps(network, window, tta, turn):
+    apply = predictor(network, tta)
+    np.testing.assert_allclose(apply(turn(window)), turn(apply(window)), atol=1e-6)
+    plain = predictor(network)
+    assert np.abs(plain(turn(window)) - turn(plain(window))).max() > 0.01
+
+
+@pytest.mark.parametrize("tta", [0, 2, 3, 32])
+def test_another_number_of_symmetries_is_refused(network, tta):
+    with pytest.raises(UsageError, match=rf"^tta {tta}: expected one of 1, 4, 8, 16\.$"):
+        predictor(network, tta)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_maps_are_probabilities_of_every_target(network, window, precision):
+    maps = predictor(network, precision=precision)(window)
+    assert maps.shape == (2, 8, 12, 12)
+    assert maps.dtype == np.float32
+    assert 0 <= maps.min() < maps.max() <= 1
+
+
+def test_bfloat16_rounds_the_same_maps(network, window):
+    exact, rounded = predictor(network)(window), predictor(network, precision="bfloat16")(window)
+    assert 0 < np.abs(exact - rounded).max() < 0.1
+
+
+def test_the_normalisation_makes_scaled_grey_values_equal(network, window):
+    scaled = window.astype(np.uint16) * 200 + 1000
+    maps = predictor(network, normalisation=Normalisation(1000, 52000))(scaled)
+    np.testing.assert_allclose(maps, predictor(network)(window), atol=1e-5)
+
+
+def test_a_window_gives_the_same_maps_each_time(network, window):
+    apply = predictor(network, 4)
+    assert np.array_equal(apply(window), apply(window))
+
+
+def test_the_network_is_not_changed(network, window):
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    predictor(network, 4)(window)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_a_device_without_enough_memory_is_one_line(window):
+    class Huge(torch.nn.Module):
+        def forward(self, volume):
+            raise torch.OutOfMemoryError("tried to allocate 80 GiB")
+
+    with pytest.raises(InputError, match=r"^device cpu: its memory is too small\. Use --device cpu, or"):
+        predictor(Huge())(window)
