@@ -29,7 +29,6 @@ def configure(command: str, *, quiet: bool, verbose: bool) -> None:
     handler.setFormatter(_LineFormatter(command))
     logger = logging.getLogger("mitotools")
     logger.handlers[:] = [handler]
-    logger.propagate = False
     logger.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
 
 

@@ -89,11 +89,23 @@ def _as_type(array: Array, dtype: np.dtype[Any], name: str) -> Array:
     """Return the array in another type; a value that the type cannot hold is an error."""
     if array.dtype == dtype:
         return array
-    if dtype.kind in "ui" and array.size:
-        limits = np.iinfo(dtype)
-        low, high = array.min(), array.max()
-        # Compared as Python integers: NumPy would compare uint64 with int64 as floats.
-        fits = limits.min <= low.item() and high.item() <= limits.max
-        if not fits or (array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array))):
-            raise InputError(name, f"values from {low} to {high} do not fit {dtype}")
+    low, high = array.min(), array.max()
+    if dtype.kind in "ui" and array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
+        raise InputError(name, f"values from {low} to {high} are no whole numbers, as {dtype} has them")
+    if not _fits(array, dtype):
+        raise InputError(name, f"values from {low} to {high} do not fit {dtype}")
     return array.astype(dtype)
+
+
+def _fits(array: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether a type holds the values: whole numbers as they are, others rounded."""
+    if array.dtype.kind == dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return np.array_equal(np.isfinite(array.astype(dtype)), np.isfinite(array))
+    if dtype.kind in "ui":
+        least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    else:
+        most = 2 ** (np.finfo(dtype).nmant + 1)  # beyond, a float skips whole numbers
+        least = -most
+    # Compared as Python numbers: NumPy would compare uint64 with int64 as floats.
+    return bool(least <= array.min().item() and array.max().item() <= most)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import itertools
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError
+from mitotools.errors import InputError, UsageError
 from mitotools.stages.convert import write_blocks
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blend import profile
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import check_target, create_volume, open_volume, source_of
-from mitotools.volume.formats import HDF5, is_glob
+from mitotools.volume.formats import HDF5, is_glob, matching
 from mitotools.volume.path import VolumePath, parse_volume_path
 from mitotools.volume.plan import extent_in_name, read_plan, unflat
 
@@ -76,10 +76,13 @@ def merge_tiles(
     InputError
         Where tiles cannot be read, do not fit each other, or leave holes (unless `parameters.fill` is given).
     TargetError
+    UsageError
+        Where `parameters.fill` is no value of the tiles' type.
     """
     check_target(target, force=running.force)
-    found = _opened(list(_tile_paths(tiles)))
+    found = _opened(list(dict.fromkeys(_tile_paths(tiles))))
     first = found[0]
+    _check_fill(parameters.fill, first.spec.dtype)
     size = _volume_size(found)
     _check_cover(found, size, parameters)
     spec = VolumeSpec(
@@ -102,15 +105,15 @@ def _tile_paths(tiles: Iterable[str]) -> Iterable[VolumePath]:
             plan = read_plan(path)
             yield from (VolumePath(str(path.parent / plan.file_name(tile))) for tile in plan.tiles)
         elif path.is_dir():
-            yield from (VolumePath(str(file)) for file in sorted(path.iterdir()) if _is_tile(file))
+            yield from (VolumePath(str(file)) for file in path.iterdir() if _is_tile(file))
         elif is_glob(name):
-            yield from (VolumePath(str(file)) for file in sorted(path.parent.glob(path.name)))
+            yield from (VolumePath(str(file)) for file in matching(path))
         else:
             yield parse_volume_path(name)
 
 
 def _is_tile(file: Path) -> bool:
-    return file.suffix.lower() in HDF5.suffixes
+    return file.suffix.lower() in HDF5.suffixes and not file.name.startswith(".")
 
 
 def _opened(paths: list[VolumePath]) -> list[TileFile]:
@@ -126,7 +129,7 @@ def _opened(paths: list[VolumePath]) -> list[TileFile]:
         listing = "; ".join(f"{error.what}: {error.why}" for error in broken[:LISTED])
         raise InputError(f"{len(broken)} of {len(paths)} tiles", f"cannot be used: {listing}{_more(broken)}")
     _check_alike(found)
-    return found
+    return sorted(found, key=lambda tile: (tile.core, tile.extent))  # whatever the order they were named in
 
 
 def _tile_file(path: VolumePath) -> TileFile:
@@ -137,11 +140,15 @@ def _tile_file(path: VolumePath) -> TileFile:
             raise InputError(str(path), "its name does not end in _z0-z1-y0-y1-x0-x1.h5")
         if extent.shape != spec.size:
             raise InputError(str(path), f"its name states {extent}, but it holds {spec.size} voxels")
-        core, size = spec.attributes.get("core"), spec.attributes.get("volume_size")
+        stated, size = spec.attributes.get("core"), spec.attributes.get("volume_size")
+        core = unflat(stated) if stated else extent
+        whole = Box.whole(size3(size or core.stop))
+        if core.is_empty or not extent.contains(core) or not whole.contains(core):
+            raise InputError(str(path), f"its attributes state the core {core} of a volume of {size} voxels")
         return TileFile(
             path=path,
             extent=extent,
-            core=unflat(core) if core else extent,
+            core=core,
             volume_size=size3(size) if size else None,
             spec=spec,
             source=source_of(path, volume),
@@ -149,13 +156,31 @@ def _tile_file(path: VolumePath) -> TileFile:
 
 
 def _check_alike(found: list[TileFile]) -> None:
-    first = found[0]
+    expected = _common(found[0])
     for tile in found:
-        expected = (first.spec.channels, first.spec.dtype, first.volume_size, first.spec.voxel_size_nm)
-        actual = (tile.spec.channels, tile.spec.dtype, tile.volume_size, tile.spec.voxel_size_nm)
-        if actual != expected:
-            what = "channels, type, volume size and voxel size"
-            raise InputError(str(tile.path), f"has {what} {actual}, but {first.path} has {expected}")
+        for what, value in _common(tile).items():
+            if value != expected[what]:
+                other = f"{value}, but {found[0].path} has {expected[what]}"
+                raise InputError(str(tile.path), f"has {what} {other}")
+
+
+def _common(tile: TileFile) -> dict[str, object]:
+    """Return what all tiles of a volume share."""
+    return {
+        "channels": tile.spec.channels,
+        "type": tile.spec.dtype,
+        "volume size": tile.volume_size,
+        "voxel size": tile.spec.voxel_size_nm,
+    }
+
+
+def _check_fill(fill: float | None, dtype: np.dtype[Any]) -> None:
+    """Raise UsageError where a type has not the value."""
+    if fill is None or dtype.kind == "f":
+        return
+    low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    if not (low <= fill <= high and fill == int(fill)):
+        raise UsageError("--fill", f"{fill:g} is no value of {dtype} voxels")
 
 
 def _volume_size(found: list[TileFile]) -> Size:
@@ -176,8 +201,13 @@ def _check_cover(found: list[TileFile], size: Size, parameters: MergeParameters)
         raise InputError(
             "the tiles", f"leave holes: {listing}{_more(boxes)}", "Give --fill VALUE to accept them"
         )
-    if counts.max() > 1 and found[0].spec.dtype.kind in "ui" and found[0].spec.dtype != np.uint8:
-        raise InputError("the tiles", f"overlap, and {found[0].spec.dtype} ids cannot be blended")
+    if counts.max() <= 1:
+        return
+    dtype = found[0].spec.dtype
+    if found[0].is_ours:
+        raise InputError("the tiles", "own some voxels twice: they belong to more than one plan")
+    if parameters.blend != "none" and dtype.kind != "f" and dtype != np.uint8:
+        raise InputError("the tiles", f"overlap, and {dtype} ids cannot be blended", "Give --blend none")
 
 
 def _cover(found: list[TileFile], size: Size) -> tuple[npt.NDArray[np.int64], list[list[int]]]:
@@ -218,25 +248,37 @@ def _overlap(tiles: list[TileFile]) -> bool:
 def _blended(
     box: Box, tiles: list[TileFile], shape: tuple[int, ...], spec: VolumeSpec, parameters: MergeParameters
 ) -> Array:
-    """Return the weighted mean of tiles that overlap."""
+    """Return the weighted mean of tiles that overlap, or the tile of most weight where blending is "none"."""
+    block = np.full(shape, parameters.fill or 0, spec.dtype)
     total = np.zeros(shape, np.float64)
     weights = np.zeros(box.shape, np.float64)
+    tiles_over = np.zeros(box.shape, np.uint16)
     for tile in tiles:
         shared = tile.core.intersection(box)
-        z, y, x = (
-            profile(parameters.blend, length)[part]
-            for length, part in zip(tile.core.shape, shared.relative_to(tile.core.start).slices, strict=True)
-        )
-        weight = z[:, None, None] * y[None, :, None] * x[None, None, :]
+        values, weight = _read(tile, shared), _weight(tile, shared, parameters.blend)
         inside = shared.relative_to(box.start).slices
-        total[(..., *inside)] += weight * _read(tile, shared)
-        weights[inside] += weight
-    empty = weights == 0
-    mean = total / np.where(empty, 1, weights)
-    if spec.dtype.kind != "f":
-        mean = np.rint(mean)
-    mean[..., empty] = parameters.fill or 0
-    return mean.astype(spec.dtype)
+        if parameters.blend == "none":
+            nearer = weight > weights[inside]
+            block[(..., *inside)][..., nearer] = values[..., nearer]
+            weights[inside] = np.maximum(weights[inside], weight)
+        else:
+            # Where this is the only tile the voxel stays as it is, whatever block it is in.
+            block[(..., *inside)] = values
+            total[(..., *inside)] += weight * values
+            weights[inside] += weight
+            tiles_over[inside] += 1
+    several = tiles_over > 1
+    mean = total[..., several] / weights[several]
+    block[..., several] = mean if spec.dtype.kind == "f" else np.rint(mean)
+    return block
+
+
+def _weight(tile: TileFile, box: Box, blend: str) -> npt.NDArray[np.float64]:
+    z, y, x = (
+        profile(blend, length)[part]
+        for length, part in zip(tile.core.shape, box.relative_to(tile.core.start).slices, strict=True)
+    )
+    return z[:, None, None] * y[None, :, None] * x[None, None, :]
 
 
 def _read(tile: TileFile, box: Box) -> Array:

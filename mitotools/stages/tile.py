@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitotools import history
-from mitotools.errors import TargetError
+from mitotools.errors import TargetError, UsageError
 from mitotools.run.engine import ordered_map
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import create_file, create_volume, open_volume, source_of
+from mitotools.volume.formats import is_glob
 from mitotools.volume.path import VolumePath
-from mitotools.volume.plan import PLAN_NAME, Plan, Tile, flat, write_plan
+from mitotools.volume.plan import MOST_TILES, PLAN_NAME, Plan, Tile, flat, write_plan
 
 if TYPE_CHECKING:
     from mitotools.parameters import TileParameters
@@ -50,6 +51,8 @@ def tile_volume(source: VolumePath, target: Path, parameters: TileParameters, ru
             voxel_size_nm=volume.spec.voxel_size_nm,
             history=records,
         )
+        if plan.count > MOST_TILES:
+            raise UsageError("--size", f"makes {plan.count} tiles of {source}", "Give a larger one")
         folder = target.absolute().parent
         with create_file(target, force=running.force) as path:
             if target.suffix == ".json":
@@ -83,4 +86,4 @@ def _cut(volume: Volume, plan: Plan, folder: Path, running: Running) -> None:
 
 def _name_of(source: VolumePath) -> str:
     path = Path(source.file)
-    return (path.parent if "*" in path.name else path).stem or "volume"
+    return (path.parent if is_glob(path.name) else path).stem or "volume"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,7 @@ from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import Volume
 from mitotools.volume.formats import OME_ZARR, SLICES, format_of, is_glob
+from mitotools.volume.plan import PLAN_NAME, extent_in_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +28,15 @@ Kind = Literal["any", "image", "labels", "maps"]
 
 UNFINISHED = ".unfinished"
 """Suffix under which an output is written."""
+
+REPLACED = ".replaced"
+"""Suffix under which the folder that an output replaces is kept until it is replaced."""
+
+_ZARR_METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
+_ZARR_CHUNK = re.compile(r"c|(c\.)?\d+(\.\d+)*")
+_LITTER = (".DS_Store", "Thumbs.db")
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def open_volume(path: VolumePath, kind: Kind = "any") -> Volume:
@@ -75,8 +88,8 @@ def create_volume(target: VolumePath, spec: VolumeSpec, *, force: bool = False) 
             yield writer
         finally:
             writer.close()
-    if not kind.has_attributes:
-        history.write_sidecar(final, spec.history)
+        if not kind.has_attributes:
+            history.write_sidecar(path, spec.history)
 
 
 @contextmanager
@@ -93,9 +106,13 @@ def check_target(target: VolumePath, *, force: bool = False) -> None:
         return
     if target.dataset or target.ranges or target.channels is not None:
         raise TargetError(str(target), "an output is a whole file", f"Write to {target.file}")
+    try:
+        kind = format_of(target.file)
+    except InputError as error:
+        raise TargetError(error.what, error.why, error.what_next) from error
     final = _final(target)
     check_file(final, force=force)
-    if final.is_dir() and format_of(target.file) not in (OME_ZARR, SLICES):
+    if final.is_dir() and kind not in (OME_ZARR, SLICES):
         raise TargetError(str(final), "is a folder")
 
 
@@ -105,34 +122,49 @@ def check_file(final: Path, *, force: bool = False) -> None:
         raise TargetError(str(final), f"the folder {final.parent} does not exist")
     if final.exists() and not force:
         raise TargetError(str(final), "exists already", "Use --force to replace it")
-    unfinished = final.with_name(final.name + UNFINISHED)
-    if unfinished.exists() and not force:
-        raise TargetError(
-            str(unfinished), "another run is writing this output, or was killed", "Use --force to start over"
-        )
-    if final.is_dir() and not _is_volume(final):
+    for suffix, why in (
+        (UNFINISHED, "another run is writing this output, or was killed"),
+        (REPLACED, "is what a run that was killed had begun to replace"),
+    ):
+        leftover = final.with_name(final.name + suffix)
+        if leftover.exists() and not force:
+            raise TargetError(str(leftover), why, "Use --force to start over")
+    if final.is_dir() and not _is_output(final):
         raise TargetError(str(final), "is a folder with other things in it, which --force would delete")
 
 
 @contextmanager
 def _unfinished(final: Path, *, force: bool) -> Iterator[Path]:
     path = final.with_name(final.name + UNFINISHED)
+    sidecar = history.sidecar(path)
     if force:
         remove(path)
+        remove(sidecar)
     try:
         yield path
+        # No history at all for a moment is better than that of the volume which is replaced.
+        remove(history.sidecar(final))
         _replace(path, final)
-    except BaseException:
+        if sidecar.exists():
+            sidecar.replace(history.sidecar(final))
+    except BaseException as error:
         remove(path)
+        remove(sidecar)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise TargetError(str(final), f"cannot be written ({os.strerror(error.errno)})") from error
         raise
 
 
 def _replace(path: Path, final: Path) -> None:
-    if not final.is_dir():
+    if not path.is_dir() and not final.is_dir():
         path.replace(final)
         return
     # A folder cannot be replaced in one step: the old one makes room first, and comes back on failure.
-    old = final.with_name(final.name + ".old")
+    old = final.with_name(final.name + REPLACED)
+    remove(old)
+    if not final.exists():
+        path.rename(final)
+        return
     final.rename(old)
     try:
         path.rename(final)
@@ -150,11 +182,23 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _is_volume(folder: Path) -> bool:
-    """Whether the folder is a zarr, or holds images and nothing else."""
-    names = [entry.name for entry in folder.iterdir()]
-    is_zarr = any(name in names for name in ("zarr.json", ".zgroup", ".zarray"))
-    return is_zarr or all(name.lower().endswith((".png", ".tif", ".tiff")) for name in names)
+def _is_output(folder: Path) -> bool:
+    """Whether the folder is a zarr, slices or tiles, with nothing else in it."""
+    names = [entry.name for entry in folder.iterdir() if entry.name not in _LITTER]
+    if _is_zarr(folder):
+        return all(_is_part_of_zarr(folder / name) for name in names)
+    if PLAN_NAME in names:
+        return all(name == PLAN_NAME or extent_in_name(name) for name in names)
+    return all(name.lower().endswith((".png", ".tif", ".tiff")) for name in names)
+
+
+def _is_zarr(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _ZARR_METADATA)
+
+
+def _is_part_of_zarr(entry: Path) -> bool:
+    is_chunk = _ZARR_CHUNK.fullmatch(entry.name) is not None
+    return is_chunk or entry.name in (*_ZARR_METADATA, "OME") or (entry.is_dir() and _is_zarr(entry))
 
 
 def _final(target: VolumePath) -> Path:
@@ -168,6 +212,8 @@ def _viewed(path: VolumePath, reader: Reader) -> Volume:
         raise InputError(
             str(path), f"expected three dimensions (z, y, x), or four with channels, found shape {spec.shape}"
         )
+    if spec.dtype.kind not in "uifb":
+        raise InputError(str(path), f"expected numbers, found {spec.dtype}")
     if 0 in spec.shape:
         raise InputError(str(path), f"is empty: its shape is {spec.shape}")
     return Volume(reader, str(path), path.box(spec.size), _channels(path, spec))

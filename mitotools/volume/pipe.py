@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitotools.errors import InputError, UsageError
+from mitotools.errors import InputError, TargetError, UsageError
 from mitotools.volume.files import remove
 from mitotools.volume.path import VolumePath, parse_volume_path
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 PREFIX = "mitotools-pipe-"
 """Temporary volumes lie in private folders of this name, and only those are ever removed."""
+
+VOLUME = "volume.zarr"
+"""Name of the volume in its folder."""
+
+LONGEST_LINE = 2**16
+"""Characters; what is longer is no path but somebody's data."""
 
 
 @contextmanager
@@ -34,20 +41,11 @@ def received(source: VolumePath) -> Iterator[VolumePath]:
     if not source.is_pipe:
         yield source
         return
-    if sys.stdin.isatty():
-        raise UsageError("-", "reads a volume's path from a pipe, but standard input is a terminal")
-    line = sys.stdin.readline().strip()
-    if not line:
-        raise InputError("-", "nothing came through the pipe", "The command before it failed")
-    found = parse_volume_path(line)
+    found = _read_path()
     try:
-        yield VolumePath(
-            found.file, found.dataset, source.ranges or found.ranges, source.channels or found.channels
-        )
+        yield _cropped(found, source)
     finally:
-        folder = Path(found.file).parent
-        if folder.name.startswith(PREFIX):
-            remove(folder)
+        _remove_temporary(Path(found.file))
 
 
 @contextmanager
@@ -66,12 +64,51 @@ def sent(target: VolumePath) -> Iterator[VolumePath]:
         return
     if sys.stdout.isatty():
         raise UsageError("-", "writes a volume's path to a pipe, but standard output is a terminal")
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=os.environ.get("MITOTOOLS_TMPDIR")))
+    folder = _new_folder()
     try:
-        volume = folder / "volume.zarr"
+        volume = folder / VOLUME
         yield VolumePath(str(volume))
         sys.stdout.write(f"{volume}\n")
         sys.stdout.flush()
     except BaseException:
         remove(folder)
         raise
+
+
+def _read_path() -> VolumePath:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("-", "reads a volume's path from a pipe, but there is none on standard input")
+    try:
+        line = sys.stdin.readline(LONGEST_LINE).strip()
+    except UnicodeDecodeError as error:
+        raise InputError("-", "expected the path of a volume, found other data", "Pipe a path") from error
+    if not line:
+        raise InputError("-", "nothing came through the pipe", "The command before it failed")
+    return parse_volume_path(line)
+
+
+def _cropped(found: VolumePath, source: VolumePath) -> VolumePath:
+    """Return the volume that came through the pipe with the crop that follows ``-``."""
+    if found.crop and source.crop:
+        raise UsageError(f"{found}{found.crop}", "has a crop already", f"Leave out that of -{source.crop}")
+    if not source.crop:
+        return found
+    return replace(found, ranges=source.ranges, channels=source.channels)
+
+
+def _new_folder() -> Path:
+    parent = os.environ.get("MITOTOOLS_TMPDIR") or None
+    try:
+        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    except OSError as error:
+        what = parent or tempfile.gettempdir()
+        raise TargetError(what, f"cannot hold temporary volumes ({error.strerror})") from error
+
+
+def _remove_temporary(volume: Path) -> None:
+    """Remove a volume that a command of ours made for a pipe, with its folder; leave any other alone."""
+    folder = volume.parent
+    if volume.name == VOLUME and folder.name.startswith(PREFIX):
+        remove(volume)
+        with suppress(OSError):  # not empty: somebody else's things
+            folder.rmdir()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+import operator
 import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitotools.errors import InputError
+from mitotools.errors import InputError, UsageError
+from mitotools.history import from_records
 from mitotools.volume.base import known_voxel_size
 from mitotools.volume.blocks import Box, grid, size3
 from mitotools.volume.path import VolumePath, parse_volume_path
@@ -24,9 +27,13 @@ PLAN_NAME = "plan.json"
 """Name of the plan inside a folder of tiles."""
 
 TILE_NAME = re.compile(
-    r"^(?P<name>.*)_(?P<extent>\d+-\d+-\d+-\d+-\d+-\d+)(?P<tag>(?:_[A-Za-z]+)?)\.(?:h5|hdf5)$"
+    r"^(?P<name>.*)_(?P<extent>\d+-\d+-\d+-\d+-\d+-\d+)(?P<tag>(?:_[A-Za-z]+)?)\.(?:h5|hdf5|hdf)$",
+    re.IGNORECASE | re.ASCII,
 )
 """``<name>_<z0>-<z1>-<y0>-<y1>-<x0>-<x1>[_<tag>].h5``; the name may contain anything."""
+
+MOST_TILES = 10**6
+"""In one plan: more is a slip of the pen, and would not fit into memory."""
 
 _KIND = "mitotools plan"
 
@@ -63,6 +70,11 @@ class Plan:
     halo: Size
     voxel_size_nm: VoxelSize | None = None
     history: History = ()
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return math.prod(-(-length // size) for length, size in zip(self.shape, self.size, strict=True))
 
     @property
     def tiles(self) -> list[Tile]:
@@ -120,7 +132,7 @@ def read_plan(path: Path) -> Plan:
     try:
         content = json.loads(path.read_text())
         return _parsed(content, path)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
         raise InputError(str(path), f"is not a plan ({error})", "Make one with 'mitotools tile'") from error
 
 
@@ -128,17 +140,24 @@ def _parsed(content: dict[str, Any], path: Path) -> Plan:
     if content["kind"] != _KIND:
         raise ValueError(f"its kind is {content['kind']!r}")
     volume = parse_volume_path(content["volume"])
+    shape, size, halo = (_integers(content[key]) for key in ("shape", "size", "halo"))
     plan = Plan(
         volume=replace(volume, file=os.path.normpath(path.parent / volume.file)),
         name=content["name"],
-        shape=size3(content["shape"]),
-        size=size3(content["size"]),
-        halo=size3(content["halo"]),
+        shape=shape,
+        size=size,
+        halo=halo,
         voxel_size_nm=known_voxel_size(content["voxel_size_nm"] and tuple(content["voxel_size_nm"])),
-        history=tuple(content.get("history", ())),
+        history=from_records(content.get("history")),
     )
     if min(plan.shape) < 1 or min(plan.size) < 1 or min(plan.halo) < 0:
         raise ValueError("its sizes are not positive")
-    if "/" in plan.name:
-        raise ValueError("its name is a path")
+    if "/" in plan.name or not plan.name.isprintable():
+        raise ValueError("its name is no part of a file name")
+    if plan.count > MOST_TILES:
+        raise ValueError(f"it has {plan.count} tiles")
     return plan
+
+
+def _integers(values: Sequence[int]) -> Size:
+    return size3([operator.index(value) for value in values])

@@ -13,6 +13,7 @@ from mitotools.learn.models import build
 from mitotools.learn.patches import Batch
 from mitotools.learn.targets import targets_named
 from mitotools.parameters import TrainParameters
+from mitotools.run.running import print_nothing
 
 MASK = targets_named(["mask"])
 QUICK = TrainParameters(
@@ -32,7 +33,7 @@ def network(norm="batch"):
     return build("residual-unet", {"filters": [4, 8], "out_channels": 1, "isotropic": True, "norm": norm})
 
 
-def fitted(parameters=QUICK, batches=None, net=None, targets=MASK, status=lambda text: None):
+def fitted(parameters=QUICK, batches=None, net=None, targets=MASK, status=print_nothing):
     return fit(net or network(parameters.norm), batches or noise(), targets, parameters, status)
 
 
@@ -146,7 +147,7 @@ def test_the_batch_norm_has_seen_the_data():
 
 def test_a_device_without_enough_memory_is_one_line():
     class Huge(Idle):
-        def forward(self, volume):
+        def forward(self, _):
             raise torch.OutOfMemoryError("tried to allocate 80 GiB\nof which")
 
     with pytest.raises(InputError) as error:

@@ -120,7 +120,7 @@ def test_the_network_is_not_changed(network, window):
 
 def test_a_device_without_enough_memory_is_one_line(window):
     class Huge(torch.nn.Module):
-        def forward(self, volume):
+        def forward(self, _):
             raise torch.OutOfMemoryError("tried to allocate 80 GiB")
 
     with pytest.raises(InputError, match=r"^device cpu: its memory is too small\. Use --device cpu, or"):

@@ -52,7 +52,9 @@ def test_a_large_volume_is_sampled_in_a_few_small_blocks():
 def test_a_volume_with_nan_or_infinity_is_refused_by_its_place(value):
     grey = RAMP.astype(np.float32)
     grey[3, 0, 700] = value
-    with pytest.raises(InputError, match=r"^cell.h5: holds NaN or infinite values in \[0:16,0:1,640:768\]\.$"):
+    with pytest.raises(
+        InputError, match=r"^cell.h5: holds NaN or infinite values in \[0:16,0:1,640:768\]\.$"
+    ):
         normalisation_of(volume(grey))
 
 

@@ -181,7 +181,7 @@ def test_closing_the_batches_ends_their_threads():
 
 def test_a_failure_on_the_other_thread_reaches_the_caller():
     class Broken:
-        def draw(self, rng):
+        def draw(self, _):
             raise InputError("cell.h5", "cannot be read")
 
     with pytest.raises(InputError, match="cannot be read"):

@@ -85,8 +85,8 @@ def test_in_3d_stacked_instances_have_a_boundary_too():
 
 @pytest.mark.parametrize(
     ("in_plane", "voxels"),
-    # The neighbours of a single voxel, dilated: two crossed bars of 5 x 3, 15 + 15 - 9, in one slice; three of
-    # 5 x 3 x 3, 3 * 45 - 2 * 27, in 3D.
+    # The neighbours of a single voxel, dilated: two crossed bars of 5 x 3, 15 + 15 - 9, in one slice; three
+    # of 5 x 3 x 3, 3 * 45 - 2 * 27, in 3D.
     [(True, 21), (False, 81)],
 )
 def test_the_brush_is_a_square_in_the_plane_and_a_cube_in_3d(in_plane, voxels):

@@ -1,4 +1,5 @@
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_windows_lie_at_multiples_of_the_stride_and_leave_no_gap(size, stride, s
     starts = grid.starts[2]
     assert starts[0] == 0
     assert all(start % stride == 0 for start in starts)
-    assert all(0 < b - a <= window for a, b in zip(starts, starts[1:], strict=False))
+    assert all(0 < b - a <= window for a, b in pairwise(starts))
     assert starts[-1] < size <= starts[-1] + window
 
 

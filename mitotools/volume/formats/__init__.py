@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,13 @@ HDF5, OME_ZARR, TIFF, SLICES = FORMATS
 def is_glob(file: str) -> bool:
     """Whether the name is a pattern for several files."""
     return any(sign in file for sign in "*?")
+
+
+def matching(pattern: Path) -> list[Path]:
+    """Return the files that a pattern names; its folder may be a pattern too."""
+    # Where the folder is there, brackets in its name are no pattern.
+    folder = glob.escape(str(pattern.parent)) if pattern.parent.is_dir() else str(pattern.parent)
+    return [Path(name) for name in glob.glob(f"{folder}/{pattern.name}")]  # noqa: PTH207
 
 
 def format_of(file: str) -> Format:

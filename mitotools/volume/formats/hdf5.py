@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -127,8 +128,8 @@ class Hdf5Writer:
         try:
             yield
         except (OSError, RuntimeError) as error:
-            number = getattr(error, "errno", None)
-            why = os.strerror(number) if number else str(error)
+            number = re.search(r"errno = (\d+)", str(error))  # amid file descriptors and times
+            why = os.strerror(int(number[1])) if number else str(error)
             raise TargetError(str(self._target), f"cannot be written ({why})") from error
 
 

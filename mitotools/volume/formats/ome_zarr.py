@@ -5,12 +5,14 @@ NGFF: https://ngff.openmicroscopy.org/0.5/, sections *multiscales* and *axes*.
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 from zarr.codecs import GzipCodec, ZstdCodec
+from zarr.core.sync import sync
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
@@ -84,6 +86,7 @@ class ZarrReader:
         try:
             array = np.asarray(self._array[index])
         except Exception as error:  # what codecs raise over a damaged chunk is theirs to say
+            sync(_others_done())
             raise InputError(str(self._path), f"{box} cannot be read ({error})") from error
         kept = [axis for axis in self._axes if axis in AXES]
         array = array.transpose([kept.index(axis) for axis in AXES if axis in kept])
@@ -118,10 +121,28 @@ class ZarrWriter:
 
     def write(self, box: Box, array: Array) -> None:
         """Store the voxels of `box`."""
-        self._array[(..., *box.slices)] = array
+        try:
+            self._array[(..., *box.slices)] = array
+        except OSError:
+            sync(_others_done())
+            raise
 
     def close(self) -> None:
         """Nothing stays open."""
+
+
+_waiting: set[asyncio.Task[Any] | None] = set()
+
+
+async def _others_done() -> None:
+    """Wait for the chunks that zarr still reads or writes when it has given up over one of them.
+
+    Else they would appear in a folder that has just been removed, and fail on standard error one by one.
+    """
+    this = asyncio.current_task()
+    _waiting.add(this)
+    await asyncio.gather(*(asyncio.all_tasks() - _waiting), return_exceptions=True)
+    _waiting.discard(this)
 
 
 def open_reader(path: Path, dataset: str | None) -> ZarrReader:
@@ -231,10 +252,10 @@ def _voxel_size(image: Json | None) -> VoxelSize | None:
         *image["datasets"][0].get("coordinateTransformations", []),
         *image.get("coordinateTransformations", []),
     ]
-    scale = np.ones(len(axes))
-    for entry in transformations:
-        if entry.get("type") == "scale" and len(entry.get("scale", [])) == len(axes):
-            scale = scale * np.asarray(entry["scale"], dtype=float)
+    scales = [entry.get("scale", []) for entry in transformations if entry.get("type") == "scale"]
+    if not scales or any(len(scale) != len(axes) for scale in scales):
+        return None
+    scale = np.prod(np.asarray(scales, dtype=float), axis=0)
     lengths = {
         axis.get("name"): length * NANOMETRES[axis["unit"]]
         for axis, length in zip(axes, scale.tolist(), strict=True)

@@ -5,7 +5,6 @@ The voxel size stands in every slice: in a text chunk of PNG, in the OME-XML of 
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import struct
@@ -21,7 +20,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec, known_voxel_size
-from mitotools.volume.formats import is_glob
+from mitotools.volume.formats import is_glob, matching
 from mitotools.volume.formats.tiff import TiffReader, check_ome_type, errors_in_words, ome_metadata
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class SlicesWriter:
         if self._suffix == ".png":
             information = PngImagePlugin.PngInfo()
             if self.spec.voxel_size_nm is not None:
-                information.add_text(PNG_VOXEL_SIZE, " ".join(map(repr, self.spec.voxel_size_nm)))
+                information.add_text(PNG_VOXEL_SIZE, " ".join(str(float(v)) for v in self.spec.voxel_size_nm))
             Image.fromarray(plane).save(file, format="PNG", pnginfo=information, compress_level=1)
         else:
             spec = VolumeSpec(plane.shape, plane.dtype, self.spec.voxel_size_nm)
@@ -152,9 +151,7 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 
 def _files(path: Path) -> list[Path]:
     if is_glob(str(path)):
-        # The folder may be a pattern too; where it is there, brackets in its name are none.
-        folder = glob.escape(str(path.parent)) if path.parent.is_dir() else str(path.parent)
-        found = [Path(name) for name in glob.glob(f"{folder}/{path.name}")]  # noqa: PTH207
+        found = matching(path)
     else:
         found = [Path(entry) for entry in os.scandir(path)] if path.is_dir() else []
     # macOS leaves ._im0000.png beside im0000.png on other systems' disks.

@@ -1,0 +1,176 @@
+"""Maps of volumes and of plans; the windows themselves are tested in tests/learn."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from stages.networks import SIZE, VOXEL_SIZE, write_model, write_phantom, write_volume
+
+from mitotools.errors import InputError, ModelError, TargetError
+from mitotools.learn import normalise
+from mitotools.parameters import PredictParameters
+from mitotools.run.running import Running
+from mitotools.stages.predict import predict_volume, quantised
+from mitotools.volume.path import parse_volume_path
+
+EXACT = PredictParameters(precision="float32")
+QUIET = Running(threads=2, command_line="mitotools predict")
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    return write_phantom(tmp_path_factory.mktemp("phantom"))[0]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+@pytest.fixture
+def target(tmp_path):
+    return parse_volume_path(str(tmp_path / "maps.h5"))
+
+
+def content(path):
+    with h5py.File(path.file) as file:
+        return file["main"][:]
+
+
+def predicted(raw, target, model, running=QUIET, **change):
+    predict_volume(raw, target, model, replace(EXACT, **change), running)
+    return content(target)
+
+
+def test_maps_have_a_channel_a_target_and_the_voxels_of_the_volume(raw, target, model):
+    spec = predict_volume(raw, target, model, EXACT, QUIET)
+    maps = content(target)
+    assert maps.shape == spec.shape == (2, *SIZE)
+    assert maps.dtype == np.uint8
+    assert maps.min() < 50 < 200 < maps.max()
+    with h5py.File(target.file) as file:
+        assert tuple(file["main"].attrs["voxel_size_nm"]) == VOXEL_SIZE
+
+
+def test_the_history_begins_with_the_models_and_says_all_that_was_chosen(raw, target, model):
+    spec = predict_volume(raw, target, model, EXACT, QUIET)
+    trained, applied = spec.history
+    assert trained["command_line"] == "mitotools train"
+    assert applied["command_line"] == "mitotools predict"
+    assert [entry["path"] for entry in applied["inputs"]] == [raw.file, str(model)]
+    assert applied["parameters"] == {
+        "overlap": 0.25,
+        "blend": "bump",
+        "tta": 1,
+        "device": "cpu",  # what "auto" was
+        "precision": "float32",
+        "dtype": "uint8",
+        "targets": ("mask", "contour"),
+        "window_voxels": (8, 16, 16),
+        "grey_values": {"low": 0.0, "high": 255.0},
+    }
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_number_of_threads_changes_nothing(raw, tmp_path, model, precision):
+    one, two = (
+        predicted(raw, parse_volume_path(str(tmp_path / f"{n}.h5")), model, Running(n), precision=precision)
+        for n in (1, 2)
+    )
+    assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
+def test_maps_are_rounded_to_their_type_and_no_more(raw, tmp_path, model, dtype):
+    exact = predicted(raw, parse_volume_path(str(tmp_path / "exact.h5")), model, dtype="float32")
+    maps = predicted(raw, parse_volume_path(str(tmp_path / "maps.h5")), model, dtype=dtype)
+    assert maps.dtype == dtype
+    assert np.array_equal(maps, quantised(exact, np.dtype(dtype)))
+
+
+def test_bytes_are_rounded_down_and_never_beyond_255():
+    probabilities = np.array([0.0, 0.5, 0.9999, 1.0, 1.0000001, -1e-9], np.float32)
+    assert quantised(probabilities, np.dtype(np.uint8)).tolist() == [0, 127, 254, 255, 255, 0]
+
+
+def test_the_maps_are_written_in_chunks_that_end_where_rows_of_windows_end(raw, target, model):
+    # Windows of 8 slices in steps of 6: 6 is the largest part of 6 up to 32.
+    assert predict_volume(raw, target, model, EXACT, QUIET).chunks == (6, 128, 128)
+
+
+def test_a_volume_smaller_than_a_window_is_predicted(tmp_path, target, model):
+    raw, _ = write_phantom(tmp_path, (3, 5, 60))
+    assert predicted(raw, target, model).shape == (2, 3, 5, 60)
+
+
+def test_a_crop_is_predicted_as_a_volume_of_its_own(raw, target, tmp_path, model):
+    crop = parse_volume_path(f"{raw.file}[2:14,3:30,0:44]")
+    alone = write_volume(tmp_path / "alone.h5", content(raw)[2:14, 3:30, 0:44])
+    other = parse_volume_path(str(tmp_path / "other.h5"))
+    assert np.array_equal(predicted(crop, target, model), predicted(alone, other, model))
+
+
+def test_floating_point_grey_values_are_scaled_by_their_percentiles(raw, target, tmp_path, model):
+    grey = content(raw)
+    low, high = np.percentile(grey, (0.5, 99.5))
+    scaled = np.clip((grey - low) / (high - low) * 255, 0, 255).astype(np.float32)
+    maps = predicted(write_volume(tmp_path / "float.h5", grey * np.float32(3.7) - 90), target, model)
+    other = parse_volume_path(str(tmp_path / "other.h5"))
+    again = predicted(write_volume(tmp_path / "scaled.h5", scaled), other, model)
+    # Both are stretched to the same range, up to the percentiles of the second, and rounding.
+    assert np.abs(maps.astype(int) - again).max() <= 12
+    assert np.abs(maps.astype(int) - again).mean() < 1
+
+
+def test_nan_in_a_block_that_was_not_sampled_is_refused_too(raw, target, tmp_path, model, monkeypatch):
+    monkeypatch.setattr(normalise, "SAMPLED_BLOCKS", 1)
+    grey = content(raw).astype(np.float32)
+    grey[-1, -1, -1] = np.nan
+    source = write_volume(tmp_path / "nan.h5", grey)
+    with pytest.raises(InputError, match=r"nan\.h5: holds NaN"):
+        predicted(source, target, model)
+    assert [file.name for file in tmp_path.iterdir()] == ["nan.h5"]
+
+
+def test_an_existing_output_is_refused_and_left_as_it_is(raw, target, tmp_path, model):
+    (tmp_path / "maps.h5").write_text("precious")
+    with pytest.raises(TargetError, match="exists already"):
+        predicted(raw, target, model)
+    assert (tmp_path / "maps.h5").read_text() == "precious"
+    assert predicted(raw, target, model, replace(QUIET, force=True)).shape == (2, *SIZE)
+
+
+@pytest.mark.parametrize("name", ["raw", "nothing"])
+def test_a_file_that_is_no_model_is_refused_and_nothing_is_left(raw, target, tmp_path, name):
+    wrong = raw.file if name == "raw" else tmp_path / name
+    with pytest.raises((ModelError, InputError), match=r"not a mitotools model|no such file"):
+        predicted(raw, target, Path(wrong))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exchanging_y_and_x_is_refused_where_voxels_are_not_square(tmp_path, target, model):
+    raw, _ = write_phantom(tmp_path, voxel_size_nm=(30, 8, 4))
+    with pytest.raises(InputError, match=r"tta 8 exchanges y and x, .* Use --tta 4"):
+        predicted(raw, target, model, tta=8)
+    assert predicted(raw, target, model, tta=4).shape == (2, *SIZE)
+
+
+def test_exchanging_y_and_x_is_refused_where_windows_are_not_square(raw, tmp_path, target):
+    oblong = write_model(tmp_path / "oblong.safetensors", patch=(8, 8, 16))
+    with pytest.raises(InputError, match="tta 16 exchanges y and x"):
+        predicted(raw, target, oblong, tta=16)
+
+
+@pytest.mark.parametrize(("voxel_size_nm", "warned"), [((5, 5, 6), False), ((5, 5, 8), True), (None, False)])
+def test_voxels_unlike_those_of_the_training_are_warned_of(
+    tmp_path, target, model, caplog, monkeypatch, voxel_size_nm, warned
+):
+    raw, _ = write_phantom(tmp_path, (8, 16, 16), voxel_size_nm=voxel_size_nm)
+    monkeypatch.setattr(logging.getLogger("mitotools"), "propagate", True)
+    predicted(raw, target, model)
+    assert ("trained on voxels of 5 x 5 x 5 nm" in caplog.text) is warned
