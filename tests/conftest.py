@@ -1,0 +1,16 @@
+"""What every test starts from."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logging():
+    """Take back what a command set: in a test, commands share one process."""
+    yield
+    logger = logging.getLogger("mitotools")
+    logger.handlers.clear()
+    logger.setLevel(logging.NOTSET)
