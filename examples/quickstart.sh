@@ -33,8 +33,8 @@ step model.safetensors "Train a 3D U-Net for mask and contour on the other volum
     --minutes "$minutes" --patch 64,64,64 --set filters=32,64,96,128 --set fold=2,2,2
 step plan.json "Plan tiles: on a cluster, each would be a job" \
     mitotools tile raw.zarr plan.json --size 64,160,160
-step tiles "Predict the tiles" \
-    mitotools predict plan.json tiles -m model.safetensors
+step tiles "Predict the tiles, the mean over eight mirror images" \
+    mitotools predict plan.json tiles -m model.safetensors --tta 8
 step maps.zarr "Merge the tiles: the same maps as without tiles" \
     mitotools merge tiles maps.zarr
 step labels.zarr "Split the maps into instances by marker-controlled watershed" \

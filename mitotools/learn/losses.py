@@ -35,9 +35,7 @@ def class_weights(target: Tensor) -> Tensor:
     clipped = share.clamp(LEAST_SHARE, 1 - LEAST_SHARE)
     ratio = torch.maximum(clipped, 1 - clipped) / torch.minimum(clipped, 1 - clipped)
     is_minority = (target == 1) == (share <= 0.5)
-    weights = torch.where(is_minority, ratio, torch.ones_like(ratio))
-    uniform = (share == 0) | (share == 1)
-    return torch.where(uniform, torch.ones_like(weights), weights)
+    return torch.where(is_minority, ratio, torch.ones_like(ratio))
 
 
 def weighted_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -54,7 +54,8 @@ def open_volume(path: VolumePath, kind: Kind = "any") -> Volume:
     InputError
         Where the volume is missing, unreadable, empty or of another kind.
     """
-    if not is_glob(path.file) and not Path(path.file).exists():
+    # Path.exists raises an OSError for a name that is too long, os.path.exists does not.
+    if not is_glob(path.file) and not os.path.exists(path.file):  # noqa: PTH110
         raise InputError(path.file, "no such file or folder")
     reader = format_of(path.file).load().open_reader(Path(path.file), path.dataset)
     try:

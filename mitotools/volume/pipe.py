@@ -80,8 +80,10 @@ def _read_path() -> VolumePath:
         raise UsageError("-", "reads a volume's path from a pipe, but there is none on standard input")
     try:
         line = sys.stdin.readline(LONGEST_LINE).strip()
-    except UnicodeDecodeError as error:
-        raise InputError("-", "expected the path of a volume, found other data", "Pipe a path") from error
+    except UnicodeDecodeError:
+        line = "\0"
+    if not line.isprintable() or len(line) == LONGEST_LINE:
+        raise InputError("-", "expected the path of a volume, found other data", "Pipe a path")
     if not line:
         raise InputError("-", "nothing came through the pipe", "The command before it failed")
     return parse_volume_path(line)

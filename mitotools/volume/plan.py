@@ -132,7 +132,7 @@ def read_plan(path: Path) -> Plan:
     try:
         content = json.loads(path.read_text())
         return _parsed(content, path)
-    except (ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
         raise InputError(str(path), f"is not a plan ({error})", "Make one with 'mitotools tile'") from error
 
 

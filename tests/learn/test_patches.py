@@ -179,6 +179,21 @@ def test_closing_the_batches_ends_their_threads():
     assert threading.active_count() == before
 
 
+def test_closing_the_batches_drops_those_that_were_not_begun():
+    class Slow:
+        def __init__(self):
+            self.source, self.drawn = random_source(), 0
+
+        def draw(self, rng):
+            self.drawn += 1
+            time.sleep(0.02 if self.drawn > 4 else 0)
+            return self.source.draw(rng)
+
+    slow = Slow()
+    first_batches(1, slow, seed=0)
+    assert slow.drawn < 16  # four batches of four were asked for
+
+
 def test_a_failure_on_the_other_thread_reaches_the_caller():
     class Broken:
         def draw(self, _):

@@ -137,10 +137,10 @@ def test_nan_in_a_block_that_was_not_sampled_is_refused_too(raw, target, tmp_pat
     assert [file.name for file in tmp_path.iterdir()] == ["nan.h5"]
 
 
-def test_an_existing_output_is_refused_and_left_as_it_is(raw, target, tmp_path, model):
+def test_an_existing_output_is_refused_before_any_work_and_left_as_it_is(raw, target, tmp_path, model):
     (tmp_path / "maps.h5").write_text("precious")
     with pytest.raises(TargetError, match="exists already"):
-        predicted(raw, target, model)
+        predicted(raw, target, tmp_path / "a model that is not even looked for")
     assert (tmp_path / "maps.h5").read_text() == "precious"
     assert predicted(raw, target, model, replace(QUIET, force=True)).shape == (2, *SIZE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,12 @@ from stages.networks import write_model, write_phantom
 from mitotools.errors import TargetError
 from mitotools.parameters import MergeParameters, PredictParameters, TileParameters
 from mitotools.run.running import Running
+from mitotools.stages import predict as stage
 from mitotools.stages.merge import merge_tiles
 from mitotools.stages.predict import Part, predict_plan, predict_volume
 from mitotools.stages.tile import tile_volume
 from mitotools.volume.path import parse_volume_path
+from mitotools.volume.plan import write_plan
 
 EXACT = PredictParameters(precision="float32", overlap=0.4)
 QUIET = Running(threads=2)
@@ -94,11 +97,17 @@ def test_parts_on_other_numbers_of_threads_equal_the_direct_maps(shared, tmp_pat
     assert np.array_equal(merged(folder), content(direct.file))
 
 
-def test_parts_started_together_share_a_new_folder(shared, tmp_path):
-    folder = tmp_path / "tiles"
-    with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(lambda number: apply(shared, folder, (number, 8)), range(1, 9)))
-    assert [len(paths) for paths in done] == [1] * 8
+def test_parts_started_together_share_a_new_folder(shared, tmp_path, monkeypatch):
+    folder, all_have_written = tmp_path / "tiles", threading.Barrier(2)
+
+    def write_together(*arguments):
+        write_plan(*arguments)
+        all_have_written.wait(timeout=20)
+
+    monkeypatch.setattr(stage, "write_plan", write_together)
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda number: apply(shared, folder, (number, 2)), (1, 2)))
+    assert [len(paths) for paths in done] == [4, 4]
     assert np.array_equal(merged(folder), content(shared / "direct.h5"))
     assert {path.suffix for path in folder.iterdir()} == {".h5", ".json"}
 
@@ -159,6 +168,13 @@ def test_resuming_with_another_model_is_refused(shared, tiles, tmp_path):
     other = write_model(tmp_path / "other.safetensors", seed=1)
     with pytest.raises(TargetError, match=r"made with other model\."):
         apply(shared, tiles, model=other, resume=True)
+
+
+def test_a_part_with_another_model_than_the_others_is_refused(shared, tmp_path):
+    apply(shared, tmp_path / "tiles", (1, 2))
+    other = write_model(tmp_path / "other.safetensors", seed=1)
+    with pytest.raises(TargetError, match=r"made with other overlap, model\."):
+        apply(shared, tmp_path / "tiles", (2, 2), model=other, overlap=0.5)
 
 
 def test_resuming_with_another_volume_is_refused(shared, tiles, tmp_path):

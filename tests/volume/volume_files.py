@@ -57,3 +57,11 @@ def refusal(function, *arguments, **keywords):
         function(*arguments, **keywords)
     assert "\n" not in str(caught.value)
     return caught.value
+
+
+def outcome(function, *arguments):
+    """Return what a call returns, or the error of ours that it raises; never another."""
+    try:
+        return function(*arguments)
+    except MitotoolsError as error:
+        return error

@@ -104,7 +104,8 @@ class TiffReader:
             if page is None:
                 raise InputError(str(self._path), f"page {index} is missing")
             try:
-                return np.asarray(page.asarray())
+                # A damaged page may say that it has another shape.
+                return np.asarray(page.asarray()).reshape(self.spec.size[1:])
             except Exception as error:  # what codecs raise over a damaged page is theirs to say
                 raise InputError(str(self._path), f"page {index} cannot be read ({error})") from error
 
@@ -236,7 +237,8 @@ def _layout(path: Path, axes: str, shape: tuple[int, ...], *, is_imagej: bool) -
         return "zyx"
     slices = [axis for axis in SLICE_AXES if axis in axes]
     names = {"Y": "y", "X": "x", "C": "c"} | ({slices[0]: "z"} if slices else {})
-    if len(slices) > 1 or not set(axes) <= set(names) or not axes.endswith("YX"):
+    unclear = len(slices) > 1 or len(set(axes)) < len(axes) or not set(axes) <= set(names)
+    if unclear or not axes.endswith("YX"):
         raise InputError(str(path), f"expected slices of a volume, found axes {axes} of lengths {shape}")
     return "".join(names[axis] for axis in axes)
 
@@ -281,7 +283,7 @@ def _imagej_voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
     metadata = file.imagej_metadata or {}
     tags = file.pages.first.tags
     unit = UNITS_NM.get(str(metadata.get("unit", "")).replace("\\u00B5", "\u00b5").strip())
-    if unit is None or "spacing" not in metadata or not {"XResolution", "YResolution"} <= set(tags.keys()):
+    if unit is None or "spacing" not in metadata or "XResolution" not in tags or "YResolution" not in tags:
         return None
     try:
         y, x = (_per_pixel(tags[f"{axis}Resolution"].value) for axis in "YX")

@@ -1,0 +1,114 @@
+"""How a file came to be."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import pytest
+
+from mitotools import __version__
+from mitotools.history import (
+    Input,
+    extended,
+    fingerprint,
+    from_json,
+    from_records,
+    read_sidecar,
+    sidecar,
+    to_json,
+    united,
+    write_sidecar,
+)
+
+RAW = {"command_line": "mitotools convert", "inputs": []}
+MODEL = {"command_line": "mitotools train", "inputs": []}
+
+
+def test_what_a_command_did_follows_what_was_done_to_its_inputs(tmp_path):
+    (tmp_path / "maps.h5").write_text("maps")
+    maps = Input(str(tmp_path / "maps.h5"), (2, 4, 5, 6), "uint8", (RAW, MODEL))
+    history = extended([maps], "mitotools decode maps.h5 labels.h5", {"seed": 0.85})
+    assert history[:2] == (RAW, MODEL)
+    record = history[2]
+    assert record["command_line"] == "mitotools decode maps.h5 labels.h5"
+    assert record["version"] == __version__
+    assert record["parameters"] == {"seed": 0.85}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record["time_utc"])
+    assert record["inputs"] == [
+        {"path": maps.path, "shape": [2, 4, 5, 6], "dtype": "uint8", "fingerprint": fingerprint(maps)}
+    ]
+    assert from_json(to_json(history)) == history
+
+
+def test_an_ancestor_that_inputs_share_stands_once():
+    assert united([(RAW, MODEL), (RAW,), (), (MODEL, RAW)]) == (RAW, MODEL)
+    reordered = dict(reversed(RAW.items()))
+    assert united([(RAW,), (reordered,)]) == (RAW,)
+
+
+def test_a_fingerprint_changes_with_the_file_and_with_what_is_known_of_it(tmp_path):
+    file = tmp_path / "v.h5"
+    file.write_text("one")
+    os.utime(file, ns=(0, 1000))
+    first = Input(str(file), (1, 2, 3), "uint8", (RAW,))
+    prints = {
+        fingerprint(first),
+        fingerprint(Input(str(file), (1, 2, 3), "uint8")),
+        fingerprint(Input(str(file))),
+    }
+    os.utime(file, ns=(0, 2000))
+    prints.add(fingerprint(first))
+    file.write_text("longer")
+    os.utime(file, ns=(0, 1000))
+    prints.add(fingerprint(first))
+    assert len(prints) == 5
+    assert all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)
+    file.write_text("one")
+    os.utime(file, ns=(0, 1000))
+    assert fingerprint(first) in prints
+
+
+@pytest.mark.parametrize("metadata", ["zarr.json", ".zattrs", ".zarray"])
+def test_the_fingerprint_of_a_zarr_is_that_of_its_metadata(tmp_path, metadata):
+    (tmp_path / metadata).write_text("{}")
+    before = fingerprint(Input(str(tmp_path)))
+    (tmp_path / metadata).write_text('{"a": 1}')
+    assert fingerprint(Input(str(tmp_path))) != before
+
+
+def test_the_fingerprint_of_a_pattern_is_that_of_its_folder(tmp_path):
+    before = fingerprint(Input(str(tmp_path / "*.png")))
+    os.utime(tmp_path, ns=(0, 1000))
+    assert fingerprint(Input(str(tmp_path / "*.png"))) != before
+
+
+def test_a_file_that_is_gone_has_a_fingerprint_all_the_same():
+    assert len(fingerprint(Input("/nowhere/at/all"))) == 16
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "words", "5", "{}", "null", b"\xff", "[" * 10**5, "[1, [], null]"]
+)
+def test_what_is_no_history_is_none(text):
+    assert from_json(text) == ()
+
+
+def test_records_among_other_things_are_kept():
+    assert from_records([1, RAW, "words", MODEL]) == (RAW, MODEL)
+
+
+def test_a_sidecar_lies_beside_its_file_and_reads_back(tmp_path):
+    file = tmp_path / "v.tif"
+    assert read_sidecar(file) == ()
+    write_sidecar(file, (RAW, MODEL))
+    assert sidecar(file) == tmp_path / "v.tif.history.json"
+    assert json.loads(sidecar(file).read_text()) == [RAW, MODEL]
+    assert read_sidecar(file) == (RAW, MODEL)
+
+
+@pytest.mark.parametrize("content", [b"words", b"\xff\xfe", b""])
+def test_a_sidecar_of_somebody_else_is_no_history(tmp_path, content):
+    sidecar(tmp_path / "v.tif").write_bytes(content)
+    assert read_sidecar(tmp_path / "v.tif") == ()
