@@ -13,7 +13,7 @@ from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import create_file, create_volume, open_volume, source_of
 from mitotools.volume.formats import is_glob
 from mitotools.volume.path import VolumePath
-from mitotools.volume.plan import MOST_TILES, PLAN_NAME, Plan, Tile, flat, write_plan
+from mitotools.volume.plan import PLAN_NAME, Plan, Tile, flat, write_plan
 
 if TYPE_CHECKING:
     from mitotools.parameters import TileParameters
@@ -38,7 +38,7 @@ def tile_volume(source: VolumePath, target: Path, parameters: TileParameters, ru
 
     Raises
     ------
-    InputError, TargetError
+    InputError, TargetError, UsageError
     """
     with open_volume(source) as volume:
         records = history.extended([source_of(source, volume)], running.command_line, asdict(parameters))
@@ -51,8 +51,8 @@ def tile_volume(source: VolumePath, target: Path, parameters: TileParameters, ru
             voxel_size_nm=volume.spec.voxel_size_nm,
             history=records,
         )
-        if plan.count > MOST_TILES:
-            raise UsageError("--size", f"makes {plan.count} tiles of {source}", "Give a larger one")
+        if plan.flaw:
+            raise UsageError("--size", plan.flaw, "Give a larger one")
         folder = target.absolute().parent
         with create_file(target, force=running.force) as path:
             if target.suffix == ".json":

@@ -77,6 +77,18 @@ class Plan:
         return math.prod(-(-length // size) for length, size in zip(self.shape, self.size, strict=True))
 
     @property
+    def flaw(self) -> str:
+        """Why the tiles cannot be files of their own, or an empty text."""
+        if self.count > MOST_TILES:
+            return f"makes {self.count} tiles"
+        # Tiles are named by their extent: two that the volume's ends cut to the same extent are one file.
+        for length, size, halo in zip(self.shape, self.size, self.halo, strict=True):
+            last_from_start = min(halo // size, -(-length // size) - 1)
+            if last_from_start > 0 and last_from_start * size + halo >= length:
+                return "makes tiles that hold the same voxels, so wide is the halo"
+        return ""
+
+    @property
     def tiles(self) -> list[Tile]:
         """The tiles, in raster order of their cores."""
         return [Tile(core, core.grown(self.halo, self.shape)) for core in grid(self.shape, self.size)]
@@ -154,8 +166,8 @@ def _parsed(content: dict[str, Any], path: Path) -> Plan:
         raise ValueError("its sizes are not positive")
     if "/" in plan.name or not plan.name.isprintable():
         raise ValueError("its name is no part of a file name")
-    if plan.count > MOST_TILES:
-        raise ValueError(f"it has {plan.count} tiles")
+    if plan.flaw:
+        raise ValueError(f"it {plan.flaw}")
     return plan
 
 

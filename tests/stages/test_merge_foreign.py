@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_merge import merge, read, save
+from tile_files import merge, read, save
 
 from mitotools.errors import InputError, UsageError
 from mitotools.parameters import MergeParameters
@@ -36,9 +36,10 @@ def row(folder, name, value, extent, dtype="uint8", channels=None):
     save(folder / f"{name}_0-1-0-1-{extent[0]}-{extent[1]}.h5", np.full(shape, value, dtype))
 
 
-# Of a tile of four voxels the middles lie at u = -3/4, -1/4, 1/4, 3/4, of which a bump weighs exp(1 - 1 / (1 - u^2)):
-# 0.2765, 0.9355, 0.9355, 0.2765, a gaussian exp(-8 u^2): 0.0111, 0.6065, 0.6065, 0.0111, and 0.0001 is added to each.
-# Where the first tile's third voxel lies on the second's first, 0.2766 / (0.2766 + 0.9356) = 0.2281 is the second's.
+# Of a tile of four voxels the middles lie at u = -3/4, -1/4, 1/4, 3/4. A bump weighs exp(1 - 1 / (1 - u^2)):
+# 0.2765, 0.9355, 0.9355, 0.2765; a gaussian exp(-8 u^2): 0.0111, 0.6065, 0.6065, 0.0111; 0.0001 is added to
+# each. Where the first tile has its third voxel and the second its first, 0.2766 / (0.2766 + 0.9356) = 0.228
+# of the mean is the second.
 @pytest.mark.parametrize(
     ("blend", "expected"),
     [
@@ -69,7 +70,7 @@ def test_floating_point_is_not_rounded(tmp_path):
 def test_ids_are_never_averaged(tmp_path):
     row(tmp_path, "a", 100, (0, 4), "uint32")
     row(tmp_path, "b", 200, (2, 6), "uint32")
-    with pytest.raises(InputError, match="uint32 ids cannot be blended. Give --blend none"):
+    with pytest.raises(InputError, match=r"uint32 ids cannot be blended\. Give --blend none"):
         merge(tmp_path, tmp_path / "out.zarr")
     merge(tmp_path, tmp_path / "out.zarr", MergeParameters("none"))
     assert read(tmp_path / "out.zarr")[0].ravel().tolist() == [100, 100, 100, 200, 200, 200]
