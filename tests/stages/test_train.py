@@ -175,6 +175,7 @@ def test_other_grey_values_are_learned_from_too(tmp_path, model, dtype):
     assert trained(pair, model).training["iterations_done"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("voxel_size_nm", [(5, 5, 5), (30, 8, 8)], ids=["isotropic", "sections"])
 def test_a_trained_network_finds_the_mitochondria_of_another_phantom(tmp_path, model, voxel_size_nm):
     pair = write_phantom(tmp_path, (48, 96, 96), voxel_size_nm=voxel_size_nm)
