@@ -178,6 +178,9 @@ def with_settings(base: TrainParameters, settings: Sequence[str], **chosen: Any)
     UsageError
         Where there is no such key, which names the nearest ones, or the value is of another kind.
     """
+    for text in settings:
+        if text.partition("=")[0] in chosen:
+            raise UsageError(f"--set {text}", "this has an option of its own")
     return replace(base, **chosen, **dict(_setting(base, text) for text in settings))
 
 

@@ -50,7 +50,13 @@ _DEFAULT = TrainParameters()
     metavar="KEY=VALUE",
     help="Any other setting: filters=16,32,64, norm=group, ...",
 )
-@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Of everything random.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=_DEFAULT.seed,
+    show_default=True,
+    help="Of everything random.",
+)
 @options.device
 @options.precision
 @options.running

@@ -99,6 +99,11 @@ BAD_USAGE = {
     "unknown method": ("decode three_channels.h5 out.h5 --method guess", "is not one of"),
     "unknown setting": ("train raw.h5 labels.h5 out.safetensors --set filter=8", "There is filters"),
     "setting of another kind": ("train raw.h5 labels.h5 out.safetensors --set filters=a", "is nothing like"),
+    "setting with an option of its own": (
+        "train raw.h5 labels.h5 out.safetensors --set batch=2",
+        "an option of its own",
+    ),
+    "negative seed": ("train raw.h5 labels.h5 out.safetensors --seed -1", "not in the range"),
     "part without plan": ("predict raw.h5 out.zarr -m words.safetensors --part 1/2", "needs a PLAN"),
     "part that is none": ("predict other.json out -m words.safetensors --part 3/2", "is not K/N"),
     "sizes that do not ascend": ("evaluate labels.h5 labels.h5 --sizes 9,5", "two ascending numbers"),
