@@ -71,7 +71,10 @@ class VolumeSpec:
 
 
 class Reader(Protocol):
-    """An open volume that can be read by blocks, from several threads."""
+    """An open volume that can be read by blocks, from several threads at once.
+
+    `spec.chunks` is the unit in which reading costs least: a box that is read in parts is cut along it.
+    """
 
     @property
     def spec(self) -> VolumeSpec:
@@ -85,7 +88,10 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """A new volume that can be written by blocks, each voxel once, from one thread."""
+    """A new volume that can be written by blocks, each voxel once.
+
+    The format table says who may write: `Format.writers`.
+    """
 
     @property
     def spec(self) -> VolumeSpec:

@@ -84,7 +84,8 @@ def create_volume(target: VolumePath, spec: VolumeSpec, *, force: bool = False) 
     kind = format_of(target.file)
     final = _final(target)
     with _unfinished(final, force=force) as path:
-        writer = kind.load().create_writer(path, spec, Path(target.file))
+        module = kind.load()
+        writer = module.create_writer(path, module.planned(spec, Path(target.file)), Path(target.file))
         try:
             yield writer
         finally:

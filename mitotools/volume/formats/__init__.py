@@ -1,4 +1,4 @@
-"""The format table. To add a format: one module with `open_reader` and `create_writer`, one line here."""
+"""The format table. To add a format: one module with what `FormatModule` lists, one line here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import glob
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from mitotools.errors import InputError
 
 if TYPE_CHECKING:
     from mitotools.volume.base import Reader, VolumeSpec, Writer
+
+
+Writers = Literal["processes", "threads", "ordered"]
 
 
 class FormatModule(Protocol):
@@ -20,8 +23,20 @@ class FormatModule(Protocol):
     def open_reader(self, path: Path, dataset: str | None) -> Reader:
         """Open a volume; InputError says what is wrong with it."""
 
+    def planned(self, spec: VolumeSpec, target: Path) -> VolumeSpec:
+        """Return the volume as this format would store it, creating nothing: its `chunks` may differ.
+
+        Raises
+        ------
+        TargetError
+            Where the format has no such type, channels or compression.
+        """
+
     def create_writer(self, path: Path, spec: VolumeSpec, target: Path) -> Writer:
-        """Create a volume at `path`, which will be renamed to `target`; TargetError where it cannot be."""
+        """Create a volume, as planned, at `path`, which will be renamed to `target`."""
+
+    def reopen_writer(self, path: Path, spec: VolumeSpec, target: Path) -> Writer:
+        """Open the unfinished volume at `path` to write more blocks, where `writers` is "processes"."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,9 @@ class Format:
     module: str
     has_attributes: bool = True
     """Whether files carry their history themselves; else a sidecar does."""
+    writers: Writers = "processes"
+    """Who may write blocks of one volume: several processes at once, several threads of the process that
+    created it, or one thread in raster order ("ordered"; blocks then hold whole slices)."""
 
     def load(self) -> FormatModule:
         """Import the format's module."""
@@ -40,7 +58,7 @@ class Format:
 
 
 FORMATS = (
-    Format("HDF5", (".h5", ".hdf5", ".hdf"), "mitotools.volume.formats.hdf5"),
+    Format("HDF5", (".h5", ".hdf5", ".hdf"), "mitotools.volume.formats.hdf5", writers="threads"),
     Format("OME-Zarr", (".zarr",), "mitotools.volume.formats.ome_zarr"),
     Format("TIFF", (".tif", ".tiff"), "mitotools.volume.formats.tiff", has_attributes=False),
     Format("slices", (), "mitotools.volume.formats.slices", has_attributes=False),

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -79,18 +80,15 @@ class Hdf5Writer:
     """A new HDF5 file with one dataset, `main`."""
 
     def __init__(self, path: Path, spec: VolumeSpec, target: Path) -> None:
-        if spec.compression not in COMPRESSIONS:
-            raise TargetError(str(target), f"HDF5 has no compression {spec.compression!r}")
         self.spec = spec
         self._target = target
         # The 1.8 file format keeps large attributes outside the object header: a history may pass 64 KiB.
         self._file = h5py.File(path, "w", libver=("v108", "latest"))
-        chunks = tuple(min(c, n) for c, n in zip(spec.chunks, spec.size, strict=True))
         self._dataset = self._file.create_dataset(
             DATASET,
             shape=spec.shape,
             dtype=spec.dtype,
-            chunks=(1,) * (len(spec.shape) - 3) + chunks,
+            chunks=(1,) * (len(spec.shape) - 3) + spec.chunks,
             **COMPRESSIONS[spec.compression],
         )
         if spec.voxel_size_nm is not None:
@@ -147,6 +145,18 @@ def open_reader(path: Path, dataset: str | None) -> Hdf5Reader:
     except BaseException:
         file.close()
         raise
+
+
+def planned(spec: VolumeSpec, target: Path) -> VolumeSpec:
+    """Return the volume with chunks that are no larger than it."""
+    if spec.compression not in COMPRESSIONS:
+        raise TargetError(str(target), f"HDF5 has no compression {spec.compression!r}")
+    return replace(spec, chunks=size3([min(c, n) for c, n in zip(spec.chunks, spec.size, strict=True)]))
+
+
+def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> Hdf5Writer:
+    """Not possible: an HDF5 file has one writer."""
+    raise NotImplementedError(path, spec, target)
 
 
 def create_writer(path: Path, spec: VolumeSpec, target: Path) -> Hdf5Writer:

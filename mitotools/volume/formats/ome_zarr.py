@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import zarr
@@ -17,6 +18,7 @@ from zarr.core.sync import sync
 from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec, known_voxel_size
+from mitotools.volume.blocks import size3
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from mitotools.volume.blocks import Box
 
 DATASET = "main"
+
+LEVEL_0 = "0"
+"""Name of the array of full resolution in images that mitotools writes."""
 
 COMPRESSIONS: dict[str, Any] = {
     "default": (ZstdCodec(level=1),),
@@ -101,18 +106,21 @@ class ZarrReader:
 class ZarrWriter:
     """A new OME-Zarr image of one level."""
 
-    def __init__(self, path: Path, spec: VolumeSpec, name: str) -> None:
+    def __init__(self, path: Path, spec: VolumeSpec, *, is_new: bool) -> None:
         self.spec = spec
-        if spec.compression not in COMPRESSIONS:
-            raise TargetError(name, f"OME-Zarr has no compression {spec.compression!r}")
-        group = zarr.open_group(path, mode="w", zarr_format=3)
+        group = zarr.open_group(path, mode="w" if is_new else "r+", zarr_format=3)
+        if is_new:
+            self._create(group)
+        self._array = cast("zarr.Array[Any]", group[LEVEL_0])
+
+    def _create(self, group: zarr.Group) -> None:
+        spec = self.spec
         axes = ["c", "z", "y", "x"][-len(spec.shape) :]
-        chunks = tuple(min(c, n) for c, n in zip(spec.chunks, spec.size, strict=True))
-        self._array = group.create_array(
-            "0",
+        group.create_array(
+            LEVEL_0,
             shape=spec.shape,
             dtype=spec.dtype,
-            chunks=(1,) * (len(axes) - 3) + chunks,
+            chunks=(1,) * (len(axes) - 3) + spec.chunks,
             compressors=COMPRESSIONS[spec.compression],
             dimension_names=axes,
             fill_value=0,
@@ -158,9 +166,21 @@ def open_reader(path: Path, dataset: str | None) -> ZarrReader:
         raise _unreadable(path, dataset, error) from error
 
 
-def create_writer(path: Path, spec: VolumeSpec, target: Path) -> ZarrWriter:
+def planned(spec: VolumeSpec, target: Path) -> VolumeSpec:
+    """Return the volume with chunks that are no larger than it."""
+    if spec.compression not in COMPRESSIONS:
+        raise TargetError(str(target), f"OME-Zarr has no compression {spec.compression!r}")
+    return replace(spec, chunks=size3([min(c, n) for c, n in zip(spec.chunks, spec.size, strict=True)]))
+
+
+def create_writer(path: Path, spec: VolumeSpec, target: Path) -> ZarrWriter:  # noqa: ARG001
     """Create an image."""
-    return ZarrWriter(path, spec, str(target))
+    return ZarrWriter(path, spec, is_new=True)
+
+
+def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> ZarrWriter:  # noqa: ARG001
+    """Continue an image."""
+    return ZarrWriter(path, spec, is_new=False)
 
 
 def _open_group(path: Path, dataset: str | None, group: zarr.Group) -> ZarrReader:

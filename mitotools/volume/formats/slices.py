@@ -75,16 +75,12 @@ class SlicesWriter:
     """A new folder of slices; blocks hold whole slices."""
 
     def __init__(self, path: Path, spec: VolumeSpec, target: Path) -> None:
-        if spec.channels is not None:
-            raise TargetError(str(target), "slices hold no channels", f"Select one: {target}[0]")
-        if spec.compression not in ("default", "none"):
-            raise TargetError(str(target), "slices have no --compression")
-        self.spec = replace(spec, chunks=(1, *spec.size[1:]))
+        self.spec = spec
         self._folder = path
         self._suffix = _suffix_for(spec, target)
         digits = max(4, len(str(spec.size[0] - 1)))
         self._name = f"{_stem_for(target)}{{z:0{digits}d}}{self._suffix}"
-        path.mkdir()
+        path.mkdir(exist_ok=True)
 
     def write(self, box: Box, array: Array) -> None:
         """Store whole slices."""
@@ -122,8 +118,23 @@ def open_reader(path: Path, dataset: str | None) -> SlicesReader:
     return SlicesReader(folder_of(path), files)
 
 
+def planned(spec: VolumeSpec, target: Path) -> VolumeSpec:
+    """Return the volume in whole slices."""
+    if spec.channels is not None:
+        raise TargetError(str(target), "slices hold no channels", f"Select one: {target}[0]")
+    if spec.compression not in ("default", "none"):
+        raise TargetError(str(target), "slices have no --compression")
+    _suffix_for(spec, target)
+    return replace(spec, chunks=(1, *spec.size[1:]))
+
+
 def create_writer(path: Path, spec: VolumeSpec, target: Path) -> SlicesWriter:
     """Create a folder."""
+    return SlicesWriter(path, spec, target)
+
+
+def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> SlicesWriter:
+    """Continue a folder."""
     return SlicesWriter(path, spec, target)
 
 

@@ -113,11 +113,15 @@ class TiffReader:
 class TiffWriter:
     """A new OME-TIFF, laid out in advance so that blocks may come in any order."""
 
-    def __init__(self, path: Path, spec: VolumeSpec, target: Path) -> None:
-        self.spec = replace(spec, chunks=(1, *spec.size[1:]))
-        if spec.compression not in ("default", "none"):
-            raise TargetError(str(target), "TIFF is written uncompressed", "Leave --compression out")
-        check_ome_type(spec.dtype, target)
+    def __init__(self, path: Path, spec: VolumeSpec, *, is_new: bool) -> None:
+        self.spec = spec
+        if is_new:
+            self._create(path)
+        self._memory = tifffile.memmap(path, mode="r+")
+        self._memory.shape = spec.shape
+
+    def _create(self, path: Path) -> None:
+        spec = self.spec
         tifffile.imwrite(
             path,
             shape=spec.shape,
@@ -131,8 +135,6 @@ class TiffWriter:
             # Voxels are written through a memory map, where a full disk would kill the process by SIGBUS.
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        self._memory = tifffile.memmap(path, mode="r+")
-        self._memory.shape = spec.shape
 
     def write(self, box: Box, array: Array) -> None:
         """Store the voxels of `box`."""
@@ -160,9 +162,22 @@ def open_reader(path: Path, dataset: str | None) -> TiffReader:
     return reader
 
 
-def create_writer(path: Path, spec: VolumeSpec, target: Path) -> TiffWriter:
+def planned(spec: VolumeSpec, target: Path) -> VolumeSpec:
+    """Return the volume in whole slices."""
+    if spec.compression not in ("default", "none"):
+        raise TargetError(str(target), "TIFF is written uncompressed", "Leave --compression out")
+    check_ome_type(spec.dtype, target)
+    return replace(spec, chunks=(1, *spec.size[1:]))
+
+
+def create_writer(path: Path, spec: VolumeSpec, target: Path) -> TiffWriter:  # noqa: ARG001
     """Create a file."""
-    return TiffWriter(path, spec, target)
+    return TiffWriter(path, spec, is_new=True)
+
+
+def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> TiffWriter:  # noqa: ARG001
+    """Continue a file."""
+    return TiffWriter(path, spec, is_new=False)
 
 
 @contextmanager
