@@ -33,7 +33,15 @@ class VolumeSpec:
     history : History
         How the volume came to be, oldest record first.
     chunks : (z, y, x) voxels
-        The unit in which the file stores voxels: blocks in multiples of it are read and written once.
+        The unit in which the file compresses voxels.
+    shards : (z, y, x) voxels, optional
+        The chunks that share a file (zarr v3); None: every chunk has its own.
+    levels : int
+        Number of resolutions of an OME-Zarr image, the full one included.
+    zarr_format : int
+        2 (NGFF 0.4) or 3 (NGFF 0.5) of a zarr.
+    is_labels : bool
+        Whether voxels are ids, which NGFF calls a label image.
     compression : str
         Name of the compression of new files; "default" leaves it to the format.
     attributes : mapping of str to tuple of int
@@ -45,6 +53,10 @@ class VolumeSpec:
     voxel_size_nm: VoxelSize | None = None
     history: History = ()
     chunks: Size = (32, 128, 128)
+    shards: Size | None = None
+    levels: int = 1
+    zarr_format: int = 3
+    is_labels: bool = False
     compression: str = "default"
     attributes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -52,6 +64,11 @@ class VolumeSpec:
     def size(self) -> Size:
         """Number of voxels along (z, y, x)."""
         return size3(self.shape[-3:])
+
+    @property
+    def unit(self) -> Size:
+        """The voxels (z, y, x) that are stored together: blocks in multiples of it are written once."""
+        return self.shards or self.chunks
 
     @property
     def channels(self) -> int | None:
@@ -95,7 +112,7 @@ class Writer(Protocol):
 
     @property
     def spec(self) -> VolumeSpec:
-        """What the volume is; blocks written are aligned to its `chunks`."""
+        """What the volume is; blocks written are aligned to its `unit`."""
 
     def write(self, box: Box, array: Array) -> None:
         """Store the voxels of `box`, all channels."""
