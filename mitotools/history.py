@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,26 @@ def extended(inputs: Sequence[Input], command_line: str, parameters: Mapping[str
         "inputs": [source.as_json() for source in inputs],
     }
     return (*united(source.history for source in inputs), record)
+
+
+def differences(old: History, new: History) -> list[str]:
+    """Return what differs between the last steps of two histories, by name: parameters, then inputs.
+
+    Command line, version and time may differ between runs that make the same.
+    """
+    was, now = (history[-1] if history else {} for history in (old, new))
+    names = [
+        name
+        for name in {**was.get("parameters", {}), **now.get("parameters", {})}
+        if differ(was.get("parameters", {}).get(name), now.get("parameters", {}).get(name))
+    ]
+    inputs = zip_longest(was.get("inputs", []), now.get("inputs", []))
+    return names + [(b or a)["path"] for a, b in inputs if differ(a, b)]
+
+
+def differ(a: object, b: object) -> bool:
+    """Whether two values are written differently: a tuple is the list that it is read back as."""
+    return json.dumps(a) != json.dumps(b)
 
 
 def united(histories: Iterable[History]) -> History:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @options.chunks
 @options.compression
 @options.running
+@options.engines
 def convert(
     source: VolumePath,
     target: VolumePath,

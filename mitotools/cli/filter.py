@@ -22,6 +22,7 @@ _DEFAULT = FilterParameters()
 @options.min_size(_DEFAULT.min_size_voxels)
 @click.option("--relabel", is_flag=True, help="Number the instances that stay 1..n.")
 @options.running
+@options.engines
 def filter_labels(
     labels: VolumePath, target: VolumePath, min_size: int, relabel: bool, running: Running
 ) -> None:

@@ -25,6 +25,7 @@ _DEFAULT = MergeParameters()
 @options.chunks
 @options.compression
 @options.running
+@options.engines
 def merge(
     tiles: tuple[str, ...],
     target: VolumePath,

@@ -18,8 +18,9 @@ from mitotools.parameters import PredictParameters
 from mitotools.volume.path import VolumePath, parse_volume_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from mitotools.run.running import Running
     from mitotools.volume.base import VolumeSpec
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
@@ -163,6 +164,13 @@ def running(command: Function) -> Function:
         show_envvar=True,
         help="Number of threads.  [default: all cores]",
     )
+    @click.option(
+        "--memory",
+        envvar="MITOTOOLS_MEMORY",
+        show_envvar=True,
+        metavar="SIZE",
+        help="The most memory that all processes take, 2G for instance.  [default: half of what is free]",
+    )
     @click.option("-f", "--force", is_flag=True, help="Replace an output that exists.")
     @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
     @click.option("-v", "--verbose", is_flag=True, help="Say more.")
@@ -171,6 +179,7 @@ def running(command: Function) -> Function:
     def wrapped(
         *args: Any,
         threads: int | None,
+        memory: str | None,
         force: bool,
         quiet: bool,
         verbose: bool,
@@ -183,12 +192,55 @@ def running(command: Function) -> Function:
         return command(
             *args,
             running=running_of(
-                threads, command_line(), force=force, show_progress=not (no_progress or quiet)
+                threads, memory, command_line(), force=force, show_progress=not (no_progress or quiet)
             ),
             **kwargs,
         )
 
     return wrapped  # type: ignore[return-value]
+
+
+def engines(command: Function) -> Function:
+    """Add the options of a command that works block by block; stands below `running`."""
+
+    @click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        default=0,
+        help="Compute in that many processes of this machine; needs Dask.",
+    )
+    @click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        default="",
+        help="Compute on a Dask cluster that runs, tcp://host:port.",
+    )
+    @click.option("--resume", is_flag=True, help="Continue an unfinished output, if there is one.")
+    @click.option("--dry-run", is_flag=True, help="Print the blocks, memory and disk needed; do nothing.")
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any, running: Running, workers: int, scheduler: str, resume: bool, dry_run: bool, **kwargs: Any
+    ) -> Any:
+        if workers and scheduler:
+            raise UsageError("--workers", "starts processes, --scheduler uses running ones", "Give one")
+        if dry_run:  # nothing is made that could be reported
+            logging.getLogger("mitotools").setLevel(logging.WARNING)
+        running = replace(
+            running,
+            workers=workers,
+            scheduler=scheduler,
+            resume=resume,
+            dry_run=_print_needs if dry_run else None,
+        )
+        return command(*args, running=running, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _print_needs(needs: Mapping[str, str]) -> None:
+    """Print what a command would need, as a table of one row."""
+    click.echo("\t".join(needs))
+    click.echo("\t".join(needs.values()))
 
 
 def command_line() -> str:

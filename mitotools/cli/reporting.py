@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from mitotools.errors import UsageError
 from mitotools.run.engine import available_threads
-from mitotools.run.running import Running, print_nothing, silent
+from mitotools.run.running import Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,6 +22,8 @@ LINE_EVERY_S = 60.0
 """Pause between two lines of progress where there is no terminal."""
 STATUS_EVERY_S = 15.0
 """The same for the status line of a training."""
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 _SECONDS_IN_MINUTE = 60
 
@@ -32,15 +37,38 @@ def configure(command: str, *, quiet: bool, verbose: bool) -> None:
     logger.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
 
 
-def running_of(threads: int | None, command_line: str, *, force: bool, show_progress: bool) -> Running:
+def running_of(
+    threads: int | None, memory: str | None, command_line: str, *, force: bool, show_progress: bool
+) -> Running:
     """Return how a command runs, showing its progress in the way that suits standard error."""
-    threads = threads or available_threads()
+    running = Running(
+        threads or available_threads(),
+        force,
+        command_line=command_line,
+        memory_bytes=parsed_bytes(memory) if memory else None,
+    )
     if not show_progress:
-        return Running(threads, force, silent, print_nothing, command_line)
+        return running
     on_terminal = sys.stderr.isatty()
-    track = _bar if on_terminal else _lines
-    status = _StatusLine(on_terminal=on_terminal)
-    return Running(threads, force, track, status, command_line)
+    return replace(
+        running,
+        track=_bar if on_terminal else _lines,
+        status=_StatusLine(on_terminal=on_terminal),
+    )
+
+
+def parsed_bytes(text: str) -> int:
+    """Return the bytes of ``2G``, ``512M``, ``1.5GiB``: units of 1024.
+
+    Raises
+    ------
+    UsageError
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper(), re.ASCII)
+    amount = float(match[1]) * UNITS[match[2]] if match else 0
+    if not 0 < amount < UNITS["T"] * UNITS["K"]:
+        raise UsageError("--memory", f"{text!r} is no amount of memory", "Say 2G, or 512M")
+    return int(amount)
 
 
 class _LineFormatter(logging.Formatter):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -14,11 +16,68 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class Engine(Protocol):
+    """Something that computes a function of many blocks, several at a time."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of all its processes together."""
+
+    @property
+    def processes(self) -> int:
+        """Processes that compute beside this one."""
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], slots: int
+    ) -> Iterator[tuple[Item, Result]]:
+        """Yield (item, function(item)) as they are finished, `slots` of them computed at the same time."""
+
+
+@dataclass(frozen=True)
+class Threads:
+    """The engine of one process."""
+
+    threads: int
+    processes: int = 0
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], slots: int
+    ) -> Iterator[tuple[Item, Result]]:
+        """Yield (item, function(item)) as they are finished; the next is begun when the caller comes back."""
+        waiting: dict[Future[Result], Item] = {}
+        with ThreadPoolExecutor(slots) as pool:
+            try:
+                for item in items:
+                    waiting[pool.submit(function, item)] = item
+                    if len(waiting) >= slots:
+                        yield from _finished(waiting)
+                while waiting:
+                    yield from _finished(waiting)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+
+def _finished(waiting: dict[Future[Result], Item]) -> Iterator[tuple[Item, Result]]:
+    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in done:
+        yield waiting.pop(future), future.result()
+
+
 def available_threads() -> int:
     """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def shared_pool(threads: int) -> ThreadPoolExecutor:
+    """Return the threads on which the pieces of all blocks of this process are read and written.
+
+    What runs there must not wait for other pieces.
+    """
+    return ThreadPoolExecutor(threads, thread_name_prefix="pieces")
 
 
 def ordered_map(

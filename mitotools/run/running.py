@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mitotools.run.engine import available_threads
+from mitotools.errors import MitotoolsError
+from mitotools.run.engine import Threads, available_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from mitotools.run.engine import Engine
 
 Item = TypeVar("Item")
 
@@ -36,6 +40,7 @@ class Running:
     Parameters
     ----------
     threads : int
+        Of all local processes together.
     force : bool
         Replace outputs that exist.
     track : Tracker
@@ -44,6 +49,16 @@ class Running:
         Shows the state of a computation that has no fixed number of steps; an empty text ends it.
     command_line : str
         What the history of outputs records.
+    memory_bytes : int, optional
+        The most that all processes may have in memory; None: half of what is free.
+    workers : int
+        Local processes; 0: this one alone.
+    scheduler : str
+        Address of a running Dask scheduler, or "".
+    resume : bool
+        Continue an unfinished output.
+    dry_run : callable, optional
+        Receives what a stage would need, by name; nothing is computed then.
     """
 
     threads: int = field(default_factory=available_threads)
@@ -51,3 +66,33 @@ class Running:
     track: Tracker = silent
     status: Callable[[str], None] = print_nothing
     command_line: str = ""
+    memory_bytes: int | None = None
+    workers: int = 0
+    scheduler: str = ""
+    resume: bool = False
+    dry_run: Callable[[Mapping[str, str]], None] | None = None
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether other processes compute the blocks."""
+        return bool(self.workers or self.scheduler)
+
+    @property
+    def threads_per_process(self) -> int:
+        """Threads on which a process reads and writes the pieces of its blocks."""
+        return 1 if self.scheduler else max(self.threads // max(self.workers, 1), 1)
+
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        """Yield what computes blocks."""
+        if not self.is_distributed:
+            yield Threads(self.threads)
+            return
+        try:
+            from mitotools.run.cluster import cluster  # noqa: PLC0415 (loads Dask, an extra)
+        except ImportError as error:
+            option = "--scheduler" if self.scheduler else "--workers"
+            why = f"needs Dask, which cannot be loaded ({error})"
+            raise MitotoolsError(option, why, "pip install 'mitotools[cluster]'") from error
+        with cluster(self.workers, self.scheduler, self.threads) as engine:
+            yield engine

@@ -9,22 +9,19 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError
-from mitotools.run.engine import ordered_map
+from mitotools.stages.blockwise import Work, write_volume
+from mitotools.stages.pieces import read_pieces
 from mitotools.volume.base import VolumeSpec
-from mitotools.volume.blocks import Box, block_shape, grid
-from mitotools.volume.files import check_target, create_volume, open_volume, source_of
+from mitotools.volume.blocks import Box
+from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.outputs import check_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mitotools.conventions import Array, Size
+    from mitotools.conventions import Array
     from mitotools.parameters import ConvertParameters
     from mitotools.run.running import Running
-    from mitotools.volume.base import Writer
+    from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
-
-BLOCK_BYTES = 32 * 2**20
-"""About what one block takes in memory; a few blocks a thread are in flight."""
 
 
 def convert_volume(
@@ -50,7 +47,7 @@ def convert_volume(
     TargetError
         Where the target cannot be written.
     """
-    check_target(target, force=running.force)
+    check_target(target, force=running.force, resume=running.resume)
     with open_volume(source) as volume:
         records = history.extended(
             [source_of(source, volume)], running.command_line, {**asdict(parameters), "crop": source.crop}
@@ -64,25 +61,13 @@ def convert_volume(
             compression=parameters.compression,
         )
         spec = replace(spec, chunks=parameters.chunks or spec.chunks)
-        with create_volume(target, spec, force=running.force) as writer:
-            write_blocks(
-                writer, lambda box: _as_type(volume.read(box), dtype, volume.name), running, "convert"
-            )
-        return spec
+        name, threads = volume.name, running.threads_per_process
 
+        def block(box: Box) -> Array:
+            return _as_type(read_pieces(volume, box, threads), dtype, name)
 
-def write_blocks(writer: Writer, block: Callable[[Box], Array], running: Running, label: str) -> None:
-    """Fill a new volume with `block(box)`, computed on threads and written in raster order."""
-    boxes = grid(writer.spec.size, blocks_of(writer.spec))
-    results = ordered_map(block, boxes, running.threads)
-    for box, array in running.track(results, len(boxes), label, "blocks"):
-        writer.write(box, array)
-
-
-def blocks_of(spec: VolumeSpec) -> Size:
-    """Return the shape of the blocks in which a volume is best read or written."""
-    voxel_bytes = spec.dtype.itemsize * (spec.channels or 1)
-    return block_shape(spec.size, spec.chunks, BLOCK_BYTES // voxel_bytes)
+        voxel_bytes = (volume.spec.dtype.itemsize + 2 * dtype.itemsize) * (spec.channels or 1)
+        return write_volume(target, spec, Work(block, "convert", [volume], voxel_bytes), running)
 
 
 def _as_type(array: Array, dtype: np.dtype[Any], name: str) -> Array:

@@ -11,16 +11,17 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import InputError
 from mitotools.segment.decoders import decoder
-from mitotools.stages.convert import blocks_of, write_blocks
+from mitotools.stages.blockwise import Work, map_blocks, write_volume
 from mitotools.volume.base import VolumeSpec
-from mitotools.volume.blocks import grid
-from mitotools.volume.files import check_target, create_volume, open_volume, source_of
+from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.outputs import check_target
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array, Maps
     from mitotools.parameters import DecodeParameters
     from mitotools.run.running import Running
     from mitotools.volume.base import Volume
+    from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
 
 
@@ -64,16 +65,19 @@ def decode_volume(
     if count == 0:
         _explain_nothing(maps, parameters)
     written = VolumeSpec(labels.shape, labels.dtype, spec.voxel_size_nm, records)
-    with create_volume(target, written, force=running.force) as writer:
-        write_blocks(writer, lambda box: labels[box.slices], running, "write")
+    write_volume(target, written, Work(lambda box: labels[box.slices], "write"), running)
     return count
 
 
 def _read(volume: Volume, running: Running) -> Maps:
     maps = np.empty(volume.spec.shape, np.uint8)
-    boxes = grid(volume.spec.size, blocks_of(volume.spec))
-    for box in running.track(boxes, len(boxes), "read", "blocks"):
+
+    def read(box: Box) -> None:
         maps[(slice(None), *box.slices)] = as_uint8(volume.read(box), volume.name)
+
+    voxel_bytes = (volume.spec.dtype.itemsize + 8) * volume.spec.shape[0]
+    for _ in map_blocks([volume], read, "read", running, voxel_bytes):
+        pass
     return maps
 
 

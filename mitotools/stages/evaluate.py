@@ -10,15 +10,14 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import InputError, UsageError
 from mitotools.parameters import PROTOCOLS, ErrorParameters, EvaluationProtocol
-from mitotools.run.engine import ordered_map
 from mitotools.segment.average_precision import average_precision, select_thresholds
 from mitotools.segment.foreground import foreground_scores
 from mitotools.segment.instances import instances_of
 from mitotools.segment.matching import detection, find_errors
 from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
 from mitotools.segment.rand_voi import adapted_rand_error, variation_of_information
-from mitotools.stages.convert import blocks_of
-from mitotools.volume.blocks import grid
+from mitotools.stages.blockwise import map_blocks
+from mitotools.stages.pieces import read_pieces
 from mitotools.volume.files import open_volume, source_of
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.segment.instances import Side
     from mitotools.volume.base import Volume
+    from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
 
 Report = dict[str, Any]
@@ -117,12 +117,14 @@ def _require_same_size(prediction: Volume, truth: Volume) -> None:
 
 
 def _overlap(prediction: Volume, truth: Volume, running: Running) -> Overlap:
-    wider = max(prediction.spec, truth.spec, key=lambda spec: spec.dtype.itemsize)
-    boxes = grid(wider.size, blocks_of(wider))
-    parts = ordered_map(
-        lambda box: overlap_of_block(prediction.read(box), truth.read(box)), boxes, running.threads
-    )
-    return merge_overlaps(part for _, part in running.track(parts, len(boxes), "evaluate", "blocks"))
+    threads = running.threads_per_process
+
+    def overlap(box: Box) -> Overlap:
+        return overlap_of_block(read_pieces(prediction, box, threads), read_pieces(truth, box, threads))
+
+    # Besides the labels, the table of their runs: three numbers a run, as many as voxels at worst.
+    voxel_bytes = prediction.spec.dtype.itemsize + truth.spec.dtype.itemsize + 20
+    return merge_overlaps(map_blocks([truth, prediction], overlap, "evaluate", running, voxel_bytes))
 
 
 def _side(side: Side) -> Report:

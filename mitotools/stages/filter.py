@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from mitotools import history
 from mitotools.segment.filters import ids_of_size, keep_ids, relabel, smallest_label_type
-from mitotools.stages.convert import write_blocks
+from mitotools.stages.blockwise import Work, write_volume
+from mitotools.stages.pieces import read_pieces
 from mitotools.stages.stats import measure_volume
 from mitotools.volume.base import VolumeSpec
-from mitotools.volume.files import check_target, create_volume, open_volume, source_of
+from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.outputs import check_target
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array
@@ -45,7 +47,7 @@ def filter_volume(
     ------
     InputError, TargetError
     """
-    check_target(target, force=running.force)
+    check_target(target, force=running.force, resume=running.resume)
     with open_volume(source, "labels") as volume:
         measurements = measure_volume(volume, running, "measure")
         kept = ids_of_size(measurements.ids, measurements.voxels, parameters.min_size_voxels)
@@ -59,10 +61,12 @@ def filter_volume(
             ),
         )
         choose = relabel if parameters.relabel else keep_ids
+        threads, dtype = running.threads_per_process, spec.dtype
 
         def chosen(box: Box) -> Array:
-            return choose(volume.read(box), kept).astype(spec.dtype, copy=False)
+            return choose(read_pieces(volume, box, threads), kept).astype(dtype, copy=False)
 
-        with create_volume(target, spec, force=running.force) as writer:
-            write_blocks(writer, chosen, running, "filter")
+        # Beside both labelings: positions in the table of ids, and whether they are there.
+        voxel_bytes = volume.spec.dtype.itemsize + 2 * spec.dtype.itemsize + 10
+        write_volume(target, spec, Work(chosen, "filter", [volume], voxel_bytes), running)
     return len(kept), len(measurements)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,13 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, UsageError
-from mitotools.stages.convert import write_blocks
+from mitotools.stages.assembly import Assembly
+from mitotools.stages.blockwise import Work, write_volume
 from mitotools.volume.base import VolumeSpec
-from mitotools.volume.blend import profile
 from mitotools.volume.blocks import Box, size3
-from mitotools.volume.files import check_target, create_volume, open_volume, source_of
+from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats import HDF5, is_glob, matching
+from mitotools.volume.outputs import check_target
 from mitotools.volume.path import VolumePath, parse_volume_path
 from mitotools.volume.plan import extent_in_name, read_plan, unflat
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from mitotools.conventions import Array, Size
+    from mitotools.conventions import Size
     from mitotools.parameters import MergeParameters
     from mitotools.run.running import Running
 
@@ -48,6 +48,11 @@ class TileFile:
     def is_ours(self) -> bool:
         """Whether the tile states its core, and so needs no blending."""
         return self.volume_size is not None
+
+    @property
+    def offset(self) -> Size:
+        """Where in the tile's grid of chunks the volume's first voxel would lie."""
+        return size3([-a % c for a, c in zip(self.extent.start, self.spec.chunks, strict=True)])
 
 
 def merge_tiles(
@@ -79,12 +84,12 @@ def merge_tiles(
     UsageError
         Where `parameters.fill` is no value of the tiles' type.
     """
-    check_target(target, force=running.force)
+    check_target(target, force=running.force, resume=running.resume)
     found = _opened(list(dict.fromkeys(_tile_paths(tiles))))
     first = found[0]
     _check_fill(parameters.fill, first.spec.dtype)
     size = _volume_size(found)
-    _check_cover(found, size, parameters)
+    overlap = _check_cover(found, size, parameters)
     spec = VolumeSpec(
         shape=first.spec.shape[:-3] + size,
         dtype=first.spec.dtype,
@@ -93,9 +98,9 @@ def merge_tiles(
         compression=parameters.compression,
     )
     spec = replace(spec, chunks=parameters.chunks or spec.chunks)
-    with create_volume(target, spec, force=running.force) as writer:
-        write_blocks(writer, lambda box: _assembled(box, found, spec, parameters), running, "merge")
-    return spec
+    assembly = Assembly.of(found, spec, parameters, running.threads_per_process)
+    work = Work(assembly, "merge", found[:1], _voxel_bytes(spec, is_blended=overlap))
+    return write_volume(target, spec, work, running)
 
 
 def _tile_paths(tiles: Iterable[str]) -> Iterable[VolumePath]:
@@ -140,7 +145,9 @@ def _tile_file(path: VolumePath) -> TileFile:
             raise InputError(str(path), "its name does not end in _z0-z1-y0-y1-x0-x1.h5")
         if extent.shape != spec.size:
             raise InputError(str(path), f"its name states {extent}, but it holds {spec.size} voxels")
-        stated, size = spec.attributes.get("core"), spec.attributes.get("volume_size")
+        stated, size = (
+            [int(value) for value in spec.attributes.get(name, ())] for name in ("core", "volume_size")
+        )
         core = unflat(stated) if stated else extent
         whole = Box.whole(size3(size or core.stop))
         if core.is_empty or not extent.contains(core) or not whole.contains(core):
@@ -174,6 +181,12 @@ def _common(tile: TileFile) -> dict[str, object]:
     }
 
 
+def _voxel_bytes(spec: VolumeSpec, *, is_blended: bool) -> float:
+    """Return what a voxel of a block takes: itself, the tile's, and where tiles are blended its sums."""
+    channels, own = spec.channels or 1, spec.dtype.itemsize
+    return channels * (3 * own + (24 if is_blended else 0)) + (18 if is_blended else 0)
+
+
 def _check_fill(fill: float | None, dtype: np.dtype[Any]) -> None:
     """Raise UsageError where a type has not the value."""
     if fill is None or dtype.kind == "f":
@@ -188,7 +201,8 @@ def _volume_size(found: list[TileFile]) -> Size:
     return stated or size3([max(tile.extent.stop[axis] for tile in found) for axis in range(3)])
 
 
-def _check_cover(found: list[TileFile], size: Size, parameters: MergeParameters) -> None:
+def _check_cover(found: list[TileFile], size: Size, parameters: MergeParameters) -> bool:
+    """Return whether tiles overlap; InputError where they leave holes, or must not overlap."""
     counts, edges = _cover(found, size)
     holes = np.argwhere(counts == 0)
     if holes.size and parameters.fill is None:
@@ -202,12 +216,13 @@ def _check_cover(found: list[TileFile], size: Size, parameters: MergeParameters)
             "the tiles", f"leave holes: {listing}{_more(boxes)}", "Give --fill VALUE to accept them"
         )
     if counts.max() <= 1:
-        return
+        return False
     dtype = found[0].spec.dtype
     if found[0].is_ours:
         raise InputError("the tiles", "own some voxels twice: they belong to more than one plan")
     if parameters.blend != "none" and dtype.kind != "f" and dtype != np.uint8:
         raise InputError("the tiles", f"overlap, and {dtype} ids cannot be blended", "Give --blend none")
+    return True
 
 
 def _cover(found: list[TileFile], size: Size) -> tuple[npt.NDArray[np.int64], list[list[int]]]:
@@ -225,65 +240,6 @@ def _cover(found: list[TileFile], size: Size) -> tuple[npt.NDArray[np.int64], li
         )
         counts[index] += 1
     return counts, edges
-
-
-def _assembled(box: Box, found: list[TileFile], spec: VolumeSpec, parameters: MergeParameters) -> Array:
-    """Return the voxels of `box`, all channels."""
-    tiles = [tile for tile in found if not tile.core.intersection(box).is_empty]
-    shape = spec.shape[:-3] + box.shape
-    if _overlap(tiles):
-        return _blended(box, tiles, shape, spec, parameters)
-    block = np.full(shape, parameters.fill or 0, spec.dtype)
-    for tile in tiles:
-        shared = tile.core.intersection(box)
-        block[(..., *shared.relative_to(box.start).slices)] = _read(tile, shared)
-    return block
-
-
-def _overlap(tiles: list[TileFile]) -> bool:
-    pairs = itertools.combinations(tiles, 2)
-    return any(not a.core.intersection(b.core).is_empty for a, b in pairs)
-
-
-def _blended(
-    box: Box, tiles: list[TileFile], shape: tuple[int, ...], spec: VolumeSpec, parameters: MergeParameters
-) -> Array:
-    """Return the weighted mean of tiles that overlap, or the tile of most weight where blending is "none"."""
-    block = np.full(shape, parameters.fill or 0, spec.dtype)
-    total = np.zeros(shape, np.float64)
-    weights = np.zeros(box.shape, np.float64)
-    tiles_over = np.zeros(box.shape, np.uint16)
-    for tile in tiles:
-        shared = tile.core.intersection(box)
-        values, weight = _read(tile, shared), _weight(tile, shared, parameters.blend)
-        inside = shared.relative_to(box.start).slices
-        if parameters.blend == "none":
-            nearer = weight > weights[inside]
-            block[(..., *inside)][..., nearer] = values[..., nearer]
-            weights[inside] = np.maximum(weights[inside], weight)
-        else:
-            # Where this is the only tile the voxel stays as it is, whatever block it is in.
-            block[(..., *inside)] = values
-            total[(..., *inside)] += weight * values
-            weights[inside] += weight
-            tiles_over[inside] += 1
-    several = tiles_over > 1
-    mean = total[..., several] / weights[several]
-    block[..., several] = mean if spec.dtype.kind == "f" else np.rint(mean)
-    return block
-
-
-def _weight(tile: TileFile, box: Box, blend: str) -> npt.NDArray[np.float64]:
-    z, y, x = (
-        profile(blend, length)[part]
-        for length, part in zip(tile.core.shape, box.relative_to(tile.core.start).slices, strict=True)
-    )
-    return z[:, None, None] * y[None, :, None] * x[None, None, :]
-
-
-def _read(tile: TileFile, box: Box) -> Array:
-    with open_volume(tile.path) as volume:
-        return volume.read(box.relative_to(tile.extent.start))
 
 
 def _more(items: Sequence[object]) -> str:

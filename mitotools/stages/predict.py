@@ -24,13 +24,8 @@ from mitotools.learn.windows import WindowGrid, blended
 from mitotools.stages.tile import tile_spec
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
-from mitotools.volume.files import (
-    check_file,
-    check_target,
-    create_volume,
-    open_volume,
-    source_of,
-)
+from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.outputs import check_file, check_target, create_volume
 from mitotools.volume.path import VolumePath
 from mitotools.volume.plan import PLAN_NAME, Plan, Tile, read_plan, write_plan
 

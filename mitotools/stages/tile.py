@@ -10,8 +10,9 @@ from mitotools import history
 from mitotools.errors import TargetError, UsageError
 from mitotools.run.engine import ordered_map
 from mitotools.volume.base import VolumeSpec
-from mitotools.volume.files import create_file, create_volume, open_volume, source_of
+from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats import is_glob
+from mitotools.volume.outputs import create_file, create_volume
 from mitotools.volume.path import VolumePath
 from mitotools.volume.plan import PLAN_NAME, Plan, Tile, flat, write_plan
 

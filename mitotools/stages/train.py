@@ -18,7 +18,8 @@ from mitotools.learn.patches import PatchSource, batches
 from mitotools.learn.targets import ContourShape, targets_named
 from mitotools.learn.targets.contour import contour_radius, is_sectioned
 from mitotools.volume.blocks import size3
-from mitotools.volume.files import check_file, create_file, open_volume, source_of
+from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.outputs import check_file, create_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
-from mitotools.volume.blocks import Box, size3
+from mitotools.volume.blocks import Box, block_shape, boxes_within, size3
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+    from typing import Any
 
     from mitotools.conventions import Array, Size, VoxelSize
     from mitotools.history import History
@@ -44,8 +45,9 @@ class VolumeSpec:
         Whether voxels are ids, which NGFF calls a label image.
     compression : str
         Name of the compression of new files; "default" leaves it to the format.
-    attributes : mapping of str to tuple of int
-        Further attributes, kept by HDF5 alone: `core` and `volume_size` of a tile.
+    attributes : mapping of str to tuple of numbers
+        Further attributes: `core` and `volume_size` of a tile, which HDF5 alone keeps, and those of
+        `formats.nifti_affine`.
     """
 
     shape: tuple[int, ...]
@@ -58,7 +60,7 @@ class VolumeSpec:
     zarr_format: int = 3
     is_labels: bool = False
     compression: str = "default"
-    attributes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    attributes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
     def size(self) -> Size:
@@ -154,6 +156,22 @@ class Volume:
         """Return the voxels of `box`, counted from the corner of the crop: (Z, Y, X) or (C, Z, Y, X)."""
         array = self._reader.read(box.shifted(self._box.start))
         return array if self._channels is None else array[self._channels]
+
+    def pieces(self, box: Box, voxels: int) -> list[Box]:
+        """Cut `box` along the file's chunks, into pieces of about `voxels` voxels that cost least to read."""
+        spec = self._reader.spec
+        shape = block_shape(spec.size, spec.chunks, voxels)
+        back = size3([-start for start in self._box.start])
+        return [piece.shifted(back) for piece in boxes_within(box.shifted(self._box.start), shape)]
+
+    @property
+    def offset(self) -> Size:
+        """Where in the file the volume starts: (z, y, x) voxels."""
+        return self._box.start
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to read the volume: not how it came to be, which may be long."""
+        return {**self.__dict__, "spec": replace(self.spec, history=())}
 
     def with_channel_axis(self) -> Volume:
         """Return the volume with a channel axis, which may have been there before."""

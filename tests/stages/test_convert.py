@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from mitotools.errors import InputError, MitotoolsError, TargetError
 from mitotools.parameters import ConvertParameters
 from mitotools.run.running import Running
-from mitotools.stages.convert import blocks_of, convert_volume
-from mitotools.volume.base import VolumeSpec
+from mitotools.stages.convert import convert_volume
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import parse_volume_path
@@ -83,7 +82,7 @@ def test_a_history_records_parameters_crop_and_input(tmp_path):
 def test_blocks_chunks_and_threads_make_no_difference(
     tmp_path, monkeypatch, target, chunks, threads, start, length, block_bytes
 ):
-    monkeypatch.setattr("mitotools.stages.convert.BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", block_bytes)
     source = save(tmp_path / "raw.h5", VOLUME)
     ranges = [(a, a + n) for a, n in zip(start, length, strict=True)]
     crop = ",".join(f"{a}:{b}" for a, b in ranges)
@@ -211,16 +210,3 @@ def test_damage_in_the_middle_of_the_source_leaves_nothing(tmp_path, name):
     with pytest.raises(MitotoolsError, match=r"z0003\.png"):
         convert(tmp_path / "slices", tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
-
-
-@pytest.mark.parametrize(
-    ("shape", "dtype", "chunks"),
-    [((500, 4096, 4096), "uint8", (32, 128, 128)), ((2, 500, 4096, 4096), "float32", (64, 64, 64)),
-     ((50, 30000, 30000), "uint64", (1, 30000, 30000)), ((100, 4, 4, 4), "float64", (4, 4, 4))],
-)  # fmt: skip
-def test_a_block_is_about_32_megabytes_or_one_chunk(shape, dtype, chunks):
-    spec = VolumeSpec(shape, np.dtype(dtype), chunks=chunks)
-    voxel_bytes = spec.dtype.itemsize * (spec.channels or 1)
-    block = blocks_of(spec)
-    assert np.prod(block) * voxel_bytes <= max(32 * 2**20, np.prod(chunks) * voxel_bytes)
-    assert all(b % c == 0 or b == n for b, c, n in zip(block, chunks, spec.size, strict=True))

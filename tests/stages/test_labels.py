@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from mitotools.cli.main import run
 from mitotools.parameters import EvaluateParameters, FilterParameters
 from mitotools.run.running import Running
-from mitotools.stages import convert
 from mitotools.stages.evaluate import evaluate_volumes
 from mitotools.stages.filter import filter_volume
 from mitotools.stages.stats import measure_instances
@@ -36,7 +35,7 @@ def random_labels(seed, dtype="uint16"):
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks of a few voxels, so that even these volumes are cut."""
-    monkeypatch.setattr(convert, "BLOCK_BYTES", 64)
+    monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", 64)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,7 +13,7 @@ from mitotools.errors import InputError, TargetError, UsageError
 from mitotools.parameters import MergeParameters, TileParameters
 from mitotools.run.running import Running
 from mitotools.stages.tile import tile_volume
-from mitotools.volume.files import remove
+from mitotools.volume.outputs import remove
 from mitotools.volume.path import VolumePath
 
 VOLUME = np.random.default_rng(0).integers(0, 256, (5, 6, 7), dtype="uint8")
@@ -46,7 +46,7 @@ HALOS = st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4))
 def test_cut_tiles_merge_into_the_volume_whatever_their_size_and_halo(
     tmp_path, monkeypatch, shape, size, halo, channels, dtype, blend, threads, block_bytes, target
 ):
-    monkeypatch.setattr("mitotools.stages.convert.BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", block_bytes)
     shape = shape if channels is None else (channels, *shape)
     array = np.random.default_rng(1).integers(0, 2**8, shape).astype(dtype)
     size = tuple(

@@ -124,7 +124,7 @@ def test_blocks_threads_and_the_order_of_tiles_make_no_difference(tmp_path, monk
         files.append(save(tmp_path / f"{index}_{extent}.h5", values))
     results = []
     for order, block_bytes, threads, chunks in ((files, 10**6, 1, None), (files[::-1], 20, 3, (1, 2, 2))):
-        monkeypatch.setattr("mitotools.stages.convert.BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", block_bytes)
         parameters = MergeParameters(blend, fill=3, chunks=chunks)
         merge(order, tmp_path / "out.zarr", parameters, threads=threads, force=True)
         results.append(read(tmp_path / "out.zarr")[0])

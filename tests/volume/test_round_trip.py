@@ -11,7 +11,7 @@ from volume_files import RECORD, read, refusal, values, write
 from mitotools.errors import TargetError
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
-from mitotools.volume.files import create_volume
+from mitotools.volume.outputs import create_volume
 from mitotools.volume.path import VolumePath
 
 PNG_TYPES = ["uint8", "uint16"]

@@ -8,7 +8,8 @@ import pytest
 from mitotools.errors import MitotoolsError
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import grid
-from mitotools.volume.files import create_volume, open_volume
+from mitotools.volume.files import open_volume
+from mitotools.volume.outputs import create_volume
 from mitotools.volume.path import VolumePath, parse_volume_path
 
 RECORD = {

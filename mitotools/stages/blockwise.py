@@ -1,0 +1,284 @@
+"""What stages do block by block: filling a new volume, and gathering results over one that is there.
+
+Blocks go to an engine (threads, or processes of a Dask cluster). Inside a block its pieces, whole chunks of
+the files, are read and written by all threads of the process, so that few blocks keep many threads at work.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from mitotools.errors import TargetError
+from mitotools.run.budget import (
+    BlockPlan,
+    Demand,
+    Layout,
+    free_bytes,
+    plan_blocks,
+    resident_bytes,
+    written,
+)
+from mitotools.run.engine import ordered_map
+from mitotools.stages.pieces import PIECE_BYTES, read_pieces, write_pieces
+from mitotools.stages.resuming import is_complete, is_worth_continuing, journal_for, made_of, not_done
+from mitotools.volume.blocks import grid
+from mitotools.volume.files import open_volume
+from mitotools.volume.formats import format_of
+from mitotools.volume.outputs import (
+    check_target,
+    create_volume,
+    final_of,
+    planned,
+    remove,
+    unfinished_of,
+)
+from mitotools.volume.path import VolumePath
+from mitotools.volume.plan import flat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from mitotools.conventions import Array, Size
+    from mitotools.run.engine import Engine
+    from mitotools.run.journal import Journal
+    from mitotools.run.running import Running
+    from mitotools.volume.base import Volume, VolumeSpec, Writer
+    from mitotools.volume.blocks import Box
+
+Result = TypeVar("Result")
+
+STAGED = ".staged.zarr"
+"""Suffix of the zarr that holds a volume until it is complete, where its own format has one writer."""
+
+
+class Source(Protocol):
+    """What a stage reads, a `Volume` for instance: how it is stored decides which blocks cost least."""
+
+    @property
+    def spec(self) -> VolumeSpec:
+        """What it is."""
+
+    @property
+    def offset(self) -> Size:
+        """Where in its grid of chunks the stage's first voxel lies."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage computes.
+
+    Parameters
+    ----------
+    block : callable
+        Returns the voxels of a box, all channels; sent to other processes as it is, volumes included.
+    label : str
+        The stage, as progress calls it.
+    sources : sequence of Source
+        The volumes that it reads.
+    bytes_per_voxel : float
+        Of a block, everything counted that is in memory while it is computed; None: twice the new voxel.
+    """
+
+    block: Callable[[Box], Array]
+    label: str
+    sources: Sequence[Source] = ()
+    bytes_per_voxel: float | None = None
+
+
+def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Running) -> VolumeSpec:
+    """Create a volume, block by block, or continue one.
+
+    Returns
+    -------
+    VolumeSpec
+        Of the volume as it is stored.
+
+    Raises
+    ------
+    TargetError
+        Where the target exists, cannot be written, or was begun with other parameters or inputs.
+    UsageError
+        Where the budget is too small.
+    """
+    check_target(target, force=running.force, resume=running.resume)
+    spec = planned(target, spec)
+    if running.resume and is_complete(target, spec.history):
+        return spec
+    kind = format_of(target.file)
+    if kind.writers != "processes" and (running.resume or running.is_distributed) and not running.dry_run:
+        _write_staged(target, spec, work, running)
+        return spec
+    demand = _demand(spec, work)
+    if running.dry_run:
+        plan = plan_blocks(demand, memory_of(running), running.threads, running.workers)
+        running.dry_run(_needs(target, spec, plan))
+        return spec
+    _check_disk(target, spec)
+    with running.engine() as engine:
+        plan = plan_blocks(demand, memory_of(running), engine.threads, engine.processes)
+        logging.getLogger(__name__).debug(
+            "blocks of %s voxels, %d at a time, about %s of memory",
+            "x".join(map(str, plan.block)), plan.slots, written(plan.memory_bytes),
+        )  # fmt: skip
+        if kind.writers == "processes":
+            _write_journaled(target, spec, work, plan, engine, running)
+        else:
+            with create_volume(target, spec, force=running.force) as writer:
+                _fill(writer, work, plan, engine, running, is_ordered=kind.writers == "ordered")
+    return spec
+
+
+def map_blocks(
+    volumes: Sequence[Volume],
+    function: Callable[[Box], Result],
+    label: str,
+    running: Running,
+    bytes_per_voxel: float,
+) -> Iterator[Result]:
+    """Yield `function(box)` of every block of volumes of one shape, in no particular order."""
+    demand = Demand(
+        size=volumes[0].spec.size,
+        unit=volumes[0].spec.chunks,
+        bytes_per_voxel=bytes_per_voxel,
+        sources=tuple(Layout(volume.spec.chunks, volume.offset) for volume in volumes),
+        thread_bytes=_thread_bytes(volume.spec for volume in volumes),
+        base_bytes=resident_bytes(),
+    )
+    with running.engine() as engine:
+        plan = plan_blocks(demand, memory_of(running), engine.threads, engine.processes)
+        boxes = grid(volumes[0].spec.size, plan.block)
+        results = engine.map(function, boxes, plan.slots)
+        for _, result in running.track(results, len(boxes), label, "blocks"):
+            yield result
+
+
+def memory_of(running: Running) -> int:
+    """Return the budget: the one given, or half of what is free."""
+    return running.memory_bytes or free_bytes() // 2
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Computes a block and writes it, wherever it is sent."""
+
+    block: Callable[[Box], Array]
+    writer: Writer
+    threads: int
+
+    def __call__(self, box: Box) -> None:
+        write_pieces(self.writer, box, self.block(box), self.threads)
+
+
+def _write_journaled(
+    target: VolumePath, spec: VolumeSpec, work: Work, plan: BlockPlan, engine: Engine, running: Running
+) -> None:
+    final = final_of(target)
+    with journal_for(final, made_of(spec), running) as journal:
+        is_continued = bool(journal.done)
+        with create_volume(
+            target,
+            spec,
+            force=running.force or running.resume,
+            is_continued=is_continued,
+            is_kept=lambda: is_worth_continuing(final),
+        ) as writer:
+            _fill(writer, work, plan, engine, running, journal=journal)
+
+
+def _fill(
+    writer: Writer,
+    work: Work,
+    plan: BlockPlan,
+    engine: Engine,
+    running: Running,
+    *,
+    journal: Journal | None = None,
+    is_ordered: bool = False,
+) -> None:
+    boxes = grid(writer.spec.size, plan.block)
+    if journal is not None and journal.done:
+        boxes = not_done(boxes, journal.done, writer.spec)
+    results: Iterable[tuple[Box, None]]
+    if is_ordered:
+        results = _written_in_order(writer, ordered_map(work.block, boxes, max(plan.slots // 2, 1)))
+    else:
+        function = _Block(work.block, writer, running.threads_per_process)
+        results = engine.map(function, boxes, plan.slots)
+    for box, _ in running.track(results, len(boxes), work.label, "blocks"):
+        if journal is not None:
+            journal.add(flat(box))
+
+
+def _written_in_order(writer: Writer, computed: Iterable[tuple[Box, Array]]) -> Iterator[tuple[Box, None]]:
+    for box, array in computed:
+        writer.write(box, array)
+        yield box, None
+
+
+def _write_staged(target: VolumePath, spec: VolumeSpec, work: Work, running: Running) -> None:
+    """Write a zarr first, which several processes can write and a later run can continue, then the target."""
+    final = final_of(target)
+    staged = VolumePath(str(final.with_name(final.name + STAGED)))
+    is_left = Path(staged.file).exists() or unfinished_of(Path(staged.file)).exists()
+    if is_left and not (running.force or running.resume):
+        raise TargetError(staged.file, "is what a run that was killed had done", "Use --resume or --force")
+    plain = replace(spec, compression="default", shards=None, zarr_format=3, levels=1)
+    write_volume(staged, plain, work, running)
+    alone = replace(running, workers=0, scheduler="", resume=False, force=running.force or running.resume)
+    with open_volume(staged) as volume:
+        threads = alone.threads
+        copy = Work(lambda box: read_pieces(volume, box, threads), f"{work.label}: pack", [volume])
+        write_volume(target, spec, copy, alone)
+    remove(Path(staged.file))
+
+
+def _demand(spec: VolumeSpec, work: Work) -> Demand:
+    voxel_bytes = work.bytes_per_voxel
+    if voxel_bytes is None:
+        voxel_bytes = 2 * spec.dtype.itemsize * (spec.channels or 1)
+    return Demand(
+        size=spec.size,
+        unit=spec.unit,
+        bytes_per_voxel=voxel_bytes,
+        sources=tuple(Layout(source.spec.chunks, source.offset) for source in work.sources),
+        thread_bytes=_thread_bytes([spec, *(source.spec for source in work.sources)]),
+        base_bytes=resident_bytes(),
+    )
+
+
+def _thread_bytes(specs: Iterable[VolumeSpec]) -> int:
+    """Return what a thread holds of a piece: as it lies in the file, decoded, and in the order of memory."""
+    return 3 * max(
+        max(math.prod(spec.unit) * spec.dtype.itemsize * (spec.channels or 1), PIECE_BYTES) for spec in specs
+    )
+
+
+def _needs(target: VolumePath, spec: VolumeSpec, plan: BlockPlan) -> dict[str, str]:
+    """Return what --dry-run prints."""
+    folder = final_of(target).absolute().parent
+    return {
+        "target": str(target),
+        "shape": "x".join(map(str, spec.shape)),
+        "blocks": str(len(grid(spec.size, plan.block))),
+        "block": "x".join(map(str, plan.block)),
+        "at_once": str(plan.slots),
+        "memory": written(plan.memory_bytes),
+        "disk_uncompressed": written(spec.nbytes),
+        "disk_free": written(shutil.disk_usage(folder).free),
+    }
+
+
+def _check_disk(target: VolumePath, spec: VolumeSpec) -> None:
+    """Refuse what cannot fit; warn where it depends on how far it can be compressed."""
+    free = shutil.disk_usage(final_of(target).absolute().parent).free
+    if spec.nbytes <= free:
+        return
+    why = f"needs {written(spec.nbytes)} of disk uncompressed, and {written(free)} are free"
+    if spec.compression == "none":
+        raise TargetError(str(target), why, "Choose a --compression, or another disk")
+    logging.getLogger(__name__).warning("%s %s", target, why)

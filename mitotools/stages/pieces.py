@@ -1,0 +1,66 @@
+"""Reading and writing a block in pieces, whole chunks of the file, on all threads of a process."""
+
+from __future__ import annotations
+
+from concurrent.futures import wait
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mitotools.run.engine import shared_pool
+from mitotools.volume.blocks import block_shape, boxes_within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mitotools.conventions import Array
+    from mitotools.volume.base import Volume, VolumeSpec, Writer
+    from mitotools.volume.blocks import Box
+
+PIECE_BYTES = 2 * 2**20
+"""About what a thread reads or writes at once; a chunk at least."""
+
+
+def read_pieces(volume: Volume, box: Box, threads: int) -> Array:
+    """Return the voxels of `box`, all channels, its pieces read on the threads of this process."""
+    pieces = volume.pieces(box, _voxels(volume.spec))
+    if len(pieces) == 1:
+        return volume.read(box)
+    array = np.empty(volume.spec.shape[:-3] + box.shape, volume.spec.dtype)
+
+    def read(piece: Box) -> None:
+        array[(..., *piece.relative_to(box.start).slices)] = volume.read(piece)
+
+    on_threads(read, pieces, threads)
+    return array
+
+
+def on_threads(function: Callable[[Box], None], pieces: Sequence[Box], threads: int) -> None:
+    """Call a function for every piece of a block; an error is raised when no thread is at work any more."""
+    if threads == 1 or len(pieces) == 1:
+        for piece in pieces:
+            function(piece)
+        return
+    futures = [shared_pool(threads).submit(function, piece) for piece in pieces]
+    try:
+        wait(futures)
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+    for future in futures:
+        future.result()
+
+
+def write_pieces(writer: Writer, box: Box, array: Array, threads: int) -> None:
+    """Write the voxels of `box`, all channels, likewise."""
+    shape = block_shape(writer.spec.size, writer.spec.unit, _voxels(writer.spec))
+
+    def write(piece: Box) -> None:
+        writer.write(piece, array[(..., *piece.relative_to(box.start).slices)])
+
+    on_threads(write, list(boxes_within(box, shape)), threads)
+
+
+def _voxels(spec: VolumeSpec) -> int:
+    return PIECE_BYTES // (spec.dtype.itemsize * (spec.channels or 1))

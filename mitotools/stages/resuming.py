@@ -1,0 +1,109 @@
+"""Continuing what an earlier run began, and recognising what is complete."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mitotools import history
+from mitotools.errors import InputError, TargetError
+from mitotools.run.journal import continued_journal, entries, made, new_journal
+from mitotools.volume.files import open_volume
+from mitotools.volume.outputs import final_of, journal_of, remove, unfinished_of
+from mitotools.volume.path import VolumePath
+from mitotools.volume.plan import flat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from mitotools.run.journal import Journal
+    from mitotools.run.running import Running
+    from mitotools.volume.base import VolumeSpec
+    from mitotools.volume.blocks import Box
+
+
+def is_complete(target: VolumePath, records: history.History) -> bool:
+    """Whether the target is there, made with the same parameters from the same inputs; this is said then.
+
+    Raises
+    ------
+    TargetError
+        Where it was made otherwise.
+    """
+    if target.is_pipe or not final_of(target).exists():
+        return False
+    try:
+        with open_volume(VolumePath(target.file)) as volume:
+            changed = history.differences(volume.spec.history, records)
+    except InputError as error:
+        raise TargetError(str(target), "is there, but unreadable", "Use --force to replace it") from error
+    if changed:
+        names = ", ".join(changed)
+        raise TargetError(str(target), f"was made with other {names}", "Use --force to replace it")
+    logging.getLogger(__name__).info("%s is complete already", target)
+    return True
+
+
+@contextmanager
+def journal_for(final: Path, what: dict[str, object], running: Running) -> Iterator[Journal]:
+    """Open the journal of an unfinished output, old or new; it goes when the output is complete, or gone.
+
+    Raises
+    ------
+    TargetError
+        Where another run has it open, or it is to become something else.
+    """
+    path = journal_of(final)
+    can_continue = running.resume and unfinished_of(final).exists() and entries(path) > 0
+    if can_continue:
+        _check_same(final, what)
+    try:
+        with continued_journal(path) if can_continue else new_journal(path, what) as journal:
+            if journal.done:
+                logging.getLogger(__name__).info("%s: continuing after %d blocks", final, len(journal.done))
+            yield journal
+    finally:
+        if not unfinished_of(final).exists():
+            remove(path)
+
+
+def is_worth_continuing(final: Path) -> bool:
+    """Whether a failed run got somewhere."""
+    return entries(journal_of(final)) > 0
+
+
+def made_of(spec: VolumeSpec) -> dict[str, object]:
+    """Return what a journal says of the volume that it is about."""
+    record = spec.history[-1] if spec.history else {}
+    return {"record": record, "shape": spec.shape, "type": str(spec.dtype), "unit": spec.unit}
+
+
+def _check_same(final: Path, what: dict[str, object]) -> None:
+    old = made(journal_of(final)) or {}
+    changed = history.differences(
+        history.from_records([old.get("record")]), history.from_records([what["record"]])
+    )
+    changed += [
+        name for name, value in what.items() if name != "record" and history.differ(old.get(name), value)
+    ]
+    if changed:
+        names = ", ".join(dict.fromkeys(changed))
+        raise TargetError(str(final), f"was begun with other {names}", "Use --force to start over")
+
+
+def not_done(boxes: list[Box], done: Iterable[Sequence[int]], spec: VolumeSpec) -> list[Box]:
+    """Return the blocks of which a part is not written; blocks done may have had another shape."""
+    cells = np.zeros([-(-n // u) for n, u in zip(spec.size, spec.unit, strict=True)], np.bool_)
+
+    def index(bounds: Sequence[int]) -> tuple[slice, ...]:
+        return tuple(
+            slice(a // u, -(-b // u)) for a, b, u in zip(bounds[0::2], bounds[1::2], spec.unit, strict=True)
+        )
+
+    for bounds in done:
+        cells[index(bounds)] = True
+    return [box for box in boxes if not cells[index(flat(box))].all()]
