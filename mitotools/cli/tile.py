@@ -34,6 +34,7 @@ _DEFAULT = TileParameters()
     help="Margin around every tile, in voxels.  [default: 0,0,0]",
 )
 @options.running
+@options.engines
 def tile(source: VolumePath, target: Path, size: Size, halo: Size, running: Running) -> None:
     """Plan a grid of tiles over SOURCE, or cut it.
 

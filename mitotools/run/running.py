@@ -55,8 +55,8 @@ class Running:
         Local processes; 0: this one alone.
     scheduler : str
         Address of a running Dask scheduler, or "".
-    resume : bool
-        Continue an unfinished output.
+    resume : bool or None
+        Continue an unfinished output; None where the command cannot.
     dry_run : callable, optional
         Receives what a stage would need, by name; nothing is computed then.
     """
@@ -69,7 +69,7 @@ class Running:
     memory_bytes: int | None = None
     workers: int = 0
     scheduler: str = ""
-    resume: bool = False
+    resume: bool | None = None
     dry_run: Callable[[Mapping[str, str]], None] | None = None
 
     @property

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mitotools.conventions import Array, Size
+    from mitotools.history import History
     from mitotools.run.engine import Engine
     from mitotools.run.journal import Journal
     from mitotools.run.running import Running
@@ -105,15 +106,15 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
     UsageError
         Where the budget is too small.
     """
-    check_target(target, force=running.force, resume=running.resume)
+    check_target(target, force=running.force, resume=bool(running.resume))
     spec = planned(target, spec)
-    if running.resume and is_complete(target, spec.history):
+    if running.resume and is_complete(final_of(target), lambda: _history(target), spec.history):
         return spec
     kind = format_of(target.file)
     if kind.writers != "processes" and (running.resume or running.is_distributed) and not running.dry_run:
         _write_staged(target, spec, work, running)
         return spec
-    demand = _demand(spec, work)
+    demand = demand_of(spec, work.sources, work.bytes_per_voxel)
     if running.dry_run:
         plan = plan_blocks(demand, memory_of(running), running.threads, running.workers)
         running.dry_run(_needs(target, spec, plan))
@@ -162,6 +163,11 @@ def memory_of(running: Running) -> int:
     return running.memory_bytes or free_bytes() // 2
 
 
+def _history(target: VolumePath) -> History:
+    with open_volume(VolumePath(target.file)) as volume:
+        return volume.spec.history
+
+
 @dataclass(frozen=True)
 class _Block:
     """Computes a block and writes it, wherever it is sent."""
@@ -178,14 +184,15 @@ def _write_journaled(
     target: VolumePath, spec: VolumeSpec, work: Work, plan: BlockPlan, engine: Engine, running: Running
 ) -> None:
     final = final_of(target)
-    with journal_for(final, made_of(spec), running) as journal:
+    what = made_of(spec.history, shape=spec.shape, type=str(spec.dtype), unit=spec.unit)
+    with journal_for(final, what, running) as journal:
         is_continued = bool(journal.done)
         with create_volume(
             target,
             spec,
-            force=running.force or running.resume,
+            force=running.force or bool(running.resume),
             is_continued=is_continued,
-            is_kept=lambda: is_worth_continuing(final),
+            is_kept=lambda: is_worth_continuing(final, running),
         ) as writer:
             _fill(writer, work, plan, engine, running, journal=journal)
 
@@ -229,7 +236,9 @@ def _write_staged(target: VolumePath, spec: VolumeSpec, work: Work, running: Run
         raise TargetError(staged.file, "is what a run that was killed had done", "Use --resume or --force")
     plain = replace(spec, compression="default", shards=None, zarr_format=3, levels=1)
     write_volume(staged, plain, work, running)
-    alone = replace(running, workers=0, scheduler="", resume=False, force=running.force or running.resume)
+    alone = replace(
+        running, workers=0, scheduler="", resume=None, force=running.force or bool(running.resume)
+    )
     with open_volume(staged) as volume:
         threads = alone.threads
         copy = Work(lambda box: read_pieces(volume, box, threads), f"{work.label}: pack", [volume])
@@ -237,16 +246,16 @@ def _write_staged(target: VolumePath, spec: VolumeSpec, work: Work, running: Run
     remove(Path(staged.file))
 
 
-def _demand(spec: VolumeSpec, work: Work) -> Demand:
-    voxel_bytes = work.bytes_per_voxel
-    if voxel_bytes is None:
-        voxel_bytes = 2 * spec.dtype.itemsize * (spec.channels or 1)
+def demand_of(spec: VolumeSpec, sources: Sequence[Source], bytes_per_voxel: float | None = None) -> Demand:
+    """Return what the blocks of a new volume need; by default twice its voxels."""
+    if bytes_per_voxel is None:
+        bytes_per_voxel = 2 * spec.dtype.itemsize * (spec.channels or 1)
     return Demand(
         size=spec.size,
         unit=spec.unit,
-        bytes_per_voxel=voxel_bytes,
-        sources=tuple(Layout(source.spec.chunks, source.offset) for source in work.sources),
-        thread_bytes=_thread_bytes([spec, *(source.spec for source in work.sources)]),
+        bytes_per_voxel=bytes_per_voxel,
+        sources=tuple(Layout(source.spec.chunks, source.offset) for source in sources),
+        thread_bytes=_thread_bytes([spec, *(source.spec for source in sources)]),
         base_bytes=resident_bytes(),
     )
 

@@ -47,7 +47,7 @@ def convert_volume(
     TargetError
         Where the target cannot be written.
     """
-    check_target(target, force=running.force, resume=running.resume)
+    check_target(target, force=running.force, resume=bool(running.resume))
     with open_volume(source) as volume:
         records = history.extended(
             [source_of(source, volume)], running.command_line, {**asdict(parameters), "crop": source.crop}

@@ -47,7 +47,7 @@ def filter_volume(
     ------
     InputError, TargetError
     """
-    check_target(target, force=running.force, resume=running.resume)
+    check_target(target, force=running.force, resume=bool(running.resume))
     with open_volume(source, "labels") as volume:
         measurements = measure_volume(volume, running, "measure")
         kept = ids_of_size(measurements.ids, measurements.voxels, parameters.min_size_voxels)

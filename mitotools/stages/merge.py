@@ -84,7 +84,7 @@ def merge_tiles(
     UsageError
         Where `parameters.fill` is no value of the tiles' type.
     """
-    check_target(target, force=running.force, resume=running.resume)
+    check_target(target, force=running.force, resume=bool(running.resume))
     found = _opened(list(dict.fromkeys(_tile_paths(tiles))))
     first = found[0]
     _check_fill(parameters.fill, first.spec.dtype)

@@ -9,42 +9,48 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError, TargetError
+from mitotools.errors import InputError, MitotoolsError, TargetError
 from mitotools.run.journal import continued_journal, entries, made, new_journal
-from mitotools.volume.files import open_volume
-from mitotools.volume.outputs import final_of, journal_of, remove, unfinished_of
-from mitotools.volume.path import VolumePath
+from mitotools.volume.outputs import journal_of, remove, unfinished_of
 from mitotools.volume.plan import flat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from mitotools.history import History
     from mitotools.run.journal import Journal
     from mitotools.run.running import Running
     from mitotools.volume.base import VolumeSpec
     from mitotools.volume.blocks import Box
 
 
-def is_complete(target: VolumePath, records: history.History) -> bool:
-    """Whether the target is there, made with the same parameters from the same inputs; this is said then.
+def is_complete(final: Path, stored: Callable[[], History], records: History) -> bool:
+    """Whether an output is there, made with the same parameters from the same inputs; this is said then.
+
+    Parameters
+    ----------
+    final : Path
+    stored : callable
+        Returns the history of the output that is there, or raises InputError.
+    records : History
+        Of the output that would be made.
 
     Raises
     ------
     TargetError
         Where it was made otherwise.
     """
-    if target.is_pipe or not final_of(target).exists():
+    if not final.exists():
         return False
     try:
-        with open_volume(VolumePath(target.file)) as volume:
-            changed = history.differences(volume.spec.history, records)
+        changed = history.differences(stored(), records)
     except InputError as error:
-        raise TargetError(str(target), "is there, but unreadable", "Use --force to replace it") from error
+        raise TargetError(str(final), "is there, but unreadable", "Use --force to replace it") from error
     if changed:
         names = ", ".join(changed)
-        raise TargetError(str(target), f"was made with other {names}", "Use --force to replace it")
-    logging.getLogger(__name__).info("%s is complete already", target)
+        raise TargetError(str(final), f"was made with other {names}", "Use --force to replace it")
+    logging.getLogger(__name__).info("%s is complete already", final)
     return True
 
 
@@ -66,20 +72,30 @@ def journal_for(final: Path, what: dict[str, object], running: Running) -> Itera
             if journal.done:
                 logging.getLogger(__name__).info("%s: continuing after %d blocks", final, len(journal.done))
             yield journal
+    except MitotoolsError as error:
+        if not is_worth_continuing(final, running):
+            raise
+        advice = f"{entries(path)} blocks are done, and --resume continues"
+        raise type(error)(
+            error.what, error.why, ". ".join(filter(None, (error.what_next, advice)))
+        ) from error
+    except KeyboardInterrupt:
+        if is_worth_continuing(final, running):
+            logging.getLogger(__name__).info("%d blocks are done, and --resume continues", entries(path))
+        raise
     finally:
         if not unfinished_of(final).exists():
             remove(path)
 
 
-def is_worth_continuing(final: Path) -> bool:
-    """Whether a failed run got somewhere."""
-    return entries(journal_of(final)) > 0
+def is_worth_continuing(final: Path, running: Running) -> bool:
+    """Whether a failed run got somewhere, and its command can continue."""
+    return running.resume is not None and entries(journal_of(final)) > 0
 
 
-def made_of(spec: VolumeSpec) -> dict[str, object]:
-    """Return what a journal says of the volume that it is about."""
-    record = spec.history[-1] if spec.history else {}
-    return {"record": record, "shape": spec.shape, "type": str(spec.dtype), "unit": spec.unit}
+def made_of(records: History, **properties: object) -> dict[str, object]:
+    """Return what a journal says of the output that it is about."""
+    return {"record": records[-1] if records else {}, **properties}
 
 
 def _check_same(final: Path, what: dict[str, object]) -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import math
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitotools import history
 from mitotools.errors import TargetError, UsageError
-from mitotools.run.engine import ordered_map
+from mitotools.run.budget import BlockPlan, plan_blocks, written
+from mitotools.stages.blockwise import demand_of, memory_of
+from mitotools.stages.pieces import read_pieces, write_pieces
+from mitotools.stages.resuming import is_complete, is_worth_continuing, journal_for, made_of
 from mitotools.volume.base import VolumeSpec
+from mitotools.volume.blocks import grid
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats import is_glob
-from mitotools.volume.outputs import create_file, create_volume
+from mitotools.volume.outputs import check_file, create_file, create_volume
 from mitotools.volume.path import VolumePath
-from mitotools.volume.plan import PLAN_NAME, Plan, Tile, flat, write_plan
+from mitotools.volume.plan import PLAN_NAME, Plan, Tile, flat, read_plan, write_plan
 
 if TYPE_CHECKING:
+    from mitotools.conventions import Size
     from mitotools.parameters import TileParameters
     from mitotools.run.running import Running
     from mitotools.volume.base import Volume
@@ -41,6 +48,9 @@ def tile_volume(source: VolumePath, target: Path, parameters: TileParameters, ru
     ------
     InputError, TargetError, UsageError
     """
+    check_file(target, force=running.force, resume=bool(running.resume))
+    if target.suffix not in ("", ".json"):
+        raise TargetError(str(target), "a plan ends in .json, and tiles lie in a folder")
     with open_volume(source) as volume:
         records = history.extended([source_of(source, volume)], running.command_line, asdict(parameters))
         plan = Plan(
@@ -54,16 +64,13 @@ def tile_volume(source: VolumePath, target: Path, parameters: TileParameters, ru
         )
         if plan.flaw:
             raise UsageError("--size", plan.flaw, "Give a larger one")
-        folder = target.absolute().parent
-        with create_file(target, force=running.force) as path:
-            if target.suffix == ".json":
-                write_plan(path, plan, folder)
-            elif target.suffix:
-                raise TargetError(str(target), "a plan ends in .json, and tiles lie in a folder")
-            else:
-                path.mkdir()
-                write_plan(path / PLAN_NAME, plan, target.absolute())
-                _cut(volume, plan, path, running)
+        if running.dry_run:
+            running.dry_run(_needs(volume, plan, target, running))
+        elif target.suffix == ".json":
+            with create_file(target, force=running.force or bool(running.resume)) as path:
+                write_plan(path, plan, target.absolute().parent)
+        else:
+            _cut(volume, plan, target, running)
     return plan
 
 
@@ -76,13 +83,86 @@ def tile_spec(plan: Plan, tile: Tile, spec: VolumeSpec) -> VolumeSpec:
     )
 
 
-def _cut(volume: Volume, plan: Plan, folder: Path, running: Running) -> None:
-    spec = VolumeSpec(volume.spec.shape, volume.spec.dtype, plan.voxel_size_nm, plan.history)
-    results = ordered_map(lambda tile: volume.read(tile.extent), plan.tiles, running.threads)
-    for tile, array in running.track(results, len(plan.tiles), "tile", "tiles"):
-        path = VolumePath(str(folder / plan.file_name(tile)))
-        with create_volume(path, tile_spec(plan, tile, spec)) as writer:
-            writer.write(tile.extent.relative_to(tile.extent.start), array)
+@dataclass(frozen=True)
+class _Cutter:
+    """Cuts one tile, block by block, wherever it is sent."""
+
+    volume: Volume
+    plan: Plan
+    spec: VolumeSpec
+    folder: Path
+    block: Size
+    threads: int
+
+    def __call__(self, tile: Tile) -> None:
+        path = VolumePath(str(self.folder / self.plan.file_name(tile)))
+        with create_volume(path, tile_spec(self.plan, tile, self.spec), force=True) as writer:
+            for box in grid(tile.extent.shape, self.block):
+                voxels = read_pieces(self.volume, box.shifted(tile.extent.start), self.threads)
+                write_pieces(writer, box, voxels, self.threads)
+
+
+def _cut(volume: Volume, plan: Plan, target: Path, running: Running) -> None:
+    if running.resume and is_complete(target, lambda: read_plan(target / PLAN_NAME).history, plan.history):
+        return
+    with (
+        journal_for(target, made_of(plan.history), running) as journal,
+        create_file(
+            target,
+            force=running.force or bool(running.resume),
+            is_continued=bool(journal.done),
+            is_kept=lambda: is_worth_continuing(target, running),
+        ) as folder,
+        running.engine() as engine,
+    ):
+        folder.mkdir(exist_ok=True)
+        write_plan(folder / PLAN_NAME, plan, target.absolute())
+        blocks = _blocks(volume, plan, running, engine.threads, engine.processes)
+        cutter = _Cutter(
+            volume=volume,
+            plan=replace(plan, history=()),
+            spec=_spec(volume, plan),
+            folder=folder.absolute(),
+            block=blocks.block,
+            threads=running.threads_per_process,
+        )
+        done = {entry[0] for entry in journal.done}
+        tiles = [(number, tile) for number, tile in enumerate(plan.tiles) if number not in done]
+        numbers = {tile: number for number, tile in tiles}
+        results = engine.map(cutter, [tile for _, tile in tiles], blocks.slots)
+        for tile, _ in running.track(results, len(tiles), "tile", "tiles"):
+            journal.add([numbers[tile]])
+
+
+def _spec(volume: Volume, plan: Plan) -> VolumeSpec:
+    """Return what all tiles have in common."""
+    return VolumeSpec(volume.spec.shape, volume.spec.dtype, plan.voxel_size_nm, plan.history)
+
+
+def _blocks(volume: Volume, plan: Plan, running: Running, threads: int, processes: int) -> BlockPlan:
+    """Return the blocks in which the largest tile is cut."""
+    largest = max((tile.extent.shape for tile in plan.tiles), key=math.prod)
+    spec = _spec(volume, plan)
+    voxel_bytes = 2 * spec.dtype.itemsize * (spec.channels or 1)
+    demand = demand_of(replace(spec, shape=spec.shape[:-3] + largest), [volume], voxel_bytes)
+    return plan_blocks(demand, memory_of(running), threads, processes)
+
+
+def _needs(volume: Volume, plan: Plan, target: Path, running: Running) -> dict[str, str]:
+    """Return what --dry-run prints."""
+    blocks = _blocks(volume, plan, running, running.threads, running.workers)
+    spec = _spec(volume, plan)
+    voxels = sum(math.prod(tile.extent.shape) for tile in plan.tiles) * (spec.channels or 1)
+    tiles = 0 if target.suffix else voxels * spec.dtype.itemsize
+    return {
+        "target": str(target),
+        "tiles": str(plan.count),
+        "block": "x".join(map(str, blocks.block)),
+        "at_once": str(blocks.slots),
+        "memory": written(blocks.memory_bytes),
+        "disk_uncompressed": written(tiles),
+        "disk_free": written(shutil.disk_usage(target.absolute().parent).free),
+    }
 
 
 def _name_of(source: VolumePath) -> str:
