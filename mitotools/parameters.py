@@ -80,9 +80,21 @@ class ConvertParameters:
     """What changes from one file to the other; None: nothing."""
 
     voxel_size_nm: tuple[float, float, float] | None = None
+    labels: bool = False
+    """Voxels are ids, whatever their type."""
+    scale: tuple[float, float, float] | None = None
+    """Voxels (z, y, x) of the new volume for every one of the old."""
+    clip_percentiles: tuple[float, float] | None = None
+    """The grey values that become 0 and 255."""
     dtype: str | None = None
+    pad_voxels: tuple[int, int, int] = (0, 0, 0)
+    """Margin of zeros on both sides (z, y, x)."""
     chunks: tuple[int, int, int] | None = None
+    shards: tuple[int, int, int] | None = None
     compression: str = "default"
+    levels: int = 1
+    """Resolutions of an OME-Zarr image."""
+    zarr_format: int = 3
 
 
 @dataclass(frozen=True)

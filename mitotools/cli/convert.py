@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mitotools.cli import options
+from mitotools.parameters import ConvertParameters
 
 if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.volume.path import VolumePath
+
+
+_DEFAULT = ConvertParameters()
 
 
 @click.command(short_help="Copy a volume to another format, type or voxel size.")
@@ -22,31 +26,73 @@ if TYPE_CHECKING:
 @click.option(
     "--crop", metavar="[Z:Z,Y:Y,X:X]", default="", help="Part of the source, as it may follow its name."
 )
+@click.option(
+    "--labels", is_flag=True, help="Voxels are ids: RGB colours become ids, the type the smallest that fits."
+)
+@click.option(
+    "--scale",
+    type=options.FACTORS,
+    help="Resample: voxels of the new volume for each old one, 0.5,1,1 to halve z. Images are averaged or "
+    "interpolated; of ids the most frequent wins.",
+)
+@click.option(
+    "--clip",
+    type=options.PERCENTILES,
+    help="Stretch grey values between two percentiles, 0.5,99.5 for instance, to uint8.",
+)
 @click.option("--dtype", metavar="TYPE", help="Type of the voxels written.  [default: the source's]")
+@click.option("--pad", type=options.MARGIN, default=(0, 0, 0), help="Add that many zeros on both sides.")
 @options.chunks
+@click.option("--shards", type=options.SIZE, help="Voxels that share a file of an OME-Zarr: whole chunks.")
 @options.compression
+@click.option(
+    "--levels",
+    type=click.IntRange(min=1),
+    default=_DEFAULT.levels,
+    show_default=True,
+    help="Resolutions of an OME-Zarr image.",
+)
+@click.option(
+    "--zarr-format",
+    type=click.Choice(["2", "3"]),
+    default=str(_DEFAULT.zarr_format),
+    show_default=True,
+    help="Write NGFF 0.4 on zarr 2, or NGFF 0.5 on zarr 3.",
+)
 @options.running
 @options.engines
 def convert(
     source: VolumePath,
     target: VolumePath,
-    voxel_size: tuple[float, float, float] | None,
     crop: str,
     dtype: str | None,
-    chunks: tuple[int, int, int] | None,
-    compression: str,
+    zarr_format: str,
     running: Running,
+    **settings: Any,
 ) -> None:
     """Copy the volume SOURCE to TARGET, whose suffix says in which format.
+
+    What is asked for happens in this order: crop, colours to ids, scale, clip, type, pad.
 
     \b
       $ mitotools convert slices/ raw.zarr --voxel-size 30,8,8
       $ mitotools convert 'raw.h5:volumes/raw[0:100,:,:]' crop.tif
     """
-    from mitotools.parameters import ConvertParameters
     from mitotools.stages.convert import convert_volume
 
-    parameters = ConvertParameters(voxel_size, options.dtype_name(dtype), chunks, compression)
+    parameters = ConvertParameters(
+        voxel_size_nm=settings["voxel_size"],
+        labels=settings["labels"],
+        scale=settings["scale"],
+        clip_percentiles=settings["clip"],
+        dtype=options.dtype_name(dtype),
+        pad_voxels=settings["pad"],
+        chunks=settings["chunks"],
+        shards=settings["shards"],
+        compression=settings["compression"],
+        levels=settings["levels"],
+        zarr_format=int(zarr_format),
+    )
     with options.piped(options.cropped(source, crop), target) as (volume, output):
         spec = convert_volume(volume, output, parameters, running)
     options.say(f"{target}: {options.words(spec)}")

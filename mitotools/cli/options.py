@@ -68,10 +68,32 @@ class TripleType(click.ParamType[tuple[Any, ...]]):
         return numbers
 
 
+class PercentilesType(click.ParamType[tuple[float, float]]):
+    """Two percentiles: ``LOW,HIGH``."""
+
+    name = "LOW,HIGH"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        """Return the two numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            low, high = (float(word) for word in value.split(","))
+        except ValueError:
+            low, high = 1.0, 0.0
+        if not 0 <= low < high <= 100:
+            self.fail(f"{value!r} is not LOW,HIGH, two ascending percentiles", param, ctx)
+        return low, high
+
+
 VOLUME = VolumeType()
 SIZE = TripleType(int, least=1)
 MARGIN = TripleType(int, least=0)
 NANOMETRES = TripleType(float, least=0.1)
+FACTORS = TripleType(float, least=0.001)
+PERCENTILES = PercentilesType()
 
 device = click.option(
     "--device",

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from mitotools.run.engine import Engine
     from mitotools.run.journal import Journal
     from mitotools.run.running import Running
-    from mitotools.volume.base import Volume, VolumeSpec, Writer
+    from mitotools.volume.base import VolumeSpec, Writer
     from mitotools.volume.blocks import Box
 
 Result = TypeVar("Result")
@@ -135,7 +135,7 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
 
 
 def map_blocks(
-    volumes: Sequence[Volume],
+    volumes: Sequence[Source],
     function: Callable[[Box], Result],
     label: str,
     running: Running,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError
-from mitotools.stages.blockwise import Work, write_volume
+from mitotools.errors import InputError, UsageError
+from mitotools.stages.blockwise import Work, map_blocks, write_volume
 from mitotools.stages.pieces import read_pieces
+from mitotools.stages.views import Clipped, Padded, RgbIds, Scaled, Typed
 from mitotools.volume.base import VolumeSpec
-from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.outputs import check_target
 
@@ -20,14 +22,22 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array
     from mitotools.parameters import ConvertParameters
     from mitotools.run.running import Running
+    from mitotools.segment.grey_values import GreyHistogram
+    from mitotools.stages.pieces import Seen
+    from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
+
+ID_BYTES = 4
+"""Unsigned integers of this size or more are ids: microscopes give fewer grey values."""
 
 
 def convert_volume(
     source: VolumePath, target: VolumePath, parameters: ConvertParameters, running: Running
 ) -> VolumeSpec:
-    """Copy a volume to another file, format, type or voxel size.
+    """Copy a volume to another file, format, grid or type.
+
+    What is asked for happens in this order: crop, colours to ids, scale, clip, type, pad.
 
     Parameters
     ----------
@@ -46,51 +56,105 @@ def convert_volume(
         Where the source cannot be read, or a value does not fit the new type.
     TargetError
         Where the target cannot be written.
+    UsageError
+        Where the parameters contradict each other.
     """
     check_target(target, force=running.force, resume=bool(running.resume))
     with open_volume(source) as volume:
         records = history.extended(
             [source_of(source, volume)], running.command_line, {**asdict(parameters), "crop": source.crop}
         )
-        dtype = np.dtype(parameters.dtype) if parameters.dtype else volume.spec.dtype
+        seen = _seen(volume, parameters, running)
         spec = VolumeSpec(
-            shape=volume.spec.shape,
-            dtype=dtype,
-            voxel_size_nm=parameters.voxel_size_nm or volume.spec.voxel_size_nm,
+            shape=seen.spec.shape,
+            dtype=seen.spec.dtype,
+            voxel_size_nm=seen.spec.voxel_size_nm,
             history=records,
+            shards=parameters.shards,
             compression=parameters.compression,
+            levels=parameters.levels,
+            zarr_format=parameters.zarr_format,
+            is_labels=seen.spec.is_labels,
+            attributes=seen.spec.attributes,
         )
         spec = replace(spec, chunks=parameters.chunks or spec.chunks)
-        name, threads = volume.name, running.threads_per_process
+        threads = running.threads_per_process
 
         def block(box: Box) -> Array:
-            return _as_type(read_pieces(volume, box, threads), dtype, name)
+            return read_pieces(seen, box, threads)
 
-        voxel_bytes = (volume.spec.dtype.itemsize + 2 * dtype.itemsize) * (spec.channels or 1)
-        return write_volume(target, spec, Work(block, "convert", [volume], voxel_bytes), running)
-
-
-def _as_type(array: Array, dtype: np.dtype[Any], name: str) -> Array:
-    """Return the array in another type; a value that the type cannot hold is an error."""
-    if array.dtype == dtype:
-        return array
-    low, high = array.min(), array.max()
-    if dtype.kind in "ui" and array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
-        raise InputError(name, f"values from {low} to {high} are no whole numbers, as {dtype} has them")
-    if not _fits(array, dtype):
-        raise InputError(name, f"values from {low} to {high} do not fit {dtype}")
-    return array.astype(dtype)
+        return write_volume(target, spec, Work(block, "convert", [seen], _voxel_bytes(volume, seen)), running)
 
 
-def _fits(array: Array, dtype: np.dtype[Any]) -> bool:
-    """Whether a type holds the values: whole numbers as they are, others rounded."""
-    if array.dtype.kind == dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return np.array_equal(np.isfinite(array.astype(dtype)), np.isfinite(array))
-    if dtype.kind in "ui":
-        least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-    else:
-        most = 2 ** (np.finfo(dtype).nmant + 1)  # beyond, a float skips whole numbers
-        least = -most
-    # Compared as Python numbers: NumPy would compare uint64 with int64 as floats.
-    return bool(least <= array.min().item() and array.max().item() <= most)
+def _seen(volume: Volume, parameters: ConvertParameters, running: Running) -> Seen:
+    """Return the volume as it is to be written."""
+    seen: Seen = volume.with_voxel_size(parameters.voxel_size_nm) if parameters.voxel_size_nm else volume
+    if parameters.labels:
+        seen = RgbIds.of(seen)
+    is_labels = parameters.labels or _holds_ids(seen.spec)
+    if parameters.scale:
+        seen = Scaled.of(seen, parameters.scale, is_labels=is_labels)
+    if parameters.clip_percentiles:
+        if is_labels:
+            raise UsageError("--clip", "is for grey values, and these are ids")
+        if not running.dry_run:
+            low, high = _percentiles(seen, parameters.clip_percentiles, running)
+            seen = Clipped.of(seen, low, high)
+    if parameters.dtype:
+        seen = Typed.of(seen, np.dtype(parameters.dtype))
+    elif parameters.labels and not running.dry_run:
+        seen = _in_smallest_type(seen, running)
+    if any(parameters.pad_voxels):
+        seen = Padded.of(seen, parameters.pad_voxels)
+    return seen
+
+
+def _holds_ids(spec: VolumeSpec) -> bool:
+    return spec.is_labels or (spec.dtype.kind == "u" and spec.dtype.itemsize >= ID_BYTES)
+
+
+def _percentiles(seen: Seen, percentiles: tuple[float, float], running: Running) -> tuple[float, float]:
+    """Return the grey values at two percentiles, exactly: a digit of them in every pass over the volume."""
+    from mitotools.segment.grey_values import PercentileSearch  # noqa: PLC0415 (numba loads slowly)
+
+    threads, name = running.threads_per_process, seen.name
+    search = PercentileSearch.of(seen.spec.dtype, percentiles)
+    while not search.is_done:
+
+        def count(box: Box, search: PercentileSearch = search) -> GreyHistogram:
+            return search.histogram(read_pieces(seen, box, threads), name)
+
+        voxel_bytes = (2 * seen.spec.dtype.itemsize + 8) * (seen.spec.channels or 1)
+        first, *others = map_blocks([seen], count, "grey values", running, voxel_bytes)
+        search = search.narrowed(sum(others, first))
+    low, high = search.values
+    logging.getLogger(__name__).info("%s: grey values %g to %g become 0 to 255", name, low, high)
+    return low, high
+
+
+def _in_smallest_type(seen: Seen, running: Running) -> Seen:
+    from mitotools.segment.filters import smallest_label_type  # noqa: PLC0415 (numba loads slowly)
+
+    return Typed.of(seen, smallest_label_type(_largest_id(seen, running)))
+
+
+def _largest_id(seen: Seen, running: Running) -> int:
+    """Return the largest voxel, which is a whole number."""
+    threads, name = running.threads_per_process, seen.name
+
+    def largest(box: Box) -> int:
+        array = read_pieces(seen, box, threads)
+        low, high = array.min().item(), array.max().item()
+        if not (low >= 0 and high == math.floor(high)):
+            raise InputError(name, f"values from {low} to {high} are no ids")
+        return int(high)
+
+    voxel_bytes = 2 * seen.spec.dtype.itemsize * (seen.spec.channels or 1)
+    return max(map_blocks([seen], largest, "largest id", running, voxel_bytes))
+
+
+def _voxel_bytes(volume: Volume, seen: Seen) -> float:
+    """Return what a voxel of a block takes: those that it is made of, itself, and itself uncast."""
+    old, new = volume.spec, seen.spec
+    per_voxel = max(old.voxels / new.voxels, 1.0)
+    return (per_voxel * old.dtype.itemsize + 2 * new.dtype.itemsize) * (new.channels or 1)

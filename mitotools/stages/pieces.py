@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -13,15 +13,37 @@ from mitotools.volume.blocks import block_shape, boxes_within
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mitotools.conventions import Array
-    from mitotools.volume.base import Volume, VolumeSpec, Writer
+    from mitotools.conventions import Array, Size
+    from mitotools.volume.base import VolumeSpec, Writer
     from mitotools.volume.blocks import Box
 
 PIECE_BYTES = 2 * 2**20
 """About what a thread reads or writes at once; a chunk at least."""
 
 
-def read_pieces(volume: Volume, box: Box, threads: int) -> Array:
+class Seen(Protocol):
+    """A volume that can be read by blocks: one on disk, or a view of one."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+
+    @property
+    def spec(self) -> VolumeSpec:
+        """What it is."""
+
+    @property
+    def offset(self) -> Size:
+        """Where in its grid of chunks its first voxel lies."""
+
+    def pieces(self, box: Box, voxels: int) -> list[Box]:
+        """Cut `box` into pieces of about `voxels` voxels that cost least to read."""
+
+    def read(self, box: Box) -> Array:
+        """Return the voxels of `box`, all channels."""
+
+
+def read_pieces(volume: Seen, box: Box, threads: int) -> Array:
     """Return the voxels of `box`, all channels, its pieces read on the threads of this process."""
     pieces = volume.pieces(box, _voxels(volume.spec))
     if len(pieces) == 1:

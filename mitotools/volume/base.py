@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -172,6 +173,12 @@ class Volume:
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs to read the volume: not how it came to be, which may be long."""
         return {**self.__dict__, "spec": replace(self.spec, history=())}
+
+    def with_voxel_size(self, voxel_size_nm: VoxelSize) -> Volume:
+        """Return the volume with another voxel size."""
+        other = copy(self)
+        other.spec = replace(self.spec, voxel_size_nm=voxel_size_nm)
+        return other
 
     def with_channel_axis(self) -> Volume:
         """Return the volume with a channel axis, which may have been there before."""
