@@ -5,13 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 
 from mitotools.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
 
 Size = tuple[int, int, int]
 
@@ -19,6 +25,9 @@ MIB = 2**20
 
 WORKER_BYTES = 150 * MIB
 """Resident memory of a worker process that has the package and Dask loaded, and no voxels (measured: 120)."""
+
+CLUSTER_BYTES = 50 * MIB
+"""What this process and its helper take more when Dask is loaded and the workers are running."""
 
 SLACK = 0.85
 """Part of the budget that is planned with: allocators and libraries keep some of what was freed."""
@@ -28,6 +37,9 @@ PREFERRED_BYTES = 64 * MIB
 
 _NEARLY = 1.01
 """Reading or writing this much more than once counts as once."""
+
+_WORTH = 1.1
+"""Fewer blocks at once have to save this much of decoding."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +91,12 @@ class BlockPlan:
 
     block: Size
     slots: int
+    threads: int
+    """Of all processes together, that the budget leaves room for: they read and write the blocks' pieces."""
     memory_bytes: int
     """Expected peak, of all processes."""
+    cost: float
+    """How often a voxel of the sources is decoded, for the whole volume."""
 
 
 def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int = 0) -> BlockPlan:
@@ -92,7 +108,7 @@ def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int 
     memory_bytes : int
         The budget, for all processes together.
     threads : int
-        Of all processes together.
+        Of all processes together; fewer are planned with where the budget has no room for more.
     processes : int
         Worker processes beside this one.
 
@@ -101,57 +117,75 @@ def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int 
     UsageError
         Where one block in one thread would exceed the budget: the error names the least that is enough.
     """
-    fixed = demand.base_bytes + processes * WORKER_BYTES
+    fixed = demand.base_bytes + (CLUSTER_BYTES + processes * WORKER_BYTES if processes else 0)
     smallest = math.prod(min(u, n) for u, n in zip(demand.unit, demand.size, strict=True))
     least_slots = max(processes, 1)
-    least = (fixed + least_slots * (demand.thread_bytes + smallest * demand.bytes_per_voxel)) / SLACK
+    most_slots = max(threads, least_slots)
+    needed = fixed + least_slots * (demand.thread_bytes + math.ceil(smallest * demand.bytes_per_voxel))
+    least = math.ceil((needed + 1) / SLACK)
     if least > memory_bytes:
         raise UsageError(
             "--memory", f"{written(memory_bytes)} is too little for this", f"The least is {written(least)}"
         )
-    best: tuple[float, int, Size] | None = None
-    for slots in range(max(threads, least_slots), least_slots - 1, -1):
-        left = memory_bytes * SLACK - fixed - max(slots, threads if slots > 1 else 1) * demand.thread_bytes
-        voxels = left / slots / demand.bytes_per_voxel
-        if voxels < smallest:
-            continue
-        cost, block = _best_block(demand, voxels)
-        if best is None or cost < best[0] / 1.1:
-            best = (cost, slots, block)
-    if best is None:  # fewer threads at work: what the pool of pieces takes is no longer counted
-        best = (1.0, least_slots, _unit_block(demand))
-    _, slots, block = best
-    peak = fixed + threads * demand.thread_bytes + slots * math.prod(block) * demand.bytes_per_voxel
-    return BlockPlan(block, slots, int(peak))
+    room = int(memory_bytes * SLACK) - fixed
+    plans = _plans(demand, room, range(most_slots, least_slots - 1, -1), most_slots)
+    # With all threads there may be no room for a block: then for fewer threads, which is enough by now.
+    plans = plans or _plans(demand, room, range(most_slots, least_slots - 1, -1), least_slots)
+    chosen = plans[0]
+    for plan in plans[1:]:
+        if plan.cost < chosen.cost / _WORTH:
+            chosen = plan
+    return replace(chosen, memory_bytes=chosen.memory_bytes + fixed)
 
 
-def _unit_block(demand: Demand) -> Size:
-    z, y, x = (min(u, n) for u, n in zip(demand.unit, demand.size, strict=True))
-    return z, y, x
+def _plans(demand: Demand, room: int, slots: range, fewest_threads: int) -> list[BlockPlan]:
+    """Return the best blocks for each number of slots for which there is room beside what is fixed."""
+    found = []
+    choice = _choice_of(demand)
+    for at_once in slots:
+        threads = max(at_once, fewest_threads)
+        voxels = (room - threads * demand.thread_bytes) / at_once / demand.bytes_per_voxel
+        if choice.voxels.min() <= voxels:
+            block, cost = choice.best(voxels)
+            needed = threads * demand.thread_bytes + at_once * math.prod(block) * demand.bytes_per_voxel
+            found.append(BlockPlan(block, at_once, threads, math.ceil(needed), cost))
+    return found
 
 
-def _best_block(demand: Demand, most_voxels: float) -> tuple[float, Size]:
-    """Return how often voxels are decoded, and the block of that cost that is nearest to the preferred."""
-    axes = [_candidates(demand, axis) for axis in range(3)]
-    lengths = [np.array(sorted(of_axis)) for of_axis in axes]
-    voxels = lengths[0][:, None, None] * lengths[1][:, None] * lengths[2].astype(np.float64)
-    cost = np.ones(voxels.shape)
+@dataclass(frozen=True)
+class _Choice:
+    """The shapes that a block may have, each with its voxels, and how often it has voxels decoded."""
+
+    shapes: npt.NDArray[np.int64]
+    voxels: npt.NDArray[np.float64]
+    cost: npt.NDArray[np.float64]
+    preferred_voxels: float
+
+    def best(self, most_voxels: float) -> tuple[Size, float]:
+        """Return the block of the least cost that is nearest to the preferred, and its cost."""
+        possible = np.flatnonzero(self.voxels <= most_voxels)
+        least = float(self.cost[possible].min())
+        good = possible[self.cost[possible] <= least * _NEARLY]
+        # Of equals the one nearest to the preferred size, long along x: contiguous in files that hold slices.
+        distance = np.abs(np.log2(self.voxels[good] / self.preferred_voxels)).round(6)
+        z, y, x = self.shapes[good].T
+        first = good[np.lexsort((z, -y, -x, distance))[0]]
+        z, y, x = self.shapes[first].tolist()
+        return (z, y, x), float(self.cost[first])
+
+
+def _choice_of(demand: Demand) -> _Choice:
+    lengths = [np.array(sorted(_candidates(demand, axis)), np.int64) for axis in range(3)]
+    shapes = np.stack(np.meshgrid(*lengths, indexing="ij"), axis=-1).reshape(-1, 3)
+    cost = np.ones(len(shapes))
     for source in demand.sources:
         z, y, x = (
-            np.array([_times_read(n, int(b), c, o) for b in of_axis])
+            np.array([_times_read(n, b, c, o) for b in of_axis.tolist()])
             for n, of_axis, c, o in zip(demand.size, lengths, source.chunks, source.offset, strict=True)
         )
-        cost = np.maximum(cost, z[:, None, None] * y[:, None] * x)
-    possible = voxels <= most_voxels
-    cost = np.where(possible, cost, np.inf)
-    preferred = PREFERRED_BYTES / demand.bytes_per_voxel
-    # Of equals the one nearest to the preferred volume, long along x: contiguous in files that hold slices.
-    distance = np.abs(np.log2(voxels / preferred))
-    good = cost <= cost.min() * _NEARLY
-    shapes = [[int(of_axis[i]) for of_axis, i in zip(lengths, at, strict=True)] for at in np.argwhere(good)]
-    distances = distance[good].round(6).tolist()
-    _, _, _, shape = min((d, -s[2], -s[1], s) for d, s in zip(distances, shapes, strict=True))
-    return float(cost.min()), (shape[0], shape[1], shape[2])
+        cost = np.maximum(cost, (z[:, None, None] * y[:, None] * x).ravel())
+    voxels = shapes.astype(np.float64).prod(axis=1)
+    return _Choice(shapes, voxels, cost, PREFERRED_BYTES / demand.bytes_per_voxel)
 
 
 def _candidates(demand: Demand, axis: int) -> set[int]:
@@ -163,12 +197,25 @@ def _candidates(demand: Demand, axis: int) -> set[int]:
 
 
 def _times_read(length: int, block: int, chunk: int, offset: int) -> float:
-    """Return how often the voxels along an axis are decoded when blocks are read one by one."""
-    starts = np.arange(0, length, block)
-    stops = np.minimum(starts + block, length)
-    touched = -(-(stops + offset) // chunk) - (starts + offset) // chunk
-    once = -(-(length + offset) // chunk) - offset // chunk
-    return float(touched.sum()) / once
+    """Return how often the voxels along an axis are decoded when blocks are read one by one.
+
+    Every piece between two edges, of blocks or of chunks, is a chunk that is decoded for a block.
+    """
+    edges_of_chunks = (length + offset - 1) // chunk - offset // chunk
+    edges_of_blocks = (length - 1) // block
+    pieces = 1 + edges_of_chunks + edges_of_blocks - _shared_edges(length, block, chunk, offset)
+    return pieces / (1 + edges_of_chunks)
+
+
+def _shared_edges(length: int, block: int, chunk: int, offset: int) -> int:
+    """Count the edges of blocks inside an axis that are edges of chunks too."""
+    common = math.gcd(block, chunk)
+    if offset % common:
+        return 0
+    # Block number k ends a chunk where k block + offset is a multiple of it: one k in `period`.
+    period = chunk // common
+    first = -(offset // common) * pow(block // common, -1, period) % period or period
+    return ((length - 1) // block - first) // period + 1
 
 
 def resident_bytes() -> int:
@@ -176,18 +223,43 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def free_bytes() -> int:
-    """Return the memory that this process could get: of the machine, or of its control group."""
+def free_bytes(groups: Path = Path("/sys/fs/cgroup"), own_groups: Path = Path("/proc/self/cgroup")) -> int:
+    """Return the memory that this process could get: of the machine, or of its control groups.
+
+    Parameters
+    ----------
+    groups : Path
+        Where the control groups are, of version 2 or 1.
+    own_groups : Path
+        The list of this process's.
+    """
     free = int(psutil.virtual_memory().available)
-    group = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError):
-        own = Path("/proc/self/cgroup").read_text().strip().rpartition(":")[2].lstrip("/")
-        for folder in (group / own, *(group / own).parents[: len(Path(own).parts)]):
-            with suppress(OSError, ValueError):
-                limit = int((folder / "memory.max").read_text())
-                used = int((folder / "memory.current").read_text())
-                free = min(free, limit - used)
+        for line in own_groups.read_text().splitlines():
+            _, controllers, name = line.split(":", 2)
+            if controllers == "":
+                free = min([free, *_left(groups, name, _VERSION_2)])
+            elif "memory" in controllers.split(","):
+                free = min([free, *_left(groups / "memory", name, _VERSION_1)])
     return max(free, 0)
+
+
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def _left(root: Path, name: str, files: tuple[str, str, str]) -> Iterator[int]:
+    """Yield what a control group, and each that it is in, leaves of its limit."""
+    limit, used, cache = files
+    own = root / name.lstrip("/")
+    for folder in (own, *own.parents):
+        with suppress(OSError, ValueError):  # "max", or not mounted here
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            # The kernel counts files that it keeps in memory as used, and gives them up when asked.
+            taken = int((folder / used).read_text()) - int(stat.get(cache, 0))
+            yield int((folder / limit).read_text()) - taken
+        if folder == root:
+            return
 
 
 def written(amount: float) -> str:

@@ -6,16 +6,20 @@ Loads Dask, which is an extra; `Running.engine` imports this when it is asked fo
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, contextmanager
+import os
+import time
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from queue import Empty, Queue
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
 import dask
-from distributed import Client, LocalCluster, as_completed
-from distributed.client import FutureCancelledError
+from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 
 import mitotools
@@ -23,6 +27,8 @@ from mitotools.errors import MitotoolsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,13 +39,28 @@ MOST_TASKS = 10_000
 AHEAD = 3
 """Tasks in flight for every one that is computed, so that no worker waits for the next."""
 
-CONNECT_S = 30
+CONNECT_S = 10
 """How long a scheduler may take to answer."""
 
+FIRST_WORKER_S = 30
+"""How long the first of its workers may take."""
+
+LOOK_EVERY_S = 2.0
+"""How long nothing is finished before it is asked whether there are workers."""
+
+WITHOUT_WORKERS_S = 120.0
+"""How long a cluster may be without workers: a queue may be about to send some."""
+
+LAST_BLOCKS_S = 60.0
+"""How long blocks that are not wanted any more may take to finish."""
+
+_GONE = "the scheduler is gone, or gave the work up"
+
 # Memory is the budget's business: Dask would pause, spill or kill.
-NO_LIMITS = {
+SETTINGS: dict[str, object] = {
     f"distributed.worker.memory.{action}": False for action in ("target", "spill", "pause", "terminate")
 }
+SETTINGS["distributed.admin.large-graph-warning-threshold"] = "1TB"  # a function may name many tiles
 
 
 @dataclass(frozen=True)
@@ -54,29 +75,61 @@ class Cluster:
         self, function: Callable[[Item], Result], items: Iterable[Item], slots: int
     ) -> Iterator[tuple[Item, Result]]:
         """Yield (item, function(item)) as they are finished; blocks of workers that die are begun anew."""
-        pickled = cloudpickle.dumps(function)
+        # A task of its own, so that workers hand it to each other: it may name 10^5 tiles.
+        pickled = self.client.submit(_itself, cloudpickle.dumps(function), pure=False)
         source = iter(items)
-        item_of: dict[Any, Item] = {}
+        waiting: dict[str, tuple[Any, Item]] = {}
+        finished: Queue[Any] = Queue()
 
-        def begun(count: int) -> list[Any]:
-            futures = []
+        def begin(count: int) -> None:
             for item in islice(source, count):
                 future = self.client.submit(_call, pickled, item, pure=False)
-                item_of[future.key] = item
-                futures.append(future)
-            return futures
+                waiting[future.key] = (future, item)
+                future.add_done_callback(finished.put)
 
         ahead = slots if slots < self.threads else AHEAD * slots
-        futures = begun(min(ahead, MOST_TASKS))
-        waiting = as_completed(futures, loop=self.client.loop, raise_errors=False)
+        begin(min(ahead, MOST_TASKS))
         try:
-            for future in waiting:
-                item = item_of.pop(future.key)
+            while waiting:
+                future = self._next(finished)
+                _, item = waiting.pop(future.key)
                 result = _result(future, item)
-                waiting.update(begun(1))
+                begin(1)
                 yield item, result
         finally:
-            self.client.cancel(list(waiting.futures))
+            if waiting:
+                self._give_up([future for future, _ in waiting.values()])
+
+    def _next(self, finished: Queue[Any]) -> Any:
+        """Return a finished task; an error where there has been nobody to work on any for too long."""
+        lonely_since = None
+        while True:
+            with suppress(Empty):
+                return finished.get(timeout=LOOK_EVERY_S)
+            if self._workers():
+                lonely_since = None
+            elif lonely_since is None:
+                lonely_since = time.monotonic()
+                log.warning("the cluster has no workers left: waiting %g s for others", WITHOUT_WORKERS_S)
+            elif time.monotonic() - lonely_since > WITHOUT_WORKERS_S:
+                why = f"has had no workers for {WITHOUT_WORKERS_S:g} s"
+                raise MitotoolsError("the cluster", why, "Start some")
+
+    def _workers(self) -> int:
+        try:
+            return len(self.client.nthreads())
+        except (OSError, TimeoutError, CancelledError) as error:
+            raise MitotoolsError("the cluster", _GONE) from error
+
+    def _give_up(self, futures: list[Any]) -> None:
+        """Cancel tasks, and wait for those that workers have begun: they may write what is to be deleted."""
+        until = time.monotonic() + LAST_BLOCKS_S
+        with suppress(OSError, TimeoutError, CancelledError):
+            self.client.cancel(futures)
+            while any(self.client.run(_running_calls, on_error="ignore").values()):
+                if time.monotonic() > until:
+                    return
+                time.sleep(0.05)
 
 
 def _result(future: Any, item: object) -> Any:
@@ -85,8 +138,8 @@ def _result(future: Any, item: object) -> Any:
     except KilledWorker as error:
         why = f"{error.allowed_failures + 1} workers died over {item}"
         raise MitotoolsError("the cluster", why, "Is there too little memory?") from error
-    except FutureCancelledError as error:
-        raise MitotoolsError("the cluster", "the scheduler is gone, or gave the work up") from error
+    except CancelledError as error:
+        raise MitotoolsError("the cluster", _GONE) from error
 
 
 @contextmanager
@@ -109,21 +162,32 @@ def cluster(workers: int, scheduler: str, threads: int) -> Iterator[Cluster]:
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker that dies is replaced, in silence
     with ExitStack() as stack:
-        stack.enter_context(dask.config.set(NO_LIMITS))
+        stack.enter_context(dask.config.set(SETTINGS))
         if scheduler:
             yield _running(stack.enter_context(_connected(scheduler)), scheduler)
             return
         each = max(threads // workers, 1)
-        started = stack.enter_context(
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=each,
-                memory_limit=0,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
-        )
+        started = stack.enter_context(_started(workers, each))
         yield Cluster(stack.enter_context(Client(started, set_as_default=False)), each * workers, workers)
+
+
+@contextmanager
+def _started(workers: int, threads: int) -> Iterator[LocalCluster]:
+    parent = os.environ.get("MITOTOOLS_TMPDIR") or None
+    with ExitStack() as stack:
+        folder = TemporaryDirectory(prefix="mitotools-dask-", dir=parent, ignore_cleanup_errors=True)
+        try:
+            started = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=threads,
+                memory_limit=0,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+                local_directory=stack.enter_context(folder),
+            )
+        except (OSError, RuntimeError) as error:
+            raise MitotoolsError("--workers", f"cannot be started ({error})") from error
+        yield stack.enter_context(started)
 
 
 def _connected(scheduler: str) -> Client:
@@ -135,7 +199,7 @@ def _connected(scheduler: str) -> Client:
 
 def _running(client: Client, scheduler: str) -> Cluster:
     try:
-        client.wait_for_workers(1, timeout=CONNECT_S)
+        client.wait_for_workers(1, timeout=FIRST_WORKER_S)
         versions = set(client.run(_version).values())
     except (TimeoutError, ImportError) as error:
         why = f"{scheduler} has no workers that know mitotools ({error})"
@@ -152,8 +216,24 @@ def _version() -> str:
     return mitotools.__version__
 
 
+def _itself(pickled: bytes) -> bytes:
+    return pickled
+
+
+_calls_running: list[None] = []
+
+
+def _running_calls() -> int:
+    """Return how many blocks this worker process computes."""
+    return len(_calls_running)
+
+
 def _call(pickled: bytes, item: Item) -> Any:
-    return _unpickled(pickled)(item)
+    _calls_running.append(None)
+    try:
+        return _unpickled(pickled)(item)
+    finally:
+        _calls_running.pop()
 
 
 @lru_cache(maxsize=4)

@@ -7,66 +7,49 @@ the files, are read and written by all threads of the process, so that few block
 from __future__ import annotations
 
 import logging
-import math
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mitotools.errors import TargetError
 from mitotools.run.budget import (
     BlockPlan,
     Demand,
     Layout,
-    free_bytes,
     plan_blocks,
     resident_bytes,
     written,
 )
 from mitotools.run.engine import ordered_map
-from mitotools.stages.pieces import PIECE_BYTES, read_pieces, write_pieces
+from mitotools.stages.pieces import read_pieces, write_pieces
+from mitotools.stages.planning import Source, check_disk, demand_of, memory_of, needs, thread_bytes
 from mitotools.stages.resuming import is_complete, is_worth_continuing, journal_for, made_of, not_done
+from mitotools.stages.views import Halved
+from mitotools.volume.atomic import remove, unfinished_of
 from mitotools.volume.blocks import grid
 from mitotools.volume.files import open_volume
 from mitotools.volume.formats import format_of
-from mitotools.volume.outputs import (
-    check_target,
-    create_volume,
-    final_of,
-    planned,
-    remove,
-    unfinished_of,
-)
+from mitotools.volume.formats.pyramid import step
+from mitotools.volume.outputs import check_target, create_volume, final_of, planned
 from mitotools.volume.path import VolumePath
 from mitotools.volume.plan import flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from mitotools.conventions import Array, Size
+    from mitotools.conventions import Array
     from mitotools.history import History
     from mitotools.run.engine import Engine
     from mitotools.run.journal import Journal
     from mitotools.run.running import Running
     from mitotools.volume.base import VolumeSpec, Writer
     from mitotools.volume.blocks import Box
+    from mitotools.volume.outputs import OpenWriter
 
 Result = TypeVar("Result")
 
 STAGED = ".staged.zarr"
 """Suffix of the zarr that holds a volume until it is complete, where its own format has one writer."""
-
-
-class Source(Protocol):
-    """What a stage reads, a `Volume` for instance: how it is stored decides which blocks cost least."""
-
-    @property
-    def spec(self) -> VolumeSpec:
-        """What it is."""
-
-    @property
-    def offset(self) -> Size:
-        """Where in its grid of chunks the stage's first voxel lies."""
 
 
 @dataclass(frozen=True)
@@ -117,20 +100,22 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
     demand = demand_of(spec, work.sources, work.bytes_per_voxel)
     if running.dry_run:
         plan = plan_blocks(demand, memory_of(running), running.threads, running.workers)
-        running.dry_run(_needs(target, spec, plan))
+        running.dry_run(needs(target, spec, plan))
         return spec
-    _check_disk(target, spec)
+    check_disk(target, spec)
     with running.engine() as engine:
         plan = plan_blocks(demand, memory_of(running), engine.threads, engine.processes)
         logging.getLogger(__name__).debug(
             "blocks of %s voxels, %d at a time, about %s of memory",
             "x".join(map(str, plan.block)), plan.slots, written(plan.memory_bytes),
         )  # fmt: skip
-        if kind.writers == "processes":
+        if kind.writers == "processes" and not target.is_remote:
             _write_journaled(target, spec, work, plan, engine, running)
         else:
             with create_volume(target, spec, force=running.force) as writer:
                 _fill(writer, work, plan, engine, running, is_ordered=kind.writers == "ordered")
+                for level in range(1, spec.levels):
+                    _fill_level(writer, level, engine, running, None)
     return spec
 
 
@@ -147,7 +132,7 @@ def map_blocks(
         unit=volumes[0].spec.chunks,
         bytes_per_voxel=bytes_per_voxel,
         sources=tuple(Layout(volume.spec.chunks, volume.offset) for volume in volumes),
-        thread_bytes=_thread_bytes(volume.spec for volume in volumes),
+        thread_bytes=thread_bytes(volume.spec for volume in volumes),
         base_bytes=resident_bytes(),
     )
     with running.engine() as engine:
@@ -156,11 +141,6 @@ def map_blocks(
         results = engine.map(function, boxes, plan.slots)
         for _, result in running.track(results, len(boxes), label, "blocks"):
             yield result
-
-
-def memory_of(running: Running) -> int:
-    """Return the budget: the one given, or half of what is free."""
-    return running.memory_bytes or free_bytes() // 2
 
 
 def _history(target: VolumePath) -> History:
@@ -185,20 +165,38 @@ def _write_journaled(
 ) -> None:
     final = final_of(target)
     what = made_of(spec.history, shape=spec.shape, type=str(spec.dtype), unit=spec.unit)
-    with journal_for(final, what, running) as journal:
-        is_continued = bool(journal.done)
-        with create_volume(
+    with (
+        journal_for(final, what, running) as journal,
+        create_volume(
             target,
             spec,
             force=running.force or bool(running.resume),
-            is_continued=is_continued,
+            is_continued=bool(journal.done),
             is_kept=lambda: is_worth_continuing(final, running),
-        ) as writer:
-            _fill(writer, work, plan, engine, running, journal=journal)
+        ) as writer,
+    ):
+        _fill(writer, work, plan, engine, running, journal=journal)
+        for level in range(1, spec.levels):
+            _fill_level(writer, level, engine, running, journal)
+
+
+def _fill_level(
+    writer: OpenWriter, level: int, engine: Engine, running: Running, journal: Journal | None
+) -> None:
+    """Fill a level of an image from the one before, of which nothing is missing any more."""
+    with open_volume(VolumePath(str(writer.path), str(level - 1))) as finer:
+        coarser = writer.at_level(level)
+        halved = Halved.of(finer, step(finer.spec.size, finer.spec.voxel_size_nm), coarser.spec)
+        threads = running.threads_per_process
+        work = Work(lambda box: read_pieces(halved, box, threads), f"level {level}", [halved])
+        voxel_bytes = (2 + finer.spec.voxels / halved.spec.voxels) * finer.spec.dtype.itemsize
+        demand = demand_of(coarser.spec, [halved], voxel_bytes * (finer.spec.channels or 1))
+        plan = plan_blocks(demand, memory_of(running), engine.threads, engine.processes)
+        _fill(coarser, work, plan, engine, running, journal=journal)
 
 
 def _fill(
-    writer: Writer,
+    writer: OpenWriter,
     work: Work,
     plan: BlockPlan,
     engine: Engine,
@@ -209,7 +207,8 @@ def _fill(
 ) -> None:
     boxes = grid(writer.spec.size, plan.block)
     if journal is not None and journal.done:
-        boxes = not_done(boxes, journal.done, writer.spec)
+        done = [entry[1:] for entry in journal.done if entry[0] == writer.level]
+        boxes = not_done(boxes, done, writer.spec)
     results: Iterable[tuple[Box, None]]
     if is_ordered:
         results = _written_in_order(writer, ordered_map(work.block, boxes, max(plan.slots // 2, 1)))
@@ -218,7 +217,7 @@ def _fill(
         results = engine.map(function, boxes, plan.slots)
     for box, _ in running.track(results, len(boxes), work.label, "blocks"):
         if journal is not None:
-            journal.add(flat(box))
+            journal.add((writer.level, *flat(box)))
 
 
 def _written_in_order(writer: Writer, computed: Iterable[tuple[Box, Array]]) -> Iterator[tuple[Box, None]]:
@@ -244,50 +243,3 @@ def _write_staged(target: VolumePath, spec: VolumeSpec, work: Work, running: Run
         copy = Work(lambda box: read_pieces(volume, box, threads), f"{work.label}: pack", [volume])
         write_volume(target, spec, copy, alone)
     remove(Path(staged.file))
-
-
-def demand_of(spec: VolumeSpec, sources: Sequence[Source], bytes_per_voxel: float | None = None) -> Demand:
-    """Return what the blocks of a new volume need; by default twice its voxels."""
-    if bytes_per_voxel is None:
-        bytes_per_voxel = 2 * spec.dtype.itemsize * (spec.channels or 1)
-    return Demand(
-        size=spec.size,
-        unit=spec.unit,
-        bytes_per_voxel=bytes_per_voxel,
-        sources=tuple(Layout(source.spec.chunks, source.offset) for source in sources),
-        thread_bytes=_thread_bytes([spec, *(source.spec for source in sources)]),
-        base_bytes=resident_bytes(),
-    )
-
-
-def _thread_bytes(specs: Iterable[VolumeSpec]) -> int:
-    """Return what a thread holds of a piece: as it lies in the file, decoded, and in the order of memory."""
-    return 3 * max(
-        max(math.prod(spec.unit) * spec.dtype.itemsize * (spec.channels or 1), PIECE_BYTES) for spec in specs
-    )
-
-
-def _needs(target: VolumePath, spec: VolumeSpec, plan: BlockPlan) -> dict[str, str]:
-    """Return what --dry-run prints."""
-    folder = final_of(target).absolute().parent
-    return {
-        "target": str(target),
-        "shape": "x".join(map(str, spec.shape)),
-        "blocks": str(len(grid(spec.size, plan.block))),
-        "block": "x".join(map(str, plan.block)),
-        "at_once": str(plan.slots),
-        "memory": written(plan.memory_bytes),
-        "disk_uncompressed": written(spec.nbytes),
-        "disk_free": written(shutil.disk_usage(folder).free),
-    }
-
-
-def _check_disk(target: VolumePath, spec: VolumeSpec) -> None:
-    """Refuse what cannot fit; warn where it depends on how far it can be compressed."""
-    free = shutil.disk_usage(final_of(target).absolute().parent).free
-    if spec.nbytes <= free:
-        return
-    why = f"needs {written(spec.nbytes)} of disk uncompressed, and {written(free)} are free"
-    if spec.compression == "none":
-        raise TargetError(str(target), why, "Choose a --compression, or another disk")
-    logging.getLogger(__name__).warning("%s %s", target, why)

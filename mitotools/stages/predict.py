@@ -22,10 +22,11 @@ from mitotools.learn.models import stride_of
 from mitotools.learn.normalise import normalisation_of, read_finite
 from mitotools.learn.windows import WindowGrid, blended
 from mitotools.stages.tile import tile_spec
+from mitotools.volume.atomic import check_file
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume, source_of
-from mitotools.volume.outputs import check_file, check_target, create_volume
+from mitotools.volume.outputs import check_target, create_volume
 from mitotools.volume.path import VolumePath
 from mitotools.volume.plan import PLAN_NAME, Plan, Tile, read_plan, write_plan
 

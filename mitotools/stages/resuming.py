@@ -11,7 +11,7 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import InputError, MitotoolsError, TargetError
 from mitotools.run.journal import continued_journal, entries, made, new_journal
-from mitotools.volume.outputs import journal_of, remove, unfinished_of
+from mitotools.volume.atomic import journal_of, remove, unfinished_of
 from mitotools.volume.plan import flat
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def journal_for(final: Path, what: dict[str, object], running: Running) -> Itera
     can_continue = running.resume and unfinished_of(final).exists() and entries(path) > 0
     if can_continue:
         _check_same(final, what)
+    path.parent.mkdir(exist_ok=True)  # the first labels of an image
     try:
         with continued_journal(path) if can_continue else new_journal(path, what) as journal:
             if journal.done:

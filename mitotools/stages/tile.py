@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from mitotools import history
 from mitotools.errors import TargetError, UsageError
 from mitotools.run.budget import BlockPlan, plan_blocks, written
-from mitotools.stages.blockwise import demand_of, memory_of
 from mitotools.stages.pieces import read_pieces, write_pieces
+from mitotools.stages.planning import demand_of, memory_of
 from mitotools.stages.resuming import is_complete, is_worth_continuing, journal_for, made_of
+from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import grid
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats import is_glob
-from mitotools.volume.outputs import check_file, create_file, create_volume
+from mitotools.volume.outputs import create_volume
 from mitotools.volume.path import VolumePath
 from mitotools.volume.plan import PLAN_NAME, Plan, Tile, flat, read_plan, write_plan
 

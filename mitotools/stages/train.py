@@ -17,9 +17,9 @@ from mitotools.learn.models import build, stride_of
 from mitotools.learn.patches import PatchSource, batches
 from mitotools.learn.targets import ContourShape, targets_named
 from mitotools.learn.targets.contour import contour_radius, is_sectioned
+from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.blocks import size3
 from mitotools.volume.files import open_volume, source_of
-from mitotools.volume.outputs import check_file, create_file
 
 if TYPE_CHECKING:
     from pathlib import Path

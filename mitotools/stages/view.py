@@ -9,9 +9,9 @@ import numpy as np
 
 from mitotools.errors import InputError
 from mitotools.view.slices import Slice, draw_slices
+from mitotools.volume.atomic import create_file
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import open_volume
-from mitotools.volume.outputs import create_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -165,6 +165,29 @@ class Scaled(_Regridded):
 
 
 @dataclass(frozen=True)
+class Halved(_Regridded):
+    """The next level of a pyramid."""
+
+    factors: Size
+
+    @classmethod
+    def of(cls, seen: Seen, factors: Size, spec: VolumeSpec) -> Seen:
+        """Return the volume with every 2 voxels along some axes made one: what `spec` says."""
+        return cls(seen, replace(seen.spec, shape=spec.shape, is_labels=spec.is_labels), factors)
+
+    def read(self, box: Box) -> Array:
+        """Return the voxels of `box`, all channels."""
+        from mitotools.segment.halve import halve_image, halve_labels  # noqa: PLC0415 (numba loads slowly)
+
+        start, stop = (
+            size3([a * f for a, f in zip(corner, self.factors, strict=True)])
+            for corner in (box.start, box.stop)
+        )
+        array = self.seen.read(Box(start, stop).intersection(Box.whole(self.seen.spec.size)))
+        return (halve_labels if self.spec.is_labels else halve_image)(array, self.factors)
+
+
+@dataclass(frozen=True)
 class Padded(_Regridded):
     """A volume with a margin of zeros around it."""
 

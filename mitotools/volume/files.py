@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError
 from mitotools.volume.base import Volume
-from mitotools.volume.formats import format_of, is_glob
+from mitotools.volume.formats import OME_ZARR, format_of, is_glob
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array
@@ -49,6 +49,9 @@ class OpenReader:
 
 
 def _open_reader(path: VolumePath) -> OpenReader:
+    if path.is_remote:
+        opener = cast("Any", OME_ZARR.load())  # alone among formats it takes URLs
+        return OpenReader(opener.open_reader(path.file, path.dataset), path)
     # Path.exists raises an OSError for a name that is too long, os.path.exists does not.
     if not is_glob(path.file) and not os.path.exists(path.file):  # noqa: PTH110
         raise InputError(path.file, "no such file or folder")

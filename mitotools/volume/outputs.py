@@ -1,20 +1,16 @@
-"""Creating volumes and files so that they appear under their names only when they are complete."""
+"""Creating volumes, whatever their format."""
 
 from __future__ import annotations
 
-import errno
-import os
-import re
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mitotools import history
-from mitotools.errors import InputError, TargetError
-from mitotools.volume.formats import OME_ZARR, SLICES, format_of, is_glob
-from mitotools.volume.plan import PLAN_NAME, extent_in_name
+from mitotools.errors import TargetError
+from mitotools.volume.atomic import appearing, check_file
+from mitotools.volume.formats import OME_ZARR, Format, is_glob, writable_format_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,35 +18,37 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array
     from mitotools.volume.base import VolumeSpec, Writer
     from mitotools.volume.blocks import Box
+    from mitotools.volume.formats.ome_zarr import ZarrWriter
     from mitotools.volume.path import VolumePath
-
-UNFINISHED = ".unfinished"
-"""Suffix under which an output is written."""
-
-JOURNAL = ".journal"
-"""Suffix of the list of blocks that are done, behind that of the unfinished output."""
-
-REPLACED = ".replaced"
-"""Suffix under which the folder that an output replaces is kept until it is replaced."""
-
-_ZARR_METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
-_ZARR_CHUNK = re.compile(r"c|(c\.)?\d+(\.\d+)*")
-_LITTER = (".DS_Store", "Thumbs.db")
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
 class OpenWriter:
-    """A writer that another process opens for itself when it is sent there."""
+    """A writer that another process opens for itself when it is sent there.
+
+    Parameters
+    ----------
+    writer : Writer
+    kind : Format
+    path : Path or str
+        Of the unfinished volume; its URL, where it is behind one.
+    target : Path or str
+    whole : VolumeSpec
+        What the whole volume is.
+    level : int
+        The resolution that is written.
+    """
 
     writer: Writer
-    path: Path
-    target: Path
+    kind: Format
+    path: Path | str
+    target: Path | str
+    whole: VolumeSpec
+    level: int = 0
 
     @property
     def spec(self) -> VolumeSpec:
-        """What the volume is; blocks written are aligned to its `unit`."""
+        """What the volume is at this level; blocks written are aligned to its `unit`."""
         return self.writer.spec
 
     def write(self, box: Box, array: Array) -> None:
@@ -61,18 +59,44 @@ class OpenWriter:
         """Finish the file."""
         self.writer.close()
 
+    def at_level(self, level: int) -> OpenWriter:
+        """Return the writer of another resolution of an OME-Zarr image."""
+        writer = cast("ZarrWriter", self.writer).level(level)
+        return replace(self, writer=writer, level=level)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to open the unfinished volume again."""
-        return _reopened, (self.path, replace(self.spec, history=()), self.target)
+        whole = replace(self.whole, history=())
+        return _reopened, (self.kind, self.path, self.target, whole, self.level)
 
 
-def _reopened(path: Path, spec: VolumeSpec, target: Path) -> OpenWriter:
-    return OpenWriter(format_of(str(target)).load().reopen_writer(path, spec, target), path, target)
+def _reopened(
+    kind: Format, path: Path | str, target: Path | str, whole: VolumeSpec, level: int
+) -> OpenWriter:
+    module = cast("Any", kind.load())  # that of zarr takes URLs as well
+    opened = OpenWriter(module.reopen_writer(path, whole, target), kind, path, target, whole)
+    return opened.at_level(level) if level else opened
 
 
 def planned(target: VolumePath, spec: VolumeSpec) -> VolumeSpec:
-    """Return a volume as the format of its target would store it; TargetError where it cannot."""
-    return format_of(target.file).load().planned(spec, Path(target.file))
+    """Return a volume as the format of its target would store it.
+
+    Raises
+    ------
+    TargetError
+        Where the format cannot.
+    """
+    kind = writable_format_of(target.file)
+    if kind is not OME_ZARR and (spec.levels > 1 or spec.shards):
+        raise TargetError(str(target), f"{kind.name} has no shards and no levels", "Write a .zarr")
+    if target.dataset:  # a label image is of the format of the image around it
+        from mitotools.volume.formats.zarr_labels import group_format  # noqa: PLC0415 (zarr loads slowly)
+
+        spec = replace(spec, is_labels=True, zarr_format=group_format(Path(target.file)) or spec.zarr_format)
+    if target.is_remote:
+        planning: VolumeSpec = cast("Any", kind.load()).planned(spec, target.file)
+        return planning
+    return kind.load().planned(spec, Path(target.file) if is_glob(target.file) else final_of(target))
 
 
 @contextmanager
@@ -83,7 +107,7 @@ def create_volume(
     force: bool = False,
     is_continued: bool = False,
     is_kept: Callable[[], bool] = lambda: False,
-) -> Iterator[Writer]:
+) -> Iterator[OpenWriter]:
     """Create a volume that appears under its name when the block ends without an error.
 
     Parameters
@@ -103,157 +127,96 @@ def create_volume(
         Where the target exists and `force` is not given, or cannot be written.
     """
     check_target(target, force=force, resume=is_continued)
-    kind, file = format_of(target.file), Path(target.file)
+    if target.is_remote:
+        with _behind_url(target.file, spec, force=force) as writer:
+            yield writer
+        return
+    kind, final = writable_format_of(target.file), final_of(target)
+    whole = planned(target, spec)
     module = kind.load()
-    with _unfinished(final_of(target), force=force, is_continued=is_continued, is_kept=is_kept) as path:
-        if is_continued:
-            writer = module.reopen_writer(path, module.planned(spec, file), file)
-        else:
-            writer = module.create_writer(path, module.planned(spec, file), file)
+    if target.dataset:
+        final.parent.mkdir(exist_ok=True)  # the image's first labels
+    with appearing(final, force=force, is_continued=is_continued, is_kept=is_kept) as path:
+        begin = module.reopen_writer if is_continued else module.create_writer
+        opened = begin(path, whole, Path(target.file) if is_glob(target.file) else final)
         try:
-            yield OpenWriter(writer, path, file)
+            yield OpenWriter(opened, kind, path, final, whole)
         finally:
-            writer.close()
+            opened.close()
         if not kind.has_attributes:
             history.write_sidecar(path, spec.history)
+    if target.dataset:
+        from mitotools.volume.formats.zarr_labels import register_label  # noqa: PLC0415 (zarr loads slowly)
+
+        register_label(Path(target.file), final.name)
 
 
 @contextmanager
-def create_file(
-    final: Path,
-    *,
-    force: bool = False,
-    is_continued: bool = False,
-    is_kept: Callable[[], bool] = lambda: False,
-) -> Iterator[Path]:
-    """Yield a path to write a file or folder to, renamed to `final` when the block ends without an error."""
-    check_file(final, force=force, resume=is_continued)
-    with _unfinished(final, force=force, is_continued=is_continued, is_kept=is_kept) as path:
-        yield path
+def _behind_url(url: str, spec: VolumeSpec, *, force: bool) -> Iterator[OpenWriter]:
+    """Create a zarr behind a URL, which cannot be found until all of it is there."""
+    from mitotools.volume.formats import ome_zarr, zarr_places  # noqa: PLC0415 (zarr loads slowly)
+
+    whole = ome_zarr.planned(spec, url)
+    if force:
+        zarr_places.discard(url)
+    writer = ome_zarr.create_writer(url, whole, url)
+    try:
+        yield OpenWriter(writer, OME_ZARR, url, url, whole)
+        ome_zarr.publish(url, whole)
+    except BaseException:
+        zarr_places.discard(url)
+        raise
 
 
 def check_target(target: VolumePath, *, force: bool = False, resume: bool = False) -> None:
     """Raise TargetError where a volume cannot be created, so that no work is done in vain."""
     if target.is_pipe:
         return
-    if target.dataset or target.ranges or target.channels is not None:
-        raise TargetError(str(target), "an output is a whole file", f"Write to {target.file}")
-    try:
-        kind = format_of(target.file)
-    except InputError as error:
-        raise TargetError(error.what, error.why, error.what_next) from error
+    if target.ranges or target.channels is not None:
+        raise TargetError(str(target), "an output is a whole volume, not a crop", f"Write to {target.file}")
+    kind = writable_format_of(target.file)
+    if target.dataset:
+        _check_label(target, kind)
+    if target.is_remote:
+        _check_url(target, force=force, resume=resume)
+        return
     final = final_of(target)
-    check_file(final, force=force, resume=resume)
-    if final.is_dir() and kind not in (OME_ZARR, SLICES):
+    if not (target.dataset and not final.parent.exists()):
+        check_file(final, force=force, resume=resume)
+    if final.is_dir() and not kind.is_folder:
         raise TargetError(str(final), "is a folder")
 
 
-def check_file(final: Path, *, force: bool = False, resume: bool = False) -> None:
-    """Raise TargetError where a file or folder exists already or has no folder to lie in.
+def _check_label(target: VolumePath, kind: Format) -> None:
+    """Allow one kind of dataset as output: a label image inside an OME-Zarr image."""
+    if kind is not OME_ZARR:
+        raise TargetError(str(target), "an output is a whole file", f"Write to {target.file}")
+    from mitotools.volume.formats.zarr_labels import (  # noqa: PLC0415 (zarr loads slowly)
+        check_label_target,
+        group_format,
+        label_place,
+    )
 
-    With `resume` it may be there, unfinished or finished.
-    """
-    if not final.absolute().parent.is_dir():
-        raise TargetError(str(final), f"the folder {final.parent} does not exist")
-    if final.exists() and not (force or resume):
-        raise TargetError(str(final), "exists already", "Use --force to replace it")
-    unfinished, replaced = (final.with_name(final.name + suffix) for suffix in (UNFINISHED, REPLACED))
-    if unfinished.exists() and not (force or resume):
+    if label_place(final_of(target)) is None or target.is_remote:
+        why = "an output is a whole zarr, or a label image in one"
+        raise TargetError(str(target), why, f"Write to {target.file}, or {target.file}/labels/NAME")
+    check_label_target(Path(target.file), group_format(Path(target.file)) or 0)
+
+
+def _check_url(target: VolumePath, *, force: bool, resume: bool) -> None:
+    from mitotools.volume.formats.zarr_places import state  # noqa: PLC0415 (zarr loads slowly)
+
+    found = state(target.file)
+    if found == "complete" and not (force or resume):
+        raise TargetError(str(target), "exists already", "Use --force to replace it")
+    if found == "unfinished" and not force:
         why = "another run is writing this output, or was killed"
-        # Without a journal there is nothing to continue.
-        what_next = "Use --force to start over"
-        if journal_of(final).exists():
-            what_next = "Use --resume to continue, or --force to start over"
-        raise TargetError(str(unfinished), why, what_next)
-    if replaced.exists() and not force:
-        why = "is what a run that was killed had begun to replace"
-        raise TargetError(str(replaced), why, "Use --force to start over")
-    if final.is_dir() and not _is_output(final):
-        raise TargetError(str(final), "is a folder with other things in it, which --force would delete")
+        raise TargetError(str(target), why, "What is behind a URL cannot be continued: use --force")
 
 
 def final_of(target: VolumePath) -> Path:
     """Return the file or folder that a volume will be."""
     path = Path(target.file)
+    if target.dataset:
+        return path / target.dataset
     return path.parent if is_glob(path.name) else path
-
-
-def unfinished_of(final: Path) -> Path:
-    """Return what a file or folder is called until it is complete."""
-    return final.with_name(final.name + UNFINISHED)
-
-
-def journal_of(final: Path) -> Path:
-    """Return the list of the blocks of an unfinished output that are done."""
-    return final.with_name(final.name + UNFINISHED + JOURNAL)
-
-
-@contextmanager
-def _unfinished(
-    final: Path, *, force: bool, is_continued: bool, is_kept: Callable[[], bool]
-) -> Iterator[Path]:
-    path = unfinished_of(final)
-    sidecar = history.sidecar(path)
-    if force and not is_continued:
-        remove(path)
-        remove(sidecar)
-    try:
-        yield path
-        # No history at all for a moment is better than that of the volume which is replaced.
-        remove(history.sidecar(final))
-        _replace(path, final)
-        if sidecar.exists():
-            sidecar.replace(history.sidecar(final))
-    except BaseException as error:
-        if not is_kept():
-            remove(path)
-            remove(sidecar)
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            raise TargetError(str(final), f"cannot be written ({os.strerror(error.errno)})") from error
-        raise
-
-
-def _replace(path: Path, final: Path) -> None:
-    if not path.is_dir() and not final.is_dir():
-        path.replace(final)
-        return
-    # A folder cannot be replaced in one step: the old one makes room first, and comes back on failure.
-    old = final.with_name(final.name + REPLACED)
-    remove(old)
-    if not final.exists():
-        path.rename(final)
-        return
-    final.rename(old)
-    try:
-        path.rename(final)
-    except BaseException:
-        old.rename(final)
-        raise
-    remove(old)
-
-
-def remove(path: Path) -> None:
-    """Delete a file or folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _is_output(folder: Path) -> bool:
-    """Whether the folder is a zarr, slices or tiles, with nothing else in it."""
-    names = [entry.name for entry in folder.iterdir() if entry.name not in _LITTER]
-    if _is_zarr(folder):
-        return all(_is_part_of_zarr(folder / name) for name in names)
-    if PLAN_NAME in names:
-        return all(name == PLAN_NAME or extent_in_name(name) for name in names)
-    return all(name.lower().endswith((".png", ".tif", ".tiff")) for name in names)
-
-
-def _is_zarr(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _ZARR_METADATA)
-
-
-def _is_part_of_zarr(entry: Path) -> bool:
-    is_chunk = _ZARR_CHUNK.fullmatch(entry.name) is not None
-    return is_chunk or entry.name in (*_ZARR_METADATA, "OME") or (entry.is_dir() and _is_zarr(entry))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitotools.errors import InputError, TargetError, UsageError
-from mitotools.volume.outputs import remove
+from mitotools.volume.atomic import remove
 from mitotools.volume.path import VolumePath, parse_volume_path
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from mitotools.errors import InputError, TargetError, UsageError
 from mitotools.parameters import MergeParameters, TileParameters
 from mitotools.run.running import Running
 from mitotools.stages.tile import tile_volume
-from mitotools.volume.outputs import remove
+from mitotools.volume.atomic import remove
 from mitotools.volume.path import VolumePath
 
 VOLUME = np.random.default_rng(0).integers(0, 256, (5, 6, 7), dtype="uint8")

@@ -12,9 +12,10 @@ import pytest
 from volume_files import read, refusal, values, write
 
 from mitotools.errors import TargetError
+from mitotools.volume.atomic import create_file
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
-from mitotools.volume.outputs import check_target, create_file, create_volume
+from mitotools.volume.outputs import check_target, create_volume
 from mitotools.volume.path import VolumePath, parse_volume_path
 
 NAMES = ["v.h5", "v.zarr", "v.tif", "v"]

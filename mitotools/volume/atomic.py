@@ -1,0 +1,151 @@
+"""Files and folders that appear under their names only when they are complete."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mitotools import history
+from mitotools.errors import TargetError
+from mitotools.volume.plan import PLAN_NAME, extent_in_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+UNFINISHED = ".unfinished"
+"""Suffix under which an output is written."""
+
+JOURNAL = ".journal"
+"""Suffix of the list of blocks that are done, behind that of the unfinished output."""
+
+REPLACED = ".replaced"
+"""Suffix under which the folder that an output replaces is kept until it is replaced."""
+
+_ZARR_METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
+_ZARR_CHUNK = re.compile(r"c|(c\.)?\d+(\.\d+)*")
+_LITTER = (".DS_Store", "Thumbs.db")
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def create_file(
+    final: Path,
+    *,
+    force: bool = False,
+    is_continued: bool = False,
+    is_kept: Callable[[], bool] = lambda: False,
+) -> Iterator[Path]:
+    """Yield a path to write a file or folder to, renamed to `final` when the block ends without an error."""
+    check_file(final, force=force, resume=is_continued)
+    with appearing(final, force=force, is_continued=is_continued, is_kept=is_kept) as path:
+        yield path
+
+
+def check_file(final: Path, *, force: bool = False, resume: bool = False) -> None:
+    """Raise TargetError where a file or folder exists already or has no folder to lie in.
+
+    With `resume` it may be there, unfinished or finished.
+    """
+    if not final.absolute().parent.is_dir():
+        raise TargetError(str(final), f"the folder {final.parent} does not exist")
+    if final.exists() and not (force or resume):
+        raise TargetError(str(final), "exists already", "Use --force to replace it")
+    unfinished, replaced = (final.with_name(final.name + suffix) for suffix in (UNFINISHED, REPLACED))
+    if unfinished.exists() and not (force or resume):
+        why = "another run is writing this output, or was killed"
+        # Without a journal there is nothing to continue.
+        what_next = "Use --force to start over"
+        if journal_of(final).exists():
+            what_next = "Use --resume to continue, or --force to start over"
+        raise TargetError(str(unfinished), why, what_next)
+    if replaced.exists() and not force:
+        why = "is what a run that was killed had begun to replace"
+        raise TargetError(str(replaced), why, "Use --force to start over")
+    if final.is_dir() and not is_output(final):
+        raise TargetError(str(final), "is a folder with other things in it, which --force would delete")
+
+
+def unfinished_of(final: Path) -> Path:
+    """Return what a file or folder is called until it is complete."""
+    return final.with_name(final.name + UNFINISHED)
+
+
+def journal_of(final: Path) -> Path:
+    """Return the list of the blocks of an unfinished output that are done."""
+    return final.with_name(final.name + UNFINISHED + JOURNAL)
+
+
+@contextmanager
+def appearing(final: Path, *, force: bool, is_continued: bool, is_kept: Callable[[], bool]) -> Iterator[Path]:
+    """Yield what a file or folder is called until it is complete; rename it when the block ends."""
+    path = unfinished_of(final)
+    sidecar = history.sidecar(path)
+    if force and not is_continued:
+        remove(path)
+        remove(sidecar)
+    try:
+        yield path
+        # No history at all for a moment is better than that of the volume which is replaced.
+        remove(history.sidecar(final))
+        _replace(path, final)
+        if sidecar.exists():
+            sidecar.replace(history.sidecar(final))
+    except BaseException as error:
+        if not is_kept():
+            remove(path)
+            remove(sidecar)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise TargetError(str(final), f"cannot be written ({os.strerror(error.errno)})") from error
+        raise
+
+
+def _replace(path: Path, final: Path) -> None:
+    if not path.is_dir() and not final.is_dir():
+        path.replace(final)
+        return
+    # A folder cannot be replaced in one step: the old one makes room first, and comes back on failure.
+    old = final.with_name(final.name + REPLACED)
+    remove(old)
+    if not final.exists():
+        path.rename(final)
+        return
+    final.rename(old)
+    try:
+        path.rename(final)
+    except BaseException:
+        old.rename(final)
+        raise
+    remove(old)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def is_output(folder: Path) -> bool:
+    """Whether the folder is a zarr, slices or tiles, with nothing else in it."""
+    names = [entry.name for entry in folder.iterdir() if entry.name not in _LITTER]
+    if _is_zarr(folder):
+        return all(_is_part_of_zarr(folder / name) for name in names)
+    if PLAN_NAME in names:
+        return all(name == PLAN_NAME or extent_in_name(name) for name in names)
+    return all(name.lower().endswith((".png", ".tif", ".tiff")) for name in names)
+
+
+def _is_zarr(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _ZARR_METADATA)
+
+
+def _is_part_of_zarr(entry: Path) -> bool:
+    is_chunk = _ZARR_CHUNK.fullmatch(entry.name) is not None
+    return is_chunk or entry.name in (*_ZARR_METADATA, "OME") or (entry.is_dir() and _is_zarr(entry))
