@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments, options
 from mitotools.parameters import ConvertParameters
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ _DEFAULT = ConvertParameters()
 
 
 @click.command(short_help="Copy a volume to another format, type or voxel size.")
-@click.argument("source", type=options.VOLUME)
-@click.argument("target", type=options.VOLUME)
+@click.argument("source", type=arguments.VOLUME)
+@click.argument("target", type=arguments.VOLUME)
 @click.option(
-    "--voxel-size", type=options.NANOMETRES, help="Voxel size in nm, where the source's is wrong or missing."
+    "--voxel-size",
+    type=arguments.NANOMETRES,
+    help="Voxel size in nm, where the source's is wrong or missing.",
 )
 @click.option(
     "--crop", metavar="[Z:Z,Y:Y,X:X]", default="", help="Part of the source, as it may follow its name."
@@ -31,19 +34,19 @@ _DEFAULT = ConvertParameters()
 )
 @click.option(
     "--scale",
-    type=options.FACTORS,
+    type=arguments.FACTORS,
     help="Resample: voxels of the new volume for each old one, 0.5,1,1 to halve z. Images are averaged or "
     "interpolated; of ids the most frequent wins.",
 )
 @click.option(
     "--clip",
-    type=options.PERCENTILES,
+    type=arguments.PERCENTILES,
     help="Stretch grey values between two percentiles, 0.5,99.5 for instance, to uint8.",
 )
 @click.option("--dtype", metavar="TYPE", help="Type of the voxels written.  [default: the source's]")
-@click.option("--pad", type=options.MARGIN, default=(0, 0, 0), help="Add that many zeros on both sides.")
+@click.option("--pad", type=arguments.MARGIN, default=(0, 0, 0), help="Add that many zeros on both sides.")
 @options.chunks
-@click.option("--shards", type=options.SIZE, help="Voxels that share a file of an OME-Zarr: whole chunks.")
+@click.option("--shards", type=arguments.SIZE, help="Voxels that share a file of an OME-Zarr: whole chunks.")
 @options.compression
 @click.option(
     "--levels",
@@ -59,6 +62,7 @@ _DEFAULT = ConvertParameters()
     show_default=True,
     help="Write NGFF 0.4 on zarr 2, or NGFF 0.5 on zarr 3.",
 )
+@options.root
 @options.running
 @options.engines
 def convert(
@@ -67,6 +71,7 @@ def convert(
     crop: str,
     dtype: str | None,
     zarr_format: str,
+    root: str | None,
     running: Running,
     **settings: Any,
 ) -> None:
@@ -85,7 +90,7 @@ def convert(
         labels=settings["labels"],
         scale=settings["scale"],
         clip_percentiles=settings["clip"],
-        dtype=options.dtype_name(dtype),
+        dtype=arguments.dtype_name(dtype),
         pad_voxels=settings["pad"],
         chunks=settings["chunks"],
         shards=settings["shards"],
@@ -93,6 +98,7 @@ def convert(
         levels=settings["levels"],
         zarr_format=int(zarr_format),
     )
-    with options.piped(options.cropped(source, crop), target) as (volume, output):
+    source = replace(options.cropped(source, crop), root=root)
+    with options.piped(source, target) as (volume, output):
         spec = convert_volume(volume, output, parameters, running)
     options.say(f"{target}: {options.words(spec)}")

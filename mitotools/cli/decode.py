@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments, options
 from mitotools.parameters import DecodeParameters
 from mitotools.segment.decoders import DECODERS
 
@@ -19,8 +19,8 @@ _METHODS = ", ".join(f"{decoder.name}: {decoder.title}" for decoder in DECODERS)
 
 
 @click.command(short_help="Split probability maps into instances.")
-@click.argument("maps", type=options.VOLUME)
-@click.argument("labels", type=options.VOLUME)
+@click.argument("maps", type=arguments.VOLUME)
+@click.argument("labels", type=arguments.VOLUME)
 @click.option(
     "--method",
     type=click.Choice([decoder.name for decoder in DECODERS]),
@@ -30,21 +30,21 @@ _METHODS = ", ".join(f"{decoder.name}: {decoder.title}" for decoder in DECODERS)
 )
 @click.option(
     "--seed-foreground",
-    type=options.PROBABILITY,
+    type=arguments.PROBABILITY,
     default=_DEFAULT.seed_foreground,
     show_default=True,
     help="Lowest mask of a seed (mw).",
 )
 @click.option(
     "--seed-contour",
-    type=options.PROBABILITY,
+    type=arguments.PROBABILITY,
     default=_DEFAULT.seed_contour,
     show_default=True,
     help="Highest contour of a seed.",
 )
 @click.option(
     "--foreground",
-    type=options.PROBABILITY,
+    type=arguments.PROBABILITY,
     default=_DEFAULT.foreground,
     show_default=True,
     help="Lowest mask of an instance.",
@@ -52,7 +52,7 @@ _METHODS = ", ".join(f"{decoder.name}: {decoder.title}" for decoder in DECODERS)
 @options.min_size(_DEFAULT.min_size_voxels)
 @click.option(
     "--min-seed",
-    type=options.VOXELS,
+    type=arguments.VOXELS,
     default=_DEFAULT.min_seed_voxels,
     show_default=True,
     help="Drop seeds with fewer voxels (mw).",

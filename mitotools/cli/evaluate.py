@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments, options
 from mitotools.parameters import PROTOCOLS, EvaluateParameters
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ _DEFAULT = EvaluateParameters()
 
 
 @click.command(short_help="Score a prediction against the truth.")
-@click.argument("prediction", type=options.VOLUME)
-@click.argument("truth", type=options.VOLUME)
+@click.argument("prediction", type=arguments.VOLUME)
+@click.argument("truth", type=arguments.VOLUME)
 @click.option(
     "--iou",
     "ious",
     multiple=True,
     metavar="T|T:T:STEP",
-    callback=options.thresholds,
+    callback=arguments.thresholds,
     help="Threshold of the table, repeatable, or a range of them.  [default: 0.75]",
 )
 @click.option(
@@ -39,12 +39,12 @@ _DEFAULT = EvaluateParameters()
 @click.option(
     "--sizes",
     metavar="SMALL,MEDIUM",
-    callback=options.two_sizes,
+    callback=arguments.two_sizes,
     help="Largest small and medium truth, in voxels.  [default: the protocol's]",
 )
 @click.option(
     "--min-truth-size",
-    type=options.VOXELS,
+    type=arguments.VOXELS,
     help="Leave out truth with fewer voxels.  [default: the protocol's]",
 )
 @click.option(

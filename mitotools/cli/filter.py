@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments, options
 from mitotools.parameters import FilterParameters
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ _DEFAULT = FilterParameters()
 
 
 @click.command("filter", short_help="Keep some of the instances.")
-@click.argument("labels", type=options.VOLUME)
-@click.argument("target", type=options.VOLUME)
+@click.argument("labels", type=arguments.VOLUME)
+@click.argument("target", type=arguments.VOLUME)
 @options.min_size(_DEFAULT.min_size_voxels)
 @click.option("--relabel", is_flag=True, help="Number the instances that stay 1..n.")
 @options.running

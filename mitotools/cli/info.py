@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments
 
 if TYPE_CHECKING:
     from mitotools.volume.path import VolumePath
 
 
 @click.command(short_help="Show what a file holds, and how it came to be.")
-@click.argument("file", type=options.VOLUME)
+@click.argument("file", type=arguments.VOLUME)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--history", "with_history", is_flag=True, help="Print the commands that led to the file, oldest first."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments, options
 from mitotools.parameters import MergeParameters
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _DEFAULT = MergeParameters()
 
 @click.command(short_help="Assemble tiles into one volume.")
 @click.argument("tiles", nargs=-1, required=True)
-@click.argument("target", metavar="MAPS", type=options.VOLUME)
+@click.argument("target", metavar="MAPS", type=arguments.VOLUME)
 @options.blend
 @click.option("--fill", type=float, help="Value of voxels that no tile covers; without it they are an error.")
 @options.chunks

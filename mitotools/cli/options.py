@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 import shlex
 import sys
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mitotools.cli import arguments
 from mitotools.errors import UsageError
 from mitotools.parameters import PredictParameters
 from mitotools.volume.path import VolumePath, parse_volume_path
@@ -24,76 +24,6 @@ if TYPE_CHECKING:
     from mitotools.volume.base import VolumeSpec
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
-
-PROBABILITY = click.FloatRange(0, 1)
-VOXELS = click.IntRange(min=0)
-
-
-class VolumeType(click.ParamType[VolumePath]):
-    """``FILE[:DATASET][CROP]`` or ``-``."""
-
-    name = "volume"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> VolumePath:
-        """Return the parts of the name."""
-        if isinstance(value, VolumePath):
-            return value
-        try:
-            return parse_volume_path(value)
-        except UsageError as error:
-            self.fail(str(error).rstrip("."), param, ctx)
-
-
-class TripleType(click.ParamType[tuple[Any, ...]]):
-    """Three numbers for (z, y, x): ``Z,Y,X`` or ``ZxYxX``."""
-
-    name = "Z,Y,X"
-
-    def __init__(self, number: type[int] | type[float], *, least: float) -> None:
-        self._number = number
-        self._least = least
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Any, ...]:
-        """Return the three numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(self._number(word) for word in re.split("[,x]", value))
-        except ValueError:
-            numbers = ()
-        if len(numbers) != 3 or min(numbers) < self._least:
-            self.fail(f"{value!r} is not Z,Y,X, three numbers of at least {self._least:g}", param, ctx)
-        return numbers
-
-
-class PercentilesType(click.ParamType[tuple[float, float]]):
-    """Two percentiles: ``LOW,HIGH``."""
-
-    name = "LOW,HIGH"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        """Return the two numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            low, high = (float(word) for word in value.split(","))
-        except ValueError:
-            low, high = 1.0, 0.0
-        if not 0 <= low < high <= 100:
-            self.fail(f"{value!r} is not LOW,HIGH, two ascending percentiles", param, ctx)
-        return low, high
-
-
-VOLUME = VolumeType()
-SIZE = TripleType(int, least=1)
-MARGIN = TripleType(int, least=0)
-NANOMETRES = TripleType(float, least=0.1)
-FACTORS = TripleType(float, least=0.001)
-PERCENTILES = PercentilesType()
 
 device = click.option(
     "--device",
@@ -109,7 +39,12 @@ precision = click.option(
     show_default=True,
     help="Arithmetic of the network; auto is bfloat16 where the processor has it.",
 )
-chunks = click.option("--chunks", type=SIZE, help="Chunk of the new file, in voxels.")
+root = click.option(
+    "--root",
+    type=click.Path(file_okay=False, exists=True),
+    help="Where the images of a JSON tile set lie, if not where it says.",
+)
+chunks = click.option("--chunks", type=arguments.SIZE, help="Chunk of the new file, in voxels.")
 compression = click.option(
     "--compression",
     type=click.Choice(["default", "gzip", "lzf", "zstd", "none"]),
@@ -131,48 +66,11 @@ def min_size(default: int) -> Callable[[Function], Function]:
     """Return the `--min-size` option with a command's default."""
     return click.option(
         "--min-size",
-        type=VOXELS,
+        type=arguments.VOXELS,
         default=default,
         show_default=True,
         help="Drop instances with fewer voxels.",
     )
-
-
-def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Return the numbers of ``N,N,...``."""
-    if value is None:
-        return None
-    try:
-        return tuple(int(word) for word in value.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not N,N,...", ctx, param) from error
-
-
-def two_sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """Return the numbers of ``SMALL,MEDIUM``."""
-    numbers = integers(ctx, param, value)
-    if numbers is None:
-        return None
-    if len(numbers) != 2 or not 0 < numbers[0] < numbers[1]:
-        raise click.BadParameter(f"{value!r} is not SMALL,MEDIUM, two ascending numbers", ctx, param)
-    return numbers[0], numbers[1]
-
-
-def thresholds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[float, ...]:
-    """Return the thresholds of ``T`` and ``FIRST:LAST:STEP``, in 0..1, the last one included."""
-    found: list[float] = []
-    for text in value:
-        try:
-            first, last, step = (
-                (float(word) for word in text.split(":")) if ":" in text else (float(text),) * 2 + (1.0,)
-            )
-        except ValueError as error:
-            raise click.BadParameter(f"{text!r} is neither T nor FIRST:LAST:STEP", ctx, param) from error
-        if not (0 < first <= last <= 1 and step > 0):
-            raise click.BadParameter(f"{text!r} leaves 0..1, or is empty", ctx, param)
-        count = int((last - first) / step + 1e-9) + 1
-        found += [first + number * step for number in range(count)]
-    return tuple(found)
 
 
 def running(command: Function) -> Function:
@@ -305,35 +203,6 @@ def cropped(source: VolumePath, crop: str) -> VolumePath:
         raise UsageError(f"{source}{source.crop}", "has a crop already", "Leave --crop out")
     parsed = parse_volume_path(f"volume[{crop.strip('[]')}]")
     return replace(source, ranges=parsed.ranges, channels=parsed.channels)
-
-
-def dtype_name(name: str | None) -> str | None:
-    """Return the name of a type of voxel, which has to be one."""
-    known = [
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "float16",
-        "float32",
-        "float64",
-    ]
-    if name is not None and name not in known:
-        raise UsageError("--dtype", f"{name!r} is none of {', '.join(known)}")
-    return name
-
-
-def part(text: str) -> tuple[int, int]:
-    """Return the numbers of ``K/N``, a part counted from 1."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    number, count = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not 1 <= number <= count:
-        raise UsageError("--part", f"{text!r} is not K/N with K from 1 to N")
-    return number, count
 
 
 def words(spec: VolumeSpec) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments, options
 from mitotools.errors import UsageError
 from mitotools.parameters import PredictParameters
 
@@ -19,8 +19,8 @@ _DEFAULT = PredictParameters()
 
 
 @click.command(short_help="Apply a model to a volume, or to the tiles of a plan.")
-@click.argument("raw", metavar="RAW|PLAN", type=options.VOLUME)
-@click.argument("maps", type=options.VOLUME)
+@click.argument("raw", metavar="RAW|PLAN", type=arguments.VOLUME)
+@click.argument("maps", type=arguments.VOLUME)
 @click.option(
     "-m", "--model", type=click.Path(path_type=Path), required=True, help="Model file that train wrote."
 )
@@ -49,7 +49,7 @@ _DEFAULT = PredictParameters()
 @options.device
 @options.precision
 @click.option("--part", metavar="K/N", help="Of a PLAN, compute part K of N, counted from 1.")
-@click.option("--resume", is_flag=True, help="Of a PLAN, keep the tiles that are there.")
+@click.option("--resume", is_flag=True, help="Continue an unfinished output, if there is one; needs a PLAN.")
 @options.running
 def predict(
     raw: VolumePath,
@@ -78,7 +78,7 @@ def predict(
 
     parameters = PredictParameters(overlap, blend, int(tta), device, precision, dtype)
     if Path(raw.file).suffix == ".json":
-        chosen = Part(*options.part(part)) if part else Part(1, 1)
+        chosen = Part(*arguments.part(part)) if part else Part(1, 1)
         done = predict_plan(
             Path(raw.file), Path(maps.file), model, parameters, running, chosen, resume=resume
         )

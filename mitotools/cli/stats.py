@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments, options
 
 if TYPE_CHECKING:
     from mitotools.run.running import Running
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Measure every instance.")
-@click.argument("labels", type=options.VOLUME)
+@click.argument("labels", type=arguments.VOLUME)
 @options.running
 def stats(labels: VolumePath, running: Running) -> None:
     """Print one row for each of the instances LABELS: size, volume, bounding box and centroid, as TSV.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments, options
 from mitotools.parameters import TileParameters
 
 if TYPE_CHECKING:
@@ -19,23 +20,26 @@ _DEFAULT = TileParameters()
 
 
 @click.command(short_help="Plan a grid over a volume, or cut it into tiles.")
-@click.argument("source", type=options.VOLUME)
+@click.argument("source", type=arguments.VOLUME)
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option(
     "--size",
-    type=options.SIZE,
+    type=arguments.SIZE,
     default=_DEFAULT.size_voxels,
     help="Voxels of a tile, without its halo.  [default: 128,512,512]",
 )
 @click.option(
     "--halo",
-    type=options.MARGIN,
+    type=arguments.MARGIN,
     default=_DEFAULT.halo_voxels,
     help="Margin around every tile, in voxels.  [default: 0,0,0]",
 )
+@options.root
 @options.running
 @options.engines
-def tile(source: VolumePath, target: Path, size: Size, halo: Size, running: Running) -> None:
+def tile(
+    source: VolumePath, target: Path, size: Size, halo: Size, root: str | None, running: Running
+) -> None:
     """Plan a grid of tiles over SOURCE, or cut it.
 
     A TARGET that ends in .json is a plan, which names the volume and the tiles: predict, merge and job arrays
@@ -47,6 +51,6 @@ def tile(source: VolumePath, target: Path, size: Size, halo: Size, running: Runn
     """
     from mitotools.stages.tile import tile_volume
 
-    with options.source_volumes(source) as (volume,):
+    with options.source_volumes(replace(source, root=root)) as (volume,):
         plan = tile_volume(volume, target, TileParameters(size, halo), running)
     options.say(f"{target}: {len(plan.tiles)} tiles of {plan.shape} voxels")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments, options
 from mitotools.parameters import PRESETS, TrainParameters
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ _DEFAULT = TrainParameters()
 
 
 @click.command(short_help="Train a network on a volume and its labels.")
-@click.argument("raw", type=options.VOLUME)
-@click.argument("labels", type=options.VOLUME)
+@click.argument("raw", type=arguments.VOLUME)
+@click.argument("labels", type=arguments.VOLUME)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--preset",
@@ -37,7 +37,7 @@ _DEFAULT = TrainParameters()
 )
 @click.option(
     "--patch",
-    type=options.SIZE,
+    type=arguments.SIZE,
     help="Shape of a patch, in voxels.  [default: the preset's, cut to the volume]",
 )
 @click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mitotools.cli import options
+from mitotools.cli import arguments, options
 from mitotools.parameters import ViewParameters
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ _DEFAULT = ViewParameters()
 
 
 @click.command(short_help="Draw slices with outlined instances.")
-@click.argument("raw", type=options.VOLUME)
-@click.argument("labels", nargs=-1, type=options.VOLUME)
+@click.argument("raw", type=arguments.VOLUME)
+@click.argument("labels", nargs=-1, type=arguments.VOLUME)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The new PNG.")
 @click.option(
     "--slices",
     metavar="N,N,...",
-    callback=options.integers,
+    callback=arguments.integers,
     help="Slices to draw.  [default: six, evenly spaced]",
 )
 @click.option(

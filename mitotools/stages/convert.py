@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from mitotools.stages.pieces import read_pieces
 from mitotools.stages.views import Clipped, Padded, RgbIds, Scaled, Typed
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.formats.nifti_affine import AFFINE, CODES, moved
 from mitotools.volume.outputs import check_target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mitotools.conventions import Array
     from mitotools.parameters import ConvertParameters
     from mitotools.run.running import Running
@@ -75,7 +78,7 @@ def convert_volume(
             levels=parameters.levels,
             zarr_format=parameters.zarr_format,
             is_labels=seen.spec.is_labels,
-            attributes=seen.spec.attributes,
+            attributes=_place(volume, parameters),
         )
         spec = replace(spec, chunks=parameters.chunks or spec.chunks)
         threads = running.threads_per_process
@@ -107,6 +110,14 @@ def _seen(volume: Volume, parameters: ConvertParameters, running: Running) -> Se
     if any(parameters.pad_voxels):
         seen = Padded.of(seen, parameters.pad_voxels)
     return seen
+
+
+def _place(volume: Volume, parameters: ConvertParameters) -> Mapping[str, tuple[Any, ...]]:
+    """Return where the voxels lie in the world of a NIfTI file, as long as they are the same voxels."""
+    if parameters.scale or any(parameters.pad_voxels):
+        return {}
+    attributes = moved(volume.spec.attributes, volume.offset)
+    return {name: attributes[name] for name in (AFFINE, CODES) if name in attributes}
 
 
 def _holds_ids(spec: VolumeSpec) -> bool:

@@ -99,7 +99,7 @@ def merge_tiles(
     )
     spec = replace(spec, chunks=parameters.chunks or spec.chunks)
     assembly = Assembly.of(found, spec, parameters, running.threads_per_process)
-    work = Work(assembly, "merge", found[:1], _voxel_bytes(spec, is_blended=overlap))
+    work = Work(assembly, "merge", _layouts(found), _voxel_bytes(spec, is_blended=overlap))
     return write_volume(target, spec, work, running)
 
 
@@ -179,6 +179,11 @@ def _common(tile: TileFile) -> dict[str, object]:
         "volume size": tile.volume_size,
         "voxel size": tile.spec.voxel_size_nm,
     }
+
+
+def _layouts(found: list[TileFile]) -> list[TileFile]:
+    """Return one tile of each way in which their chunks lie in the volume."""
+    return list({(tile.spec.chunks, tile.offset): tile for tile in found}.values())
 
 
 def _voxel_bytes(spec: VolumeSpec, *, is_blended: bool) -> float:

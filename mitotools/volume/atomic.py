@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -137,9 +138,19 @@ def is_output(folder: Path) -> bool:
     names = [entry.name for entry in folder.iterdir() if entry.name not in _LITTER]
     if _is_zarr(folder):
         return all(_is_part_of_zarr(folder / name) for name in names)
+    if (folder / "info").is_file():
+        return set(names) <= {"info", *_scales(folder / "info")}
     if PLAN_NAME in names:
         return all(name == PLAN_NAME or extent_in_name(name) for name in names)
     return all(name.lower().endswith((".png", ".tif", ".tiff")) for name in names)
+
+
+def _scales(info: Path) -> set[str]:
+    """Return the folders that the description of a precomputed volume speaks of."""
+    try:
+        return {str(scale["key"]).split("/")[0] for scale in json.loads(info.read_bytes())["scales"]}
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return set()
 
 
 def _is_zarr(folder: Path) -> bool:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError
+from mitotools.errors import InputError, UsageError
 from mitotools.volume.base import Volume
-from mitotools.volume.formats import OME_ZARR, format_of, is_glob
+from mitotools.volume.formats import OME_ZARR, TILE_SET, format_of, is_glob
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array
@@ -55,7 +55,13 @@ def _open_reader(path: VolumePath) -> OpenReader:
     # Path.exists raises an OSError for a name that is too long, os.path.exists does not.
     if not is_glob(path.file) and not os.path.exists(path.file):  # noqa: PTH110
         raise InputError(path.file, "no such file or folder")
-    return OpenReader(format_of(path.file).load().open_reader(Path(path.file), path.dataset), path)
+    kind = format_of(path.file)
+    if path.root is None:
+        return OpenReader(kind.load().open_reader(Path(path.file), path.dataset), path)
+    if kind is not TILE_SET:
+        raise UsageError("--root", f"is for the images of a JSON tile set, and {path.file} is none")
+    opener = cast("Any", kind.load())
+    return OpenReader(opener.open_reader(Path(path.file), path.dataset, root=Path(path.root)), path)
 
 
 def open_volume(path: VolumePath, kind: Kind = "any") -> Volume:

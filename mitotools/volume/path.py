@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from mitotools.errors import InputError, UsageError
 from mitotools.volume.blocks import Box, size3
@@ -17,8 +18,11 @@ PIPE = "-"
 # What looks like a range is a crop, well-formed or not; other brackets belong to the name: `slices[final]`.
 _CROP = re.compile(r"\[(?P<crop>[^\[\]/]*[:,][^\[\]/]*|-?[\d ]*)\]$")
 _CONTAINER = re.compile(
-    r"^(?P<file>.+?\.(?:h5|hdf5|hdf|zarr|n5))(?:(?P<separator>[:/])(?P<dataset>.*))?$", re.IGNORECASE
+    r"^(?P<file>.+?\.(?:h5|hdf5|hdf|zarr|n5|precomputed))(?:(?P<separator>[:/])(?P<dataset>.*))?$",
+    re.IGNORECASE,
 )
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_LOCAL_URL = re.compile(r"file://(?:localhost)?(?=/)", re.IGNORECASE)
 _CHANNEL = re.compile(r"\s*\d{1,18}\s*", re.ASCII)
 _RANGE = re.compile(r"\s*(?P<start>\d{0,18})\s*:\s*(?P<stop>\d{0,18})\s*", re.ASCII)
 
@@ -33,24 +37,32 @@ class VolumePath:
     Parameters
     ----------
     file : str
-        Path of the file or folder, a glob, or ``-``.
+        Path of the file or folder, a glob, a URL, or ``-``.
     dataset : str, optional
         Name of the array inside the file.
     ranges : three (start, stop), optional
         The crop along (z, y, x); a stop of None is the end.
     channels : int or (start, stop), optional
         The selected channels; an integer drops the channel axis.
+    root : str, optional
+        The folder in which the images of a JSON tile set lie, wherever it says they are.
     """
 
     file: str
     dataset: str | None = None
     ranges: tuple[Bounds, Bounds, Bounds] | None = None
     channels: int | Bounds | None = None
+    root: str | None = None
 
     @property
     def is_pipe(self) -> bool:
         """Whether this is ``-``."""
         return self.file == PIPE
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether this is a URL; one of this machine's files has become a path."""
+        return _URL.match(self.file) is not None
 
     def __str__(self) -> str:
         """Return the file and dataset, as messages name them."""
@@ -100,8 +112,23 @@ def parse_volume_path(text: str) -> VolumePath:
     file, dataset = name, None
     if container:
         file, dataset = container["file"], (container["dataset"] or "").strip("/") or None
+    file = _without_scheme(file)
     ranges, channels = _parse_crop(text, crop["crop"]) if crop else (None, None)
     return VolumePath(file, dataset, ranges, channels)
+
+
+def _without_scheme(file: str) -> str:
+    """Return the path that a file:// URL stands for; other names as they are."""
+    local = _LOCAL_URL.match(file)
+    if local:
+        return unquote(file[local.end() :])
+    if file.lower().startswith("file://"):
+        raise UsageError(
+            file, "names a file of another machine", "A file:// URL has three slashes: file:///PATH"
+        )
+    if _URL.fullmatch(file):
+        raise UsageError(file, "names no file")
+    return file
 
 
 def _parse_crop(text: str, crop: str) -> tuple[tuple[Bounds, Bounds, Bounds] | None, int | Bounds | None]:

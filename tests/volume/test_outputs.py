@@ -162,7 +162,7 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
     [
         ("nowhere/v.h5", "nowhere does not exist"),
         ("v.h5:main", "an output is a whole file"),
-        ("v.h5[0:1,:,:]", "an output is a whole file"),
+        ("v.h5[0:1,:,:]", "an output is a whole volume, not a crop"),
         ("v.xyz", "unknown suffix '.xyz'"),
     ],
 )

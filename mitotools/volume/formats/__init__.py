@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from mitotools.errors import InputError
+from mitotools.errors import InputError, TargetError
 
 if TYPE_CHECKING:
     from mitotools.volume.base import Reader, VolumeSpec, Writer
@@ -51,6 +51,10 @@ class Format:
     writers: Writers = "processes"
     """Who may write blocks of one volume: several processes at once, several threads of the process that
     created it, or one thread in raster order ("ordered"; blocks then hold whole slices)."""
+    writes: bool = True
+    """Whether volumes can be written, not only read."""
+    is_folder: bool = False
+    """Whether a volume is a folder, not one file."""
 
     def load(self) -> FormatModule:
         """Import the format's module."""
@@ -59,11 +63,42 @@ class Format:
 
 FORMATS = (
     Format("HDF5", (".h5", ".hdf5", ".hdf"), "mitotools.volume.formats.hdf5", writers="threads"),
-    Format("OME-Zarr", (".zarr",), "mitotools.volume.formats.ome_zarr"),
+    Format("OME-Zarr", (".zarr",), "mitotools.volume.formats.ome_zarr", is_folder=True),
     Format("TIFF", (".tif", ".tiff"), "mitotools.volume.formats.tiff", has_attributes=False),
-    Format("slices", (), "mitotools.volume.formats.slices", has_attributes=False),
+    Format("slices", (), "mitotools.volume.formats.slices", has_attributes=False, is_folder=True),
+    Format("NIfTI", (".nii",), "mitotools.volume.formats.nifti", has_attributes=False),
+    Format(
+        "gzipped NIfTI",
+        (".nii.gz",),
+        "mitotools.volume.formats.nifti",
+        has_attributes=False,
+        writers="ordered",
+    ),
+    Format("NumPy", (".npy",), "mitotools.volume.formats.npy", has_attributes=False),
+    Format(
+        "precomputed",
+        (".precomputed",),
+        "mitotools.volume.formats.precomputed",
+        has_attributes=False,
+        is_folder=True,
+    ),
+    Format("N5", (".n5",), "mitotools.volume.formats.n5", has_attributes=False, writes=False, is_folder=True),
+    Format(
+        "MRC",
+        (".mrc", ".rec", ".st", ".map"),
+        "mitotools.volume.formats.mrc",
+        has_attributes=False,
+        writes=False,
+    ),
+    Format("tile set", (".json",), "mitotools.volume.formats.tile_set", has_attributes=False, writes=False),
 )
-HDF5, OME_ZARR, TIFF, SLICES = FORMATS
+HDF5, OME_ZARR, TIFF, SLICES, NIFTI, NIFTI_GZ, NPY, PRECOMPUTED, N5, MRC, TILE_SET = FORMATS
+
+MARKS = {
+    "zarr.json": OME_ZARR, ".zgroup": OME_ZARR, ".zarray": OME_ZARR,
+    "info": PRECOMPUTED, "attributes.json": N5,
+}  # fmt: skip
+"""Files by which the format of a folder is known, whatever its name."""
 
 
 def is_glob(file: str) -> bool:
@@ -89,13 +124,47 @@ def format_of(file: str) -> Format:
     path = Path(file)
     if is_glob(file):
         return SLICES
-    if path.is_dir() and path.suffix.lower() != ".zarr":
-        is_zarr = any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
-        return OME_ZARR if is_zarr else SLICES
-    for candidate in FORMATS:
-        if path.suffix.lower() in candidate.suffixes:
-            return candidate
+    if path.is_dir():
+        return _format_of_folder(path)
+    by_suffix = _by_suffix(path.name)
+    if by_suffix is not None:
+        return by_suffix
     if not path.suffix or file.endswith("/"):
         return SLICES
     known = " ".join(suffix for candidate in FORMATS for suffix in candidate.suffixes)
     raise InputError(file, f"unknown suffix {path.suffix!r}", f"Known are {known}, and folders of slices")
+
+
+def writable_format_of(file: str) -> Format:
+    """Return the format of a new file or folder, by its name.
+
+    Raises
+    ------
+    TargetError
+        Where no format has the suffix, or it is only read.
+    """
+    try:
+        found = format_of(file)
+    except InputError as error:
+        raise TargetError(error.what, error.why, error.what_next) from error
+    if not found.writes:
+        known = " ".join(suffix for other in FORMATS if other.writes for suffix in other.suffixes)
+        advice = f"Written are {known}, and folders of slices"
+        raise TargetError(file, f"{found.name} is read, not written", advice)
+    return found
+
+
+def _by_suffix(name: str) -> Format | None:
+    matching_formats = (
+        candidate
+        for candidate in FORMATS
+        if any(name.lower().endswith(suffix) for suffix in candidate.suffixes)
+    )
+    return next(matching_formats, None)
+
+
+def _format_of_folder(path: Path) -> Format:
+    by_suffix = _by_suffix(path.resolve().name)
+    if by_suffix is not None and by_suffix.is_folder:
+        return by_suffix
+    return next((found for mark, found in MARKS.items() if (path / mark).is_file()), SLICES)

@@ -1,0 +1,107 @@
+"""Voxels that lie uncompressed in one piece of a file, read and written by boxes."""
+
+from __future__ import annotations
+
+import errno
+import math
+import mmap
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mitotools.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import IO
+
+    from mitotools.conventions import Array
+    from mitotools.volume.blocks import Box
+
+_NO_PREALLOCATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+
+class FlatArray:
+    """A (Z, Y, X) or (C, Z, Y, X) array in a file.
+
+    Parameters
+    ----------
+    file : binary file
+        Without a buffer; it is closed with the array.
+    shape : tuple of int
+    dtype : numpy.dtype
+        Its byte order is that of the file.
+    offset : int
+        Bytes before the first voxel.
+    order : {"C", "F"}
+        Which axis runs fastest: the last or the first.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        offset: int,
+        order: Literal["C", "F"] = "C",
+    ) -> None:
+        self._file = file
+        self._shape = shape
+        self._dtype = dtype
+        self._offset = offset
+        self._order: Literal["C", "F"] = order
+
+    def read(self, box: Box) -> Array:
+        """Return a copy of the voxels of `box`, all channels, in native byte order."""
+        # The map lives as long as this call: pages that were read do not pile up in resident memory.
+        memory = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        whole: Array = np.ndarray(self._shape, self._dtype, memory, self._offset, order=self._order)
+        return np.array(whole[(..., *box.slices)], dtype=self._dtype.newbyteorder("="), order="C")
+
+    def write(self, box: Box, array: Array) -> None:
+        """Store the voxels of `box`, all channels, in C order.
+
+        They are written, not mapped: on a full disk a map would kill the process by SIGBUS.
+        """
+        shape = (math.prod(self._shape[:-3]), *self._shape[-3:])
+        source = np.ascontiguousarray(array, dtype=self._dtype).reshape(-1, *box.shape)
+        depth = next(axis for axis in (3, 2, 1) if axis == 1 or box.shape[axis - 1] != shape[axis])
+        corner = (0, *box.start)
+        for index in np.ndindex(source.shape[:depth]):
+            first = [a + b for a, b in zip(corner, (*index, 0, 0, 0), strict=False)]
+            position = int(np.ravel_multi_index(first, shape))
+            self._write(source[index], self._offset + position * self._dtype.itemsize)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, run: Array, offset: int) -> None:
+        left = run.reshape(-1).view(np.uint8).data
+        while left:  # Linux writes 2 GiB at once and no more
+            written = os.pwrite(self._file.fileno(), left, offset)
+            left, offset = left[written:], offset + written
+
+
+def create(path: Path, header: bytes, nbytes: int) -> None:
+    """Create a file of a header and room for `nbytes` bytes of voxels."""
+    with path.open("wb") as file:
+        file.write(header)
+        file.flush()
+        try:
+            os.posix_fallocate(file.fileno(), 0, len(header) + nbytes)
+        except (AttributeError, OSError) as error:  # macOS has no such function, some file systems neither
+            if isinstance(error, OSError) and error.errno not in _NO_PREALLOCATION:
+                raise
+            file.truncate(len(header) + nbytes)
+
+
+def check_size(path: Path, stored: int, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise InputError where a file of `stored` bytes cannot hold the voxels that its header promises."""
+    if 0 in shape:
+        raise InputError(str(path), f"is empty: its shape is {shape}")
+    promised = offset + math.prod(shape) * dtype.itemsize
+    if promised > stored:
+        why = f"is truncated: its header promises {promised} bytes, it has {stored}"
+        raise InputError(str(path), why, "Copy it again")
