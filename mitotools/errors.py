@@ -24,7 +24,7 @@ class MitotoolsError(Exception):
         """One line: ``WHAT: WHY. WHAT NEXT.``."""
         line = f"{self.what}: {self.why}."
         if self.what_next:
-            line += f" {self.what_next}."
+            line += f" {self.what_next}" + ("" if self.what_next.endswith("?") else ".")
         return " ".join(line.split())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -254,12 +255,16 @@ def _left(root: Path, name: str, files: tuple[str, str, str]) -> Iterator[int]:
     own = root / name.lstrip("/")
     for folder in (own, *own.parents):
         with suppress(OSError, ValueError):  # "max", or not mounted here
-            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            left = int((folder / limit).read_text()) - int((folder / used).read_text())
             # The kernel counts files that it keeps in memory as used, and gives them up when asked.
-            taken = int((folder / used).read_text()) - int(stat.get(cache, 0))
-            yield int((folder / limit).read_text()) - taken
+            kept = re.search(rf"^{cache} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+            yield left + (int(kept[1]) if kept else 0)
         if folder == root:
             return
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
 
 
 def written(amount: float) -> str:

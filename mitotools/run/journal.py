@@ -15,7 +15,7 @@ from mitotools.errors import TargetError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from typing import TextIO
+    from typing import BinaryIO
 
 Entry = tuple[int, ...]
 
@@ -25,18 +25,18 @@ class Journal:
 
     Parameters
     ----------
-    file : open text file, at its end
+    file : open binary file, at its end
     done : list of tuple of int
         The entries of the runs before.
     """
 
-    def __init__(self, file: TextIO, done: list[Entry]) -> None:
+    def __init__(self, file: BinaryIO, done: list[Entry]) -> None:
         self._file = file
         self.done = done
 
     def add(self, entry: Sequence[int]) -> None:
         """Note that a block is done; its voxels are with the operating system."""
-        self._file.write(json.dumps(list(entry)) + "\n")
+        self._file.write(_line(list(entry)))
         self._file.flush()
 
 
@@ -49,10 +49,10 @@ def new_journal(path: Path, made: dict[str, Any]) -> Iterator[Journal]:
     TargetError
         Where another run has it open.
     """
-    with path.open("a") as file:  # opened without losing what stands there: it may be another run's
+    with path.open("ab") as file:  # opened without losing what stands there: it may be another run's
         _lock(file, path)
         file.truncate(0)
-        file.write(json.dumps(made) + "\n")
+        file.write(_line(made))
         file.flush()
         yield Journal(file, [])
 
@@ -66,20 +66,18 @@ def continued_journal(path: Path) -> Iterator[Journal]:
     TargetError
         Where another run has it open.
     """
-    with path.open("r+") as file:
+    with path.open("r+b") as file:
         _lock(file, path)
-        lines = file.read().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]  # the last may be half written
-        file.seek(0)
-        file.truncate(sum(map(len, whole)))
-        file.seek(0, 2)
-        yield Journal(file, [tuple(json.loads(line)) for line in whole[1:]])
+        done, length = _whole_entries(file)
+        file.seek(length)
+        file.truncate()
+        yield Journal(file, done)
 
 
 def made(path: Path) -> dict[str, Any] | None:
     """Return what an unfinished output is to become, or None where its journal does not say."""
     try:
-        with path.open() as file:
+        with path.open("rb") as file:
             found = json.loads(file.readline())
     except (OSError, ValueError):
         return None
@@ -90,11 +88,38 @@ def entries(path: Path) -> int:
     """Return the number of blocks that a journal says are done."""
     if not path.is_file():
         return 0
-    with path.open() as file:
-        return max(sum(1 for _ in file) - 1, 0)
+    with path.open("rb") as file:
+        return len(_whole_entries(file)[0])
 
 
-def _lock(file: TextIO, path: Path) -> None:
+def _line(value: object) -> bytes:
+    return json.dumps(value).encode() + b"\n"
+
+
+def _whole_entries(file: BinaryIO) -> tuple[list[Entry], int]:
+    """Return the entries, and where the last one ends: a crash may leave half a line, or worse, behind it."""
+    done: list[Entry] = []
+    length = len(file.readline())
+    for line in file:
+        entry = _entry(line)
+        if entry is None:
+            break
+        done.append(entry)
+        length += len(line)
+    return done, length
+
+
+def _entry(line: bytes) -> Entry | None:
+    try:
+        found = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    if not isinstance(found, list) or not all(isinstance(number, int) for number in found):
+        return None
+    return tuple(found)
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -159,8 +159,8 @@ def _behind_url(url: str, spec: VolumeSpec, *, force: bool) -> Iterator[OpenWrit
     whole = ome_zarr.planned(spec, url)
     if force:
         zarr_places.discard(url)
-    writer = ome_zarr.create_writer(url, whole, url)
     try:
+        writer = ome_zarr.create_writer(url, whole, url)
         yield OpenWriter(writer, OME_ZARR, url, url, whole)
         ome_zarr.publish(url, whole)
     except BaseException:

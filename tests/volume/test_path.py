@@ -19,6 +19,16 @@ NAMES = {
     "cell.zarr/labels/mito": VolumePath("cell.zarr", "labels/mito"),
     "cell.zarr:labels/mito": VolumePath("cell.zarr", "labels/mito"),
     "cell.zarr/": VolumePath("cell.zarr"),
+    "s3://bucket/a.zarr": VolumePath("s3://bucket/a.zarr"),
+    "s3://bucket/a.zarr/labels/mito": VolumePath("s3://bucket/a.zarr", "labels/mito"),
+    "gs://bucket/a.zarr:labels/mito[0:1,:,:]": VolumePath(
+        "gs://bucket/a.zarr", "labels/mito", ((0, 1), (0, None), (0, None))
+    ),
+    "https://host:8000/b/a.zarr/0": VolumePath("https://host:8000/b/a.zarr", "0"),
+    "http://127.0.0.1:80/a.zarr[1]": VolumePath("http://127.0.0.1:80/a.zarr", None, None, 1),
+    "memory://a.zarr:0": VolumePath("memory://a.zarr", "0"),
+    "file:///data/a.zarr/0": VolumePath("/data/a.zarr", "0"),
+    "FILE://localhost/data/a%20b.h5:main": VolumePath("/data/a b.h5", "main"),
     "slices/": VolumePath("slices/"),
     "im/im[0-9]*.png": VolumePath("im/im[0-9]*.png"),
     "a:b.tif": VolumePath("a:b.tif"),
@@ -48,6 +58,31 @@ NAMES = {
 @pytest.mark.parametrize(("text", "expected"), NAMES.items(), ids=NAMES)
 def test_a_name_is_taken_apart(text, expected):
     assert parse_volume_path(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "is_remote"),
+    [
+        ("s3://bucket/a.zarr", True),
+        ("S3://bucket/a.zarr", True),
+        ("https://host/a.zarr:0[0:1,:,:]", True),
+        ("memory://a.zarr", True),
+        ("file:///data/a.zarr", False),
+        ("a.zarr", False),
+        ("s3:/a.zarr", False),
+        ("./s3://a.zarr", False),
+        ("C:/data/a.zarr", False),
+        ("-", False),
+    ],
+)
+def test_a_url_is_remote_unless_it_names_a_file_of_this_machine(name, is_remote):
+    assert parse_volume_path(name).is_remote == is_remote
+
+
+@pytest.mark.parametrize("name", ["file://", "file://host/a.zarr", "s3://", "https://[0]"])
+def test_a_url_that_names_no_file_here_is_wrong_usage(name):
+    with pytest.raises(UsageError, match="names"):
+        parse_volume_path(name)
 
 
 MALFORMED = [

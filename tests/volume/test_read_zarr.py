@@ -53,11 +53,12 @@ def test_a_plain_array_is_read(tmp_path, zarr_format, dtype):
     assert spec.chunks == (2, 2, 4)
 
 
-def test_a_sharded_array_is_read_by_shards(tmp_path):
+def test_a_sharded_array_is_read_by_the_chunks_in_its_shards(tmp_path):
     zarr.create_array(tmp_path / "v.zarr", data=VOLUME, chunks=(1, 2, 2), shards=(2, 4, 4))
     found, spec = read(tmp_path / "v.zarr")
     assert np.array_equal(found, VOLUME)
-    assert spec.chunks == (2, 4, 4)
+    assert spec.chunks == (1, 2, 2)
+    assert spec.shards == spec.unit == (2, 4, 4)
 
 
 def test_an_array_of_a_folder_without_group_metadata_is_read(tmp_path):

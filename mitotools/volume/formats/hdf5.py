@@ -1,11 +1,15 @@
-"""HDF5: one dataset a volume, its voxel size and history in the dataset's attributes."""
+"""HDF5: one dataset a volume, its voxel size and history in the dataset's attributes.
+
+Files are locked while they are read, as HDF5 does it: what another program has open for writing is refused,
+for half of it may be missing. Where the file system has no locks (some network disks), files are read without
+one. The environment variable HDF5_USE_FILE_LOCKING has the last word: FALSE reads whatever is there.
+"""
 
 from __future__ import annotations
 
-import os
-import re
+import errno
+import math
 import threading
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +20,14 @@ from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec, known_voxel_size
 from mitotools.volume.blocks import Box, size3
+from mitotools.volume.formats.hdf5_direct import direct
+from mitotools.volume.formats.hdf5_filters import check_filters, pipeline_of
+from mitotools.volume.formats.hdf5_writer import COMPRESSIONS, DATASET, VOXEL_SIZE, Hdf5Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from mitotools.conventions import Array, VoxelSize
-
-DATASET = "main"
-"""Name of the dataset in files that mitotools writes."""
-
-VOXEL_SIZE = "voxel_size_nm"
 
 FOREIGN_VOXEL_SIZE_UM = "element_size_um"
 """What the HDF5 plugin of Fiji, PlantSeg and elf call it: (z, y, x) micrometres."""
@@ -34,114 +35,64 @@ FOREIGN_VOXEL_SIZE_UM = "element_size_um"
 TILE_ATTRIBUTES = ("core", "volume_size")
 """Attributes of tile files: the extent that the tile owns, and the size of the volume it belongs to."""
 
-COMPRESSIONS: dict[str, dict[str, Any]] = {
-    "default": {"compression": "gzip", "compression_opts": 1},
-    "gzip": {"compression": "gzip", "compression_opts": 4},
-    "lzf": {"compression": "lzf"},
-    "none": {},
-}
+LARGEST_CHUNK_BYTES = 2**32 - 1
+"""A chunk of a file that every HDF5 reads has its size in 32 bits."""
+
+_BUSY = (errno.EAGAIN, errno.EACCES)
+"""What locking says of a file that another program has locked."""
 
 
 class Hdf5Reader:
     """A dataset of an HDF5 file."""
 
     def __init__(self, path: Path, file: h5py.File, dataset: h5py.Dataset) -> None:
-        self._path = path
+        self._name = f"{path}:{dataset.name}"
         self._file = file
         self._dataset = dataset
         self._lock = threading.Lock()
-        chunks = (1, 1, 1, *(dataset.chunks or (1, *dataset.shape[-2:])))
+        chunks = dataset.chunks or (1, *dataset.shape[-2:])
+        pipeline = pipeline_of(dataset, math.prod(chunks) * dataset.dtype.itemsize)
+        check_filters(self._name, pipeline)
         self.spec = VolumeSpec(
             shape=dataset.shape,
             dtype=dataset.dtype.newbyteorder("="),
             voxel_size_nm=_voxel_size(dataset),
             history=history.from_json(dataset.attrs.get("history")),
-            chunks=size3(chunks[-3:]),
+            chunks=size3((1, 1, 1, *chunks)[-3:]),
             attributes=_tile_attributes(dataset),
         )
+        self._direct = direct(dataset, pipeline, self._name, self._lock)
 
     def read(self, box: Box) -> Array:
         """Return the voxels of `box`, all channels."""
+        found = self._direct.read(box) if self._direct else self._read_by_hdf5(box)
+        return found.astype(self.spec.dtype, copy=False)
+
+    def _read_by_hdf5(self, box: Box) -> Array:
         try:
             with self._lock:
-                array: Array = self._dataset[(..., *box.slices)]
+                found: Array = self._dataset[(..., *box.slices)]
         except (OSError, RuntimeError, ValueError) as error:
-            raise InputError(
-                f"{self._path}:{self._dataset.name}", f"{box} cannot be read ({error})"
-            ) from error
-        return array.astype(self.spec.dtype, copy=False)
+            raise InputError(self._name, f"{box} cannot be read ({error})") from error
+        return found
 
     def close(self) -> None:
         """Close the file."""
+        if self._direct:
+            self._direct.close()
         self._file.close()
-
-
-class Hdf5Writer:
-    """A new HDF5 file with one dataset, `main`."""
-
-    def __init__(self, path: Path, spec: VolumeSpec, target: Path) -> None:
-        self.spec = spec
-        self._target = target
-        # The 1.8 file format keeps large attributes outside the object header: a history may pass 64 KiB.
-        self._file = h5py.File(path, "w", libver=("v108", "latest"))
-        self._dataset = self._file.create_dataset(
-            DATASET,
-            shape=spec.shape,
-            dtype=spec.dtype,
-            chunks=(1,) * (len(spec.shape) - 3) + spec.chunks,
-            **COMPRESSIONS[spec.compression],
-        )
-        if spec.voxel_size_nm is not None:
-            self._dataset.attrs[VOXEL_SIZE] = spec.voxel_size_nm
-        self._dataset.attrs["history"] = history.to_json(spec.history)
-        self._dataset.attrs.update(spec.attributes)
-
-    def write(self, box: Box, array: Array) -> None:
-        """Store the voxels of `box`."""
-        with self._errors_in_words():
-            self._dataset[(..., *box.slices)] = array
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._errors_in_words():
-            try:
-                self._file.flush()
-            except (OSError, RuntimeError):
-                self._abandon()
-                raise
-            self._file.close()
-
-    def _abandon(self) -> None:
-        """Close the file without what could not be written."""
-        # On a full disk HDF5 cannot close a file, and crashes the process when it is freed (h5py 3.16:
-        # segmentation fault). What is left to write goes nowhere instead.
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nowhere, self._file.id.get_vfd_handle())
-        os.close(nowhere)
-        with suppress(OSError, RuntimeError):
-            self._file.close()
-
-    @contextmanager
-    def _errors_in_words(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, RuntimeError) as error:
-            number = re.search(r"errno = (\d+)", str(error))  # amid file descriptors and times
-            why = os.strerror(int(number[1])) if number else str(error)
-            raise TargetError(str(self._target), f"cannot be written ({why})") from error
 
 
 def open_reader(path: Path, dataset: str | None) -> Hdf5Reader:
     """Open a dataset: the one named, else the only one, else `main`."""
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read as HDF5 ({error})", "Is the file complete?") from error
+    file = _opened(path)
     try:
         return Hdf5Reader(path, file, _dataset(path, file, dataset))
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         file.close()
-        raise InputError(str(path), f"cannot be read as HDF5 ({error})", "Is the file complete?") from error
+        raise InputError(
+            str(path), f"cannot be read as HDF5 ({error})", "Check that the file is complete"
+        ) from error
     except BaseException:
         file.close()
         raise
@@ -151,7 +102,12 @@ def planned(spec: VolumeSpec, target: Path) -> VolumeSpec:
     """Return the volume with chunks that are no larger than it."""
     if spec.compression not in COMPRESSIONS:
         raise TargetError(str(target), f"HDF5 has no compression {spec.compression!r}")
-    return replace(spec, chunks=size3([min(c, n) for c, n in zip(spec.chunks, spec.size, strict=True)]))
+    chunks = size3([min(c, n) for c, n in zip(spec.chunks, spec.size, strict=True)])
+    if math.prod(chunks) * spec.dtype.itemsize > LARGEST_CHUNK_BYTES:
+        raise TargetError(
+            str(target), f"HDF5 has no chunks of 4 GiB, as {chunks} would be", "Choose smaller --chunks"
+        )
+    return replace(spec, chunks=chunks)
 
 
 def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> Hdf5Writer:
@@ -162,6 +118,34 @@ def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> Hdf5Writer:
 def create_writer(path: Path, spec: VolumeSpec, target: Path) -> Hdf5Writer:
     """Create a file."""
     return Hdf5Writer(path, spec, target)
+
+
+def _opened(path: Path) -> h5py.File:
+    try:
+        try:
+            return h5py.File(path, "r")
+        except OSError as error:
+            if not _cannot_lock(error) or error.errno in _BUSY:
+                raise
+            return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise _in_words(path, error) from error
+
+
+def _cannot_lock(error: OSError) -> bool:
+    return "unable to lock file" in str(error)
+
+
+def _in_words(path: Path, error: OSError) -> InputError:
+    if _cannot_lock(error) and error.errno in _BUSY:
+        return InputError(str(path), "another program is writing it", "Try again when it has closed the file")
+    if "already open for write" in str(error):
+        return InputError(
+            str(path),
+            "another program is writing it, or was killed while it did",
+            "If none is, 'h5clear --status' makes it readable",
+        )
+    return InputError(str(path), f"cannot be read as HDF5 ({error})", "Check that the file is complete")
 
 
 def _dataset(path: Path, file: h5py.File, name: str | None) -> h5py.Dataset:

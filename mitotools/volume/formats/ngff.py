@@ -1,0 +1,144 @@
+"""What OME-Zarr says of an image: axes, voxel sizes, levels. Metadata only, no arrays.
+
+https://ngff.openmicroscopy.org/0.4/ (on zarr v2) and https://ngff.openmicroscopy.org/0.5/ (on zarr v3),
+sections *axes*, *multiscales*, *coordinateTransformations* and *labels*.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mitotools.volume.base import known_voxel_size
+from mitotools.volume.formats.pyramid import factors, pyramid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mitotools.conventions import Size, VoxelSize
+    from mitotools.volume.base import VolumeSpec
+
+Json = dict[str, Any]
+
+VERSIONS = {2: "0.4", 3: "0.5"}
+"""The version of OME-Zarr on each version of zarr."""
+
+AXES = ("c", "z", "y", "x")
+
+NANOMETRES = {
+    "angstrom": 0.1,
+    "nanometer": 1.0,
+    "micrometer": 1e3,
+    "millimeter": 1e6,
+    "meter": 1e9,
+}
+
+
+def ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return where a group's attributes speak of OME-Zarr: under `ome` since 0.5."""
+    inner = attributes.get("ome", attributes)
+    return inner if isinstance(inner, dict) else {}
+
+
+def image_in(attributes: Mapping[str, Any]) -> Json | None:
+    """Return the first image of a group, or None for a group that is no image."""
+    entries = ome(attributes).get("multiscales")
+    return entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else None
+
+
+def is_label_image(attributes: Mapping[str, Any]) -> bool:
+    """Whether a group says that its voxels are ids."""
+    return "image-label" in ome(attributes)
+
+
+def axes_of(image: Json | None, ndim: int) -> list[str]:
+    """Return the name of each axis; where the metadata do not say, they are ..., c, z, y, x."""
+    entries = (image or {}).get("axes", [])
+    names = [str(entry.get("name") if isinstance(entry, dict) else entry) for entry in entries]
+    if len(names) == ndim == len(set(names)) and set(names) <= {"t", *AXES}:
+        return names
+    if ndim < 3:
+        return []
+    return [*(f"axis {index}" for index in range(ndim - len(AXES))), *AXES[-ndim:]]
+
+
+def voxel_size_of(image: Json | None) -> VoxelSize | None:
+    """Return the voxel size of an image's first dataset, or None where it is unknown."""
+    if image is None:
+        return None
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", [])]
+    transformations = [
+        *image["datasets"][0].get("coordinateTransformations", []),
+        *image.get("coordinateTransformations", []),
+    ]
+    scales = [entry.get("scale", []) for entry in transformations if entry.get("type") == "scale"]
+    if not scales or any(len(scale) != len(axes) for scale in scales):
+        return None
+    scale = np.prod(np.asarray(scales, dtype=float), axis=0)
+    lengths = {
+        axis.get("name"): length * NANOMETRES[axis["unit"]]
+        for axis, length in zip(axes, scale.tolist(), strict=True)
+        if axis.get("unit") in NANOMETRES
+    }
+    return known_voxel_size(tuple(lengths[name] for name in "zyx" if name in lengths))
+
+
+def axis_names(spec: VolumeSpec) -> list[str]:
+    """Return the axes of a volume, as arrays and images name them."""
+    return list(AXES[-len(spec.shape) :])
+
+
+def group_documents(spec: VolumeSpec, label_source: str | None = None) -> dict[str, Json]:
+    """Return the metadata files of an image's group, in the order in which they are to be written.
+
+    Parameters
+    ----------
+    spec : VolumeSpec
+        As planned.
+    label_source : str, optional
+        Where the image lies that a label image describes, relative to it.
+    """
+    version = VERSIONS[spec.zarr_format]
+    image: Json = {"multiscales": [_multiscale(spec)]}
+    if spec.is_labels:
+        source = {"source": {"image": label_source}} if label_source else {}
+        image["image-label"] = {"version": version, **source}
+    records = {"history": list(spec.history)}
+    if spec.zarr_format == 2:
+        image["multiscales"][0]["version"] = version
+        return {".zattrs": {**image, **records}, ".zgroup": {"zarr_format": 2}}
+    return {"zarr.json": group_v3({"ome": {"version": version, **image}, **records})}
+
+
+def group_v3(attributes: Json) -> Json:
+    """Return the metadata of a group of zarr v3."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+
+
+def _multiscale(spec: VolumeSpec) -> Json:
+    # The standard demands a scale: where the voxel size is unknown it is 1 of no unit.
+    unit = {"unit": "nanometer"} if spec.voxel_size_nm else {}
+    names = axis_names(spec)
+    levels = pyramid(spec)
+    return {
+        "axes": [
+            {"name": name, "type": "channel"} if name == "c" else {"name": name, "type": "space", **unit}
+            for name in names
+        ],
+        "datasets": [
+            {"path": str(k), "coordinateTransformations": _transformations(spec, factor)}
+            for k, factor in enumerate(factors(levels))
+        ],
+    }
+
+
+def _transformations(spec: VolumeSpec, factor: Size) -> list[Json]:
+    voxel = spec.voxel_size_nm or (1.0, 1.0, 1.0)
+    channel = len(spec.shape) - 3
+    scale = [1.0] * channel + [v * f for v, f in zip(voxel, factor, strict=True)]
+    if factor == (1, 1, 1):
+        return [{"type": "scale", "scale": scale}]
+    # The first voxel of a level is the mean of `factor` voxels: its centre lies amid theirs.
+    origin = [0.0] * channel + [(f - 1) / 2 * v for v, f in zip(voxel, factor, strict=True)]
+    return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": origin}]

@@ -1,0 +1,101 @@
+"""Label images inside an image: ``cell.zarr/labels/mito``, listed in the metadata of the group `labels`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from mitotools.errors import TargetError
+from mitotools.volume.formats.ngff import VERSIONS, group_v3
+from mitotools.volume.formats.zarr_places import consolidate_again, read_json, within, write_json
+
+if TYPE_CHECKING:
+    from mitotools.volume.formats.ngff import Json
+    from mitotools.volume.formats.zarr_places import Place
+
+LABELS = "labels"
+
+_LABEL = re.compile(r"(?P<image>.*\.zarr(?:/.+)?)/labels/(?P<name>[^/.][^/]*)/?", re.IGNORECASE)
+
+
+def label_place(target: Place) -> tuple[str, str] | None:
+    """Return the image and the name of the label image that a path names; None where it names none."""
+    match = _LABEL.fullmatch(str(target).replace("\\", "/"))
+    return (match["image"], match["name"]) if match else None
+
+
+def check_label_target(container: Place, zarr_format: int) -> None:
+    """Raise TargetError where a label image of a zarr format cannot be written into an image.
+
+    Parameters
+    ----------
+    container : Path or str
+        The image's group: ``cell.zarr``.
+    zarr_format : int
+        Of the label image.
+    """
+    found = group_format(container)
+    if found is None:
+        raise TargetError(str(container), "is no zarr group that could hold labels")
+    if found != zarr_format:
+        why = f"is zarr v{found}, and labels inside it cannot be zarr v{zarr_format}"
+        raise TargetError(str(container), why, f"Use --zarr-format {found}")
+    labels = within(container, LABELS)
+    is_array = (read_json(labels, "zarr.json") or {}).get("node_type") == "array"
+    if is_array or read_json(labels, ".zarray") is not None:
+        raise TargetError(str(labels), "is an array, and can hold no labels")
+
+
+def register_label(container: Place, name: str) -> None:
+    """Add a label image, which is there already, to the names in the metadata of the group `labels`."""
+    _change(container, lambda names: [*names, name] if name not in names else names)
+
+
+def unregister_label(container: Place, name: str) -> None:
+    """Take a label image off the names in the metadata of the group `labels`."""
+    _change(container, lambda names: [other for other in names if other != name])
+
+
+def _change(container: Place, changed: Any) -> None:
+    zarr_format = group_format(container)
+    if zarr_format is None:
+        raise TargetError(str(container), "is no zarr group that could hold labels")
+    file = ".zattrs" if zarr_format == 2 else "zarr.json"
+    place = within(container, LABELS)
+    before = read_json(place, file)
+    if before is None and changed([]) == []:
+        return
+    document, holder = _holder(before, zarr_format)
+    names = holder.get(LABELS, [])
+    if not isinstance(names, list):
+        raise TargetError(str(place), f"its list of labels is not understood: {names!r}")
+    if document == before and changed(names) == names:
+        return
+    holder[LABELS] = changed(names)
+    write_json(place, file, document)
+    if zarr_format == 2 and read_json(place, ".zgroup") is None:
+        write_json(place, ".zgroup", {"zarr_format": 2})
+    consolidate_again(container)
+
+
+def _holder(before: Json | None, zarr_format: int) -> tuple[Json, Json]:
+    """Return a copy of the metadata file of the group `labels`, and the part that holds its list."""
+    if zarr_format == 2:
+        document = dict(before or {})
+        return document, document
+    document = dict(before or group_v3({}))
+    document["attributes"] = attributes = _copy(document.get("attributes"))
+    attributes["ome"] = ome = {"version": VERSIONS[3], **_copy(attributes.get("ome"))}
+    return document, ome
+
+
+def _copy(value: object) -> Json:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def group_format(place: Place) -> int | None:
+    """Return the version of zarr of a group; None where there is none, or something else."""
+    document = read_json(place, "zarr.json")
+    if document is not None:
+        return 3 if document.get("node_type") == "group" else None
+    return 2 if read_json(place, ".zgroup") is not None else None
