@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,7 +24,7 @@ from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 
 import mitotools
-from mitotools.errors import MitotoolsError
+from mitotools.errors import MitotoolsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +54,8 @@ WITHOUT_WORKERS_S = 120.0
 
 LAST_BLOCKS_S = 60.0
 """How long blocks that are not wanted any more may take to finish."""
+
+_ADDRESS = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d+")
 
 _GONE = "the scheduler is gone, or gave the work up"
 
@@ -159,6 +162,8 @@ def cluster(workers: int, scheduler: str, threads: int) -> Iterator[Cluster]:
     ------
     MitotoolsError
         Where the scheduler does not answer, or its workers have another mitotools.
+    UsageError
+        Where the address is none.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker that dies is replaced, in silence
     with ExitStack() as stack:
@@ -191,6 +196,8 @@ def _started(workers: int, threads: int) -> Iterator[LocalCluster]:
 
 
 def _connected(scheduler: str) -> Client:
+    if not _ADDRESS.fullmatch(scheduler):
+        raise UsageError("--scheduler", f"{scheduler!r} is no address", "Say tcp://host:port")
     try:
         return Client(scheduler, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

@@ -30,7 +30,7 @@ from mitotools.volume.blocks import grid
 from mitotools.volume.files import open_volume
 from mitotools.volume.formats import format_of
 from mitotools.volume.formats.pyramid import step
-from mitotools.volume.outputs import check_target, create_volume, final_of, planned
+from mitotools.volume.outputs import check_target, create_volume, exists, final_of, planned
 from mitotools.volume.path import VolumePath
 from mitotools.volume.plan import flat
 
@@ -91,7 +91,8 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
     """
     check_target(target, force=running.force, resume=bool(running.resume))
     spec = planned(target, spec)
-    if running.resume and is_complete(final_of(target), lambda: _history(target), spec.history):
+    is_there = bool(running.resume) and exists(target)
+    if is_there and is_complete(target, lambda: _history(target), spec.history):
         return spec
     kind = format_of(target.file)
     if kind.writers != "processes" and (running.resume or running.is_distributed) and not running.dry_run:
@@ -144,7 +145,7 @@ def map_blocks(
 
 
 def _history(target: VolumePath) -> History:
-    with open_volume(VolumePath(target.file)) as volume:
+    with open_volume(VolumePath(target.file, target.dataset)) as volume:
         return volume.spec.history
 
 
@@ -185,8 +186,9 @@ def _fill_level(
 ) -> None:
     """Fill a level of an image from the one before, of which nothing is missing any more."""
     with open_volume(VolumePath(str(writer.path), str(level - 1))) as finer:
-        coarser = writer.at_level(level)
-        halved = Halved.of(finer, step(finer.spec.size, finer.spec.voxel_size_nm), coarser.spec)
+        # What is not finished behind a URL does not state its voxel size.
+        coarser, voxel_size = writer.at_level(level), writer.at_level(level - 1).spec.voxel_size_nm
+        halved = Halved.of(finer, step(finer.spec.size, voxel_size), coarser.spec)
         threads = running.threads_per_process
         work = Work(lambda box: read_pieces(halved, box, threads), f"level {level}", [halved])
         voxel_bytes = (2 + finer.spec.voxels / halved.spec.voxels) * finer.spec.dtype.itemsize

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from mitotools.volume.blocks import Box
 
 
-def is_complete(final: Path, stored: Callable[[], History], records: History) -> bool:
-    """Whether an output is there, made with the same parameters from the same inputs; this is said then.
+def is_complete(name: object, stored: Callable[[], History], records: History) -> bool:
+    """Whether an output that is there was made with the same parameters from the same inputs: this is said.
 
     Parameters
     ----------
-    final : Path
+    name : object
+        What the output is called.
     stored : callable
         Returns the history of the output that is there, or raises InputError.
     records : History
@@ -41,16 +42,14 @@ def is_complete(final: Path, stored: Callable[[], History], records: History) ->
     TargetError
         Where it was made otherwise.
     """
-    if not final.exists():
-        return False
     try:
         changed = history.differences(stored(), records)
     except InputError as error:
-        raise TargetError(str(final), "is there, but unreadable", "Use --force to replace it") from error
+        raise TargetError(str(name), "is there, but unreadable", "Use --force to replace it") from error
     if changed:
         names = ", ".join(changed)
-        raise TargetError(str(final), f"was made with other {names}", "Use --force to replace it")
-    logging.getLogger(__name__).info("%s is complete already", final)
+        raise TargetError(str(name), f"was made with other {names}", "Use --force to replace it")
+    logging.getLogger(__name__).info("%s is complete already", name)
     return True
 
 

@@ -104,7 +104,8 @@ class _Cutter:
 
 
 def _cut(volume: Volume, plan: Plan, target: Path, running: Running) -> None:
-    if running.resume and is_complete(target, lambda: read_plan(target / PLAN_NAME).history, plan.history):
+    is_there = bool(running.resume) and target.exists()
+    if is_there and is_complete(target, lambda: read_plan(target / PLAN_NAME).history, plan.history):
         return
     with (
         journal_for(target, made_of(plan.history), running) as journal,

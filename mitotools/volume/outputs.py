@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mitotools import history
-from mitotools.errors import TargetError
+from mitotools.errors import MitotoolsError, TargetError
 from mitotools.volume.atomic import appearing, check_file
 from mitotools.volume.formats import OME_ZARR, Format, is_glob, writable_format_of
 
@@ -164,7 +164,8 @@ def _behind_url(url: str, spec: VolumeSpec, *, force: bool) -> Iterator[OpenWrit
         yield OpenWriter(writer, OME_ZARR, url, url, whole)
         ome_zarr.publish(url, whole)
     except BaseException:
-        zarr_places.discard(url)
+        with suppress(MitotoolsError):  # what went wrong first matters more
+            zarr_places.discard(url)
         raise
 
 
@@ -212,6 +213,15 @@ def _check_url(target: VolumePath, *, force: bool, resume: bool) -> None:
     if found == "unfinished" and not force:
         why = "another run is writing this output, or was killed"
         raise TargetError(str(target), why, "What is behind a URL cannot be continued: use --force")
+
+
+def exists(target: VolumePath) -> bool:
+    """Whether a volume is there, complete."""
+    if not target.is_remote:
+        return final_of(target).exists()
+    from mitotools.volume.formats.zarr_places import state  # noqa: PLC0415 (zarr loads slowly)
+
+    return state(target.file) == "complete"
 
 
 def final_of(target: VolumePath) -> Path:

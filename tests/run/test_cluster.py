@@ -21,6 +21,7 @@ from command_runs import (
     environment,
     finished,
     journal_of,
+    least_memory,
     lines,
     names_in,
     ran,
@@ -29,7 +30,8 @@ from command_runs import (
     wait_until,
 )
 
-from mitotools.errors import InputError, MitotoolsError
+import mitotools
+from mitotools.errors import InputError, MitotoolsError, UsageError
 from mitotools.run import cluster
 from mitotools.run.running import Running
 
@@ -167,10 +169,9 @@ def test_the_function_goes_to_a_process_once_however_large_it_is(engine):
 
 def in_flight(engine):
     """Count the blocks that the scheduler knows of."""
-    state = engine.client.run_on_scheduler(
+    return engine.client.run_on_scheduler(
         lambda dask_scheduler: sum("_call" in str(key) for key in dask_scheduler.tasks)
     )
-    return state
 
 
 @pytest.mark.parametrize(("slots", "most"), [(1, 1), (2, 2 * cluster.AHEAD)])
@@ -196,7 +197,7 @@ class CountingClient:
     def __init__(self):
         self.futures = []
 
-    def submit(self, function, *arguments, pure):
+    def submit(self, *_, **__):
         future = CountedFuture(len(self.futures))
         self.futures.append(future)
         return future
@@ -204,7 +205,7 @@ class CountingClient:
     def cancel(self, futures):
         self.cancelled = len(futures)
 
-    def run(self, function, on_error):
+    def run(self, *_, **__):
         return {}
 
 
@@ -230,31 +231,28 @@ def test_no_more_than_ten_thousand_tasks_are_in_flight_with_any_number_of_thread
     assert client.cancelled >= 9_990
 
 
-def broken(item):
-    raise InputError(f"block {item}", "cannot be read")
-
-
 def test_an_error_of_a_block_is_the_error_of_the_stage(engine):
+    def broken(item):
+        raise InputError(f"block {item}", "cannot be read")
+
     with pytest.raises(InputError, match="block 7: cannot be read"):
         list(engine.map(broken, [7], 2))
 
 
-def slow_or_broken(item):
-    """Write a file a while after it is certain that another block fails."""
-    path, number = item
-    if number == 0:
-        time.sleep(0.3)
-        raise InputError("block 0", "is broken")
-    time.sleep(1.0)
-    path.with_name(f"{number}.begun").write_text("late")
-
-
 def test_when_a_block_fails_nobody_is_at_work_any_more(engine, tmp_path):
     """What else is begun is waited for: it would write into an output that is being removed."""
-    items = [(tmp_path / "block", number) for number in range(40)]
+
+    def slow_or_broken(number):
+        if number == 0:
+            time.sleep(0.3)
+            raise InputError("block 0", "is broken")
+        time.sleep(1.0)
+        (tmp_path / str(number)).write_text("late")
+
     with pytest.raises(InputError, match="block 0"):
-        list(engine.map(slow_or_broken, items, 2))
+        list(engine.map(slow_or_broken, range(40), 2))
     files = list(tmp_path.iterdir())
+    assert len(files) == 1
     time.sleep(1.5)
     assert list(tmp_path.iterdir()) == files
 
@@ -292,7 +290,8 @@ def workers_of(process):
 
 
 def test_a_process_of_workers_that_is_killed_is_replaced(folder):
-    process = started(folder, *CONVERT, "--workers", "2", "--memory", "460M")
+    least = least_memory(folder, *CONVERT, "--workers", "2")
+    process = started(folder, *CONVERT, "--workers", "2", "--memory", f"{least + 5}M")
     wait_until(lambda: len(lines(journal_of(folder / "v.zarr"))) >= 1, process)
     all_of_them = children(process)
     assert len(workers_of(process)) == 2
@@ -313,7 +312,7 @@ def die(item):
 @pytest.mark.slow
 def test_a_block_that_kills_every_worker_is_an_error():
     with Running(workers=1, threads=1).engine() as engine:
-        with pytest.raises(MitotoolsError, match="4 workers died over 7. Is there too little memory"):
+        with pytest.raises(MitotoolsError, match=r"4 workers died over 7\. Is there too little"):
             list(engine.map(die, [7], 1))
         workers = psutil.Process().children(recursive=True)
     wait_until(lambda: are_gone([worker for worker in workers if "spawn_main" in str(worker.cmdline())]))
@@ -372,9 +371,7 @@ def test_a_scheduler_that_is_killed_is_an_error_and_what_is_done_is_continued(fo
     assert np.array_equal(voxels(folder / "v.zarr"), RAW)
 
 
-@pytest.mark.parametrize(
-    "address", ["tcp://127.0.0.1:{port}", "127.0.0.1:{port}", "tcp://nowhere.invalid:1", "nonsense", "tcp://", "x://y:1"]
-)  # fmt: skip
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:{port}", "nowhere.invalid:{port}"])
 def test_an_address_without_a_scheduler_is_one_line_within_seconds(folder, address):
     address = address.format(port=free_port())
     start = time.monotonic()
@@ -386,22 +383,31 @@ def test_an_address_without_a_scheduler_is_one_line_within_seconds(folder, addre
     assert names_in(folder) == []
 
 
+@pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://host", "host:port", "a b:1", "tcp://h:1/x"])
+def test_what_is_no_address_is_wrong_usage_at_once(address):
+    with pytest.raises(UsageError, match=f"'{address}' is no address"), Running(scheduler=address).engine():
+        pass
+
+
+def refused(**options):
+    """Return why there is no such engine."""
+    with pytest.raises(MitotoolsError) as caught, Running(**options).engine():
+        pass
+    return str(caught.value)
+
+
 def test_a_scheduler_without_workers_is_an_error(folder, monkeypatch):
     monkeypatch.setattr(cluster, "FIRST_WORKER_S", 1)
     (folder / "network").mkdir()
     with running_cluster(folder / "network", workers=0) as network:
-        with (
-            pytest.raises(MitotoolsError, match="has no workers"),
-            Running(scheduler=network.address).engine(),
-        ):
-            pass
+        assert "has no workers that know mitotools" in refused(scheduler=network.address)
 
 
 def test_workers_with_another_mitotools_are_refused(network, monkeypatch):
+    ours = mitotools.__version__
     monkeypatch.setattr("mitotools.__version__", "99")
-    with pytest.raises(MitotoolsError, match="have mitotools .*, not 99. Install the same everywhere"):
-        with Running(scheduler=network.address).engine():
-            pass
+    why = f"the workers of {network.address} have mitotools {ours}, not 99. Install the same everywhere"
+    assert why in refused(scheduler=network.address)
 
 
 @pytest.mark.parametrize(
@@ -410,6 +416,6 @@ def test_workers_with_another_mitotools_are_refused(network, monkeypatch):
 def test_without_dask_the_extra_is_named(monkeypatch, options, name):
     monkeypatch.delitem(sys.modules, "mitotools.run.cluster")
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(MitotoolsError, match=rf"{name}: needs Dask.* pip install 'mitotools\[cluster\]'"):
-        with Running(**options).engine():
-            pass
+    why = refused(**options)
+    assert why.startswith(f"{name}: needs Dask, which cannot be loaded")
+    assert why.endswith("pip install 'mitotools[cluster]'.")

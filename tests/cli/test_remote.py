@@ -1,0 +1,92 @@
+"""Commands on volumes behind URLs: an S3 server on this machine."""
+
+from __future__ import annotations
+
+import urllib.request
+
+import h5py
+import numpy as np
+import pytest
+from moto.server import ThreadedMotoServer
+
+from mitotools.cli.main import run
+
+VOLUME = np.random.default_rng(0).integers(0, 256, (20, 30, 40), dtype="uint8")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """Run an S3 server with one bucket, and return the URL of the bucket."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    request = urllib.request.Request(f"http://{host}:{port}/bucket", method="PUT")
+    urllib.request.urlopen(request).close()  # noqa: S310
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield "s3://bucket"
+    server.stop()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("raw.h5", "w") as file:
+        file["main"] = VOLUME
+        file["main"].attrs["voxel_size_nm"] = (30.0, 8.0, 8.0)
+    return tmp_path
+
+
+def voxels(name):
+    with h5py.File(name) as file:
+        return file["main"][:]
+
+
+@pytest.mark.parametrize(
+    "options", ["", "--zarr-format 2", "--chunks 5,10,10 --shards 10,20,20", "--workers 2"]
+)
+def test_a_volume_goes_to_a_bucket_and_comes_back(folder, bucket, request, options):
+    url = f"{bucket}/{abs(hash(options))}.zarr"
+    assert run(["convert", "raw.h5", url, "--levels", "2", "-q", *options.split()]) == 0
+    assert run(["convert", f"{url}[5:20,:,3:9]", "back.h5", "-q"]) == 0
+    assert np.array_equal(voxels("back.h5"), VOLUME[5:20, :, 3:9])
+    assert run(["convert", f"{url}:1", "coarse.h5", "-q"]) == 0
+    assert voxels("coarse.h5").shape == (20, 15, 20)
+
+
+def test_what_is_in_a_bucket_is_described(folder, bucket, capsys):
+    assert run(["convert", "raw.h5", f"{bucket}/described.zarr", "-q"]) == 0
+    assert run(["info", f"{bucket}/described.zarr"]) == 0
+    assert "voxel_size_nm\t30.0 8.0 8.0" in capsys.readouterr().out
+
+
+def test_what_is_in_a_bucket_is_replaced_by_force_alone(folder, bucket, capsys):
+    url = f"{bucket}/kept.zarr"
+    assert run(["convert", "raw.h5", url, "-q"]) == 0
+    assert run(["convert", "raw.h5", url]) == 1
+    assert "exists already. Use --force to replace it." in capsys.readouterr().err
+    assert run(["convert", "raw.h5", url, "--resume"]) == 0
+    assert f"{url} is complete already" in capsys.readouterr().err
+    assert run(["convert", "raw.h5[0:3,:,:]", url, "--resume"]) == 1
+    assert "was made with other crop" in capsys.readouterr().err
+    assert run(["convert", "raw.h5[0:3,:,:]", url, "--force", "-q"]) == 0
+    assert run(["convert", url, "new.h5", "-q"]) == 0
+    assert np.array_equal(voxels("new.h5"), VOLUME[0:3])
+
+
+def test_a_failure_leaves_nothing_in_a_bucket(folder, bucket, capsys):
+    url = f"{bucket}/failed.zarr"
+    assert run(["convert", "raw.h5", url, "--dtype", "int8"]) == 1
+    assert "do not fit int8" in capsys.readouterr().err
+    assert run(["convert", url, "back.h5"]) == 1
+    assert run(["convert", "raw.h5", url, "-q"]) == 0
+
+
+def test_a_bucket_that_does_not_exist_is_one_line(folder, bucket, capsys):
+    assert run(["convert", "raw.h5", "s3://nowhere/v.zarr"]) == 1
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "s3://nowhere/v.zarr" in printed
