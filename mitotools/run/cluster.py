@@ -141,7 +141,9 @@ def _result(future: Any, item: object) -> Any:
     except KilledWorker as error:
         why = f"{error.allowed_failures + 1} workers died over {item}"
         raise MitotoolsError("the cluster", why, "Is there too little memory?") from error
-    except CancelledError as error:
+    except Exception as error:
+        if future.status == "error":  # the block's own
+            raise
         raise MitotoolsError("the cluster", _GONE) from error
 
 
@@ -165,7 +167,9 @@ def cluster(workers: int, scheduler: str, threads: int) -> Iterator[Cluster]:
     UsageError
         Where the address is none.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker that dies is replaced, in silence
+    for name in list(logging.root.manager.loggerDict):  # each of Dask's has a level of its own
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # a worker that dies is replaced, in silence
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(SETTINGS))
         if scheduler:

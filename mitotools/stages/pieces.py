@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mitotools.volume.base import VolumeSpec, Writer
     from mitotools.volume.blocks import Box
 
-PIECE_BYTES = 2 * 2**20
+PIECE_BYTES = 4 * 2**20
 """About what a thread reads or writes at once; a chunk at least."""
 
 
