@@ -17,6 +17,7 @@ from itertools import islice
 from queue import Empty, Queue
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlparse
 
 import cloudpickle
 import dask
@@ -25,6 +26,7 @@ from distributed.scheduler import KilledWorker
 
 import mitotools
 from mitotools.errors import MitotoolsError, UsageError
+from mitotools.run.budget import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -73,6 +75,15 @@ class Cluster:
     client: Client
     threads: int
     processes: int
+
+    @property
+    def free_bytes(self) -> int:
+        """Memory that is free on all machines that have a worker."""
+        of_host: dict[str, int] = {}
+        for address, free in self.client.run(free_bytes).items():
+            host = urlparse(str(address)).hostname or str(address)
+            of_host[host] = min(free, of_host.get(host, free))
+        return sum(of_host.values())
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], slots: int

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from mitotools.run.budget import free_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -27,6 +29,10 @@ class Engine(Protocol):
     def processes(self) -> int:
         """Processes that compute beside this one."""
 
+    @property
+    def free_bytes(self) -> int:
+        """Memory that is free on its machines."""
+
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], slots: int
     ) -> Iterator[tuple[Item, Result]]:
@@ -39,6 +45,11 @@ class Threads:
 
     threads: int
     processes: int = 0
+
+    @property
+    def free_bytes(self) -> int:
+        """Memory that is free on this machine."""
+        return free_bytes()
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], slots: int

@@ -105,7 +105,7 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
         return spec
     check_disk(target, spec)
     with running.engine() as engine:
-        plan = plan_blocks(demand, memory_of(running), engine.threads, engine.processes)
+        plan = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
         logging.getLogger(__name__).debug(
             "blocks of %s voxels, %d at a time, about %s of memory",
             "x".join(map(str, plan.block)), plan.slots, written(plan.memory_bytes),
@@ -137,7 +137,7 @@ def map_blocks(
         base_bytes=resident_bytes(),
     )
     with running.engine() as engine:
-        plan = plan_blocks(demand, memory_of(running), engine.threads, engine.processes)
+        plan = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
         boxes = grid(volumes[0].spec.size, plan.block)
         results = engine.map(function, boxes, plan.slots)
         for _, result in running.track(results, len(boxes), label, "blocks"):
@@ -193,7 +193,7 @@ def _fill_level(
         work = Work(lambda box: read_pieces(halved, box, threads), f"level {level}", [halved])
         voxel_bytes = (2 + finer.spec.voxels / halved.spec.voxels) * finer.spec.dtype.itemsize
         demand = demand_of(coarser.spec, [halved], voxel_bytes * (finer.spec.channels or 1))
-        plan = plan_blocks(demand, memory_of(running), engine.threads, engine.processes)
+        plan = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
         _fill(coarser, work, plan, engine, running, journal=journal)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mitotools.conventions import Size
     from mitotools.run.budget import BlockPlan
+    from mitotools.run.engine import Engine
     from mitotools.run.running import Running
     from mitotools.volume.base import VolumeSpec
     from mitotools.volume.path import VolumePath
@@ -36,9 +37,9 @@ class Source(Protocol):
         """Where in its grid of chunks the stage's first voxel lies."""
 
 
-def memory_of(running: Running) -> int:
-    """Return the budget: the one given, or half of what is free."""
-    return running.memory_bytes or free_bytes() // 2
+def memory_of(running: Running, engine: Engine | None = None) -> int:
+    """Return the budget: the one given, or half of what is free where the engine computes."""
+    return running.memory_bytes or (engine.free_bytes if engine else free_bytes()) // 2
 
 
 def demand_of(spec: VolumeSpec, sources: Sequence[Source], bytes_per_voxel: float | None = None) -> Demand:

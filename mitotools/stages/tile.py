@@ -119,7 +119,7 @@ def _cut(volume: Volume, plan: Plan, target: Path, running: Running) -> None:
     ):
         folder.mkdir(exist_ok=True)
         write_plan(folder / PLAN_NAME, plan, target.absolute())
-        blocks = _blocks(volume, plan, running, engine.threads, engine.processes)
+        blocks = _blocks(volume, plan, memory_of(running, engine), engine.threads, engine.processes)
         cutter = _Cutter(
             volume=volume,
             plan=replace(plan, history=()),
@@ -141,18 +141,18 @@ def _spec(volume: Volume, plan: Plan) -> VolumeSpec:
     return VolumeSpec(volume.spec.shape, volume.spec.dtype, plan.voxel_size_nm, plan.history)
 
 
-def _blocks(volume: Volume, plan: Plan, running: Running, threads: int, processes: int) -> BlockPlan:
+def _blocks(volume: Volume, plan: Plan, memory_bytes: int, threads: int, processes: int) -> BlockPlan:
     """Return the blocks in which the largest tile is cut."""
     largest = max((tile.extent.shape for tile in plan.tiles), key=math.prod)
     spec = _spec(volume, plan)
     voxel_bytes = 2 * spec.dtype.itemsize * (spec.channels or 1)
     demand = demand_of(replace(spec, shape=spec.shape[:-3] + largest), [volume], voxel_bytes)
-    return plan_blocks(demand, memory_of(running), threads, processes)
+    return plan_blocks(demand, memory_bytes, threads, processes)
 
 
 def _needs(volume: Volume, plan: Plan, target: Path, running: Running) -> dict[str, str]:
     """Return what --dry-run prints."""
-    blocks = _blocks(volume, plan, running, running.threads, running.workers)
+    blocks = _blocks(volume, plan, memory_of(running), running.threads, running.workers)
     spec = _spec(volume, plan)
     voxels = sum(math.prod(tile.extent.shape) for tile in plan.tiles) * (spec.channels or 1)
     tiles = 0 if target.suffix else voxels * spec.dtype.itemsize

@@ -1,0 +1,90 @@
+"""Promise: convert is three times as fast as a plain loop, and near what reading and writing alone take.
+
+The volume is 100 x 1024 x 1024 voxels of EM, the sample tiled, from HDF5 with gzip chunks to OME-Zarr with
+zstd chunks of 32 x 128 x 128. Each round times, one after another and on the same threads: slabs of whole
+chunks through h5py and zarr; `convert_volume`; reading alone, every block decoded and dropped; writing alone,
+every block from memory. Printed are the medians of the ratios within a round.
+
+Run: python tests/benchmarks/convert_speed.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+
+import h5py
+import zarr
+from hdf5_speed import CHUNKS, SHAPE, image, seconds
+from zarr.codecs import ZstdCodec
+
+from mitotools.parameters import ConvertParameters
+from mitotools.run.running import Running
+from mitotools.stages.blockwise import Work, map_blocks, write_volume
+from mitotools.stages.convert import convert_volume
+from mitotools.stages.pieces import read_pieces
+from mitotools.volume.base import VolumeSpec
+from mitotools.volume.files import open_volume
+from mitotools.volume.path import VolumePath
+
+THREADS = 2
+ROUNDS = 7
+
+
+def plain_loop(source: Path, target: Path) -> None:
+    """Copy slabs of whole chunks."""
+    with h5py.File(source) as file:
+        voxels = file["main"]
+        array = zarr.create_array(
+            target, shape=SHAPE, dtype="uint8", chunks=CHUNKS, compressors=[ZstdCodec(level=1)], overwrite=True
+        )
+        for z in range(0, SHAPE[0], CHUNKS[0]):
+            array[z : z + CHUNKS[0]] = voxels[z : z + CHUNKS[0]]
+
+
+def ours(source: Path, target: Path) -> None:
+    """Convert as the command does."""
+    running = Running(THREADS, force=True)
+    convert_volume(VolumePath(str(source)), VolumePath(str(target)), ConvertParameters(chunks=CHUNKS), running)
+
+
+def reading(source: Path) -> None:
+    """Decode every block."""
+    with open_volume(VolumePath(str(source))) as volume:
+        for _ in map_blocks(
+            [volume], lambda box: read_pieces(volume, box, THREADS).shape, "read", Running(THREADS), 2
+        ):
+            pass
+
+
+def writing(array: object, target: Path) -> None:
+    """Encode and store every block."""
+    spec = VolumeSpec(array.shape, array.dtype, chunks=CHUNKS)
+    work = Work(lambda box: array[box.slices], "write")
+    write_volume(VolumePath(str(target)), spec, work, Running(THREADS, force=True))
+
+
+def main() -> None:
+    """Time all four in turn."""
+    voxels = image()
+    to_loop, to_slower, to_both = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "raw.h5"), Path(folder, "raw.zarr")
+        with h5py.File(source, "w") as file:
+            file.create_dataset("main", data=voxels, chunks=CHUNKS, compression="gzip", compression_opts=4)
+        for _ in range(ROUNDS + 1):
+            loop = seconds(plain_loop, source, Path(folder, "plain.zarr"))
+            convert = seconds(ours, source, target)
+            read, write = seconds(reading, source), seconds(writing, voxels, Path(folder, "w.zarr"))
+            to_loop.append(loop / convert)
+            to_slower.append(convert / max(read, write))
+            to_both.append(convert / (read + write))
+            print(f"loop {loop:.2f} s, convert {convert:.2f} s, read {read:.2f} s, write {write:.2f} s")
+    print(f"plain loop / convert: {statistics.median(to_loop[1:]):.2f} (promise: 3 or more)")
+    print(f"convert / slower of read and write: {statistics.median(to_slower[1:]):.2f} (promise: 1.5 or less)")
+    print(f"convert / sum of read and write: {statistics.median(to_both[1:]):.2f}")
+
+
+if __name__ == "__main__":
+    main()
