@@ -148,7 +148,7 @@ class Cluster:
 
 def _result(future: Any, item: object) -> Any:
     try:
-        return future.result()
+        result = future.result()
     except KilledWorker as error:
         why = f"{error.allowed_failures + 1} workers died over {item}"
         raise MitotoolsError("the cluster", why, "Is there too little memory?") from error
@@ -156,6 +156,9 @@ def _result(future: Any, item: object) -> Any:
         if future.status == "error":  # the block's own
             raise
         raise MitotoolsError("the cluster", _GONE) from error
+    if isinstance(result, _Failure):
+        raise result.error
+    return result
 
 
 @contextmanager
@@ -242,6 +245,21 @@ def _itself(pickled: bytes) -> bytes:
     return pickled
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """An error in words, on its way to the client."""
+
+    error: MitotoolsError | OSError
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return the error without its causes."""
+        return _failure, (type(self.error), self.error.args)
+
+
+def _failure(kind: type[MitotoolsError | OSError], arguments: tuple[Any, ...]) -> _Failure:
+    return _Failure(kind(*arguments))
+
+
 _calls_running: list[None] = []
 
 
@@ -254,6 +272,9 @@ def _call(pickled: bytes, item: Item) -> Any:
     _calls_running.append(None)
     try:
         return _unpickled(pickled)(item)
+    except (MitotoolsError, OSError) as error:
+        # Raised, an error with a long story (causes, tracebacks) would reach the client as bare text.
+        return _Failure(error.with_traceback(None))
     finally:
         _calls_running.pop()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -126,3 +127,6 @@ def _lock(file: BinaryIO, path: Path) -> None:
         raise TargetError(str(path), "another run is writing this output", "Wait for it") from error
     except OSError:
         return  # a file system without locks
+    if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        # The run that had it open has just ended, and removed it.
+        raise TargetError(str(path), "another run was writing this output", "Try again")

@@ -52,7 +52,7 @@ class Assembly:
     ) -> Self:
         """Return the places of these tiles."""
         return cls(
-            paths=[tile.path for tile in found],
+            paths=[tile.path.absolute() for tile in found],  # a worker may have another working directory
             extents=np.array([(tile.extent.start, tile.extent.stop) for tile in found]),
             cores=np.array([(tile.core.start, tile.core.stop) for tile in found]),
             leading=spec.shape[:-3],

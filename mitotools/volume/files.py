@@ -45,7 +45,7 @@ class OpenReader:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to open the file again."""
-        return _open_reader, (self.path,)
+        return _open_reader, (self.path.absolute(),)
 
 
 def _open_reader(path: VolumePath) -> OpenReader:

@@ -67,7 +67,10 @@ class OpenWriter:
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to open the unfinished volume again."""
         whole = replace(self.whole, history=())
-        return _reopened, (self.kind, self.path, self.target, whole, self.level)
+        path, target = (
+            place.absolute() if isinstance(place, Path) else place for place in (self.path, self.target)
+        )
+        return _reopened, (self.kind, path, target, whole, self.level)
 
 
 def _reopened(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -63,6 +64,13 @@ class VolumePath:
     def is_remote(self) -> bool:
         """Whether this is a URL; one of this machine's files has become a path."""
         return _URL.match(self.file) is not None
+
+    def absolute(self) -> VolumePath:
+        """Return the name as it is understood by a process with another working directory."""
+        if self.is_remote or self.is_pipe:
+            return self
+        root = self.root and str(Path(self.root).absolute())
+        return replace(self, file=str(Path(self.file).absolute()), root=root)
 
     def __str__(self) -> str:
         """Return the file and dataset, as messages name them."""
