@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 # What a script's variables stand for when its lines are only parsed.
-VARIABLES = {'"$minutes"': "3", "$data": "data"}
+VARIABLES = {
+    '"$minutes"': "3",
+    "$data": "data",
+    'predict "$@"': "predict plan.json tiles/ -m model.safetensors",
+    '"$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"': "1/16",
+}
 
 # A command starts a line, or follows a prompt, a pipe, a parenthesis or a quoted word; prose is left alone.
 _COMMAND = re.compile(r"""(?:^|[$|`(]|&&|"\s)\s*mitotools\s+(?=[a-z-])""")

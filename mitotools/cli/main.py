@@ -66,7 +66,7 @@ def mitotools() -> None:
     """Mitochondria instances from electron microscopy volumes.
 
     The commands stand in the order in which data passes through them; each reads and writes standard files
-    (HDF5, OME-Zarr, TIFF, folders of slices). A volume is named FILE[:DATASET][CROP]; - is a pipe.
+    (HDF5, OME-Zarr, TIFF, NIfTI, folders of slices ...). A volume is named FILE[:DATASET][CROP]; - is a pipe.
 
     \b
       $ mitotools predict raw.h5 maps.zarr -m model.pt

@@ -126,3 +126,19 @@ def test_a_process_that_is_killed_holds_nothing_any_more(path):
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
         assert continued(path) == [(0,), (1,)]
+
+
+def test_a_journal_that_its_run_removes_while_another_opens_it_is_refused(path, monkeypatch):
+    """What the other wrote would be lost."""
+    import fcntl
+
+    def removed(*_):
+        path.unlink()
+
+    begin(path, [0])
+    for again in (lambda path: begin(path, [9]), continued):
+        monkeypatch.setattr(fcntl, "flock", removed)
+        with pytest.raises(TargetError, match="another run was writing this output"):
+            again(path)
+        monkeypatch.undo()
+        begin(path, [0])

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Convert a large volume, or run any other command that has --scheduler, on several nodes of a Slurm cluster.
+# Usage: sbatch examples/cluster/slurm.sh convert raw.h5 raw.zarr --levels 5 --resume
+#
+# The first task is the Dask scheduler and the command, the others are workers. Files must lie where all nodes see them.
+# A job that was killed, or ran out of time, continues when it is submitted again: --resume.
+#SBATCH --job-name=mitotools
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=16
+#SBATCH --mem=32G
+#SBATCH --time=4:00:00
+set -eu
+
+: "${MITOTOOLS_VENV:=.venv}"
+PATH=$MITOTOOLS_VENV/bin:$PATH
+port=$((20000 + SLURM_JOB_ID % 20000))
+address=tcp://$(hostname):$port
+
+dask scheduler --port "$port" --no-dashboard &
+scheduler=$!
+srun dask worker "$address" --nthreads "$SLURM_CPUS_PER_TASK" --memory-limit 0 --no-dashboard --local-directory "${TMPDIR:-/tmp}" &
+workers=$!
+trap 'kill $scheduler $workers 2>/dev/null' EXIT
+
+mitotools "$@" --scheduler "$address"

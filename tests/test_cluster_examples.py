@@ -1,0 +1,53 @@
+"""The scripts in examples/cluster do what they say, with Slurm's commands played by two lines of shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+
+ROOT = Path(__file__).parent.parent
+VOLUME = np.random.default_rng(0).integers(0, 256, (40, 50, 60), dtype="uint8")
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """What a job finds: Slurm's variables, `srun` (which here starts one task), and the commands."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    scripts = {
+        "srun": 'exec "$@"',
+        "hostname": "echo 127.0.0.1",
+        "mitotools": f'exec {sys.executable} -m mitotools "$@"',
+        "dask": f'exec {sys.executable} -m dask "$@"',
+    }
+    for name, text in scripts.items():
+        (commands / name).write_text(f"#!/bin/sh\n{text}\n")
+        (commands / name).chmod(0o755)
+    return os.environ | {
+        "PATH": f"{commands}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        "MITOTOOLS_VENV": str(tmp_path),
+        "SLURM_JOB_ID": str(os.getpid()),
+        "SLURM_CPUS_PER_TASK": "2",
+        "TMPDIR": str(tmp_path),
+    }
+
+
+def test_the_slurm_script_computes_on_a_dask_cluster_of_its_own(tmp_path, environment):
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file["main"] = VOLUME
+    script = ROOT / "examples" / "cluster" / "slurm.sh"
+    result = subprocess.run(
+        ["sh", str(script), "convert", "raw.h5", "raw.zarr", "--levels", "2"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "raw.zarr: 40 x 50 x 60 uint8" in result.stderr
+    assert np.array_equal(zarr.open_array(tmp_path / "raw.zarr" / "0")[:], VOLUME)
