@@ -37,7 +37,12 @@ def plain_loop(source: Path, target: Path) -> None:
     with h5py.File(source) as file:
         voxels = file["main"]
         array = zarr.create_array(
-            target, shape=SHAPE, dtype="uint8", chunks=CHUNKS, compressors=[ZstdCodec(level=1)], overwrite=True
+            target,
+            shape=SHAPE,
+            dtype="uint8",
+            chunks=CHUNKS,
+            compressors=[ZstdCodec(level=1)],
+            overwrite=True,
         )
         for z in range(0, SHAPE[0], CHUNKS[0]):
             array[z : z + CHUNKS[0]] = voxels[z : z + CHUNKS[0]]
@@ -46,7 +51,9 @@ def plain_loop(source: Path, target: Path) -> None:
 def ours(source: Path, target: Path) -> None:
     """Convert as the command does."""
     running = Running(THREADS, force=True)
-    convert_volume(VolumePath(str(source)), VolumePath(str(target)), ConvertParameters(chunks=CHUNKS), running)
+    convert_volume(
+        VolumePath(str(source)), VolumePath(str(target)), ConvertParameters(chunks=CHUNKS), running
+    )
 
 
 def reading(source: Path) -> None:
@@ -82,7 +89,9 @@ def main() -> None:
             to_both.append(convert / (read + write))
             print(f"loop {loop:.2f} s, convert {convert:.2f} s, read {read:.2f} s, write {write:.2f} s")
     print(f"plain loop / convert: {statistics.median(to_loop[1:]):.2f} (promise: 3 or more)")
-    print(f"convert / slower of read and write: {statistics.median(to_slower[1:]):.2f} (promise: 1.5 or less)")
+    print(
+        f"convert / slower of read and write: {statistics.median(to_slower[1:]):.2f} (promise: 1.5 or less)"
+    )
     print(f"convert / sum of read and write: {statistics.median(to_both[1:]):.2f}")
 
 
