@@ -22,7 +22,15 @@ from mitotools.run.budget import (
 )
 from mitotools.run.engine import ordered_map
 from mitotools.stages.pieces import read_pieces, write_pieces
-from mitotools.stages.planning import Source, check_disk, demand_of, memory_of, needs, thread_bytes
+from mitotools.stages.planning import (
+    Source,
+    check_count,
+    check_disk,
+    demand_of,
+    memory_of,
+    needs,
+    thread_bytes,
+)
 from mitotools.stages.resuming import is_complete, is_worth_continuing, journal_for, made_of, not_done
 from mitotools.stages.views import Halved
 from mitotools.volume.atomic import remove, unfinished_of
@@ -101,11 +109,13 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
     demand = demand_of(spec, work.sources, work.bytes_per_voxel)
     if running.dry_run:
         plan = plan_blocks(demand, memory_of(running), running.threads, running.workers)
+        check_count(target, spec.size, plan.block)
         running.dry_run(needs(target, spec, plan))
         return spec
-    check_disk(target, spec)
     with running.engine() as engine:
         plan = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
+        check_count(target, spec.size, plan.block)
+        check_disk(target, spec)
         logging.getLogger(__name__).debug(
             "blocks of %s voxels, %d at a time, about %s of memory",
             "x".join(map(str, plan.block)), plan.slots, written(plan.memory_bytes),
@@ -138,6 +148,7 @@ def map_blocks(
     )
     with running.engine() as engine:
         plan = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
+        check_count(label, volumes[0].spec.size, plan.block)
         boxes = grid(volumes[0].spec.size, plan.block)
         results = engine.map(function, boxes, plan.slots)
         for _, result in running.track(results, len(boxes), label, "blocks"):

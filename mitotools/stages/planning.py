@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mitotools.errors import TargetError
+from mitotools.errors import InputError, TargetError
 from mitotools.run.budget import Demand, Layout, free_bytes, resident_bytes, written
 from mitotools.stages.pieces import PIECE_BYTES
 from mitotools.volume.blocks import grid
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from mitotools.volume.path import VolumePath
 
 
+MOST_BLOCKS = 10**7
+"""Of one volume; at some 20 Mvoxel each, 200 Tvoxel."""
+
+
 class Source(Protocol):
     """What a stage reads, a `Volume` for instance: how it is stored decides which blocks cost least."""
 
@@ -35,6 +39,14 @@ class Source(Protocol):
     @property
     def offset(self) -> Size:
         """Where in its grid of chunks the stage's first voxel lies."""
+
+
+def check_count(name: object, size: Size, block: Size) -> None:
+    """Raise InputError where there are absurdly many blocks: a file is not what it says it is."""
+    count = math.prod(-(-n // b) for n, b in zip(size, block, strict=True))
+    if count > MOST_BLOCKS:
+        why = f"{' x '.join(map(str, size))} voxels are {count} blocks, more than any disk holds"
+        raise InputError(str(name), why, "Is the file what it says it is?")
 
 
 def memory_of(running: Running, engine: Engine | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Blocks on threads: in order, a bounded number of them, errors passed on."""
+"""Blocks on threads: in order or as they come, a bounded number of them, errors passed on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitotools.run.engine import available_threads, ordered_map
+from mitotools.run.engine import Threads, available_threads, ordered_map, shared_pool
 from mitotools.run.running import Running, print_nothing, silent
 
 
@@ -87,6 +87,102 @@ def test_a_reader_that_stops_early_leaves_no_threads_behind():
     next(results)
     results.close()
     assert [thread for thread in threading.enumerate() if "ThreadPool" in thread.name] == []
+
+
+@settings(deadline=None, max_examples=50)
+@given(items=st.lists(st.integers(), max_size=30, unique=True), slots=st.integers(1, 8))
+def test_an_engine_returns_each_item_with_its_result_in_any_order(items, slots):
+    results = list(Threads(4).map(lambda item: item * 2, items, slots))
+    assert sorted(results) == sorted((item, item * 2) for item in items)
+
+
+def test_an_engine_does_not_wait_for_the_first_block_to_hand_out_others():
+    released = threading.Event()
+
+    def work(item):
+        if item == 0:
+            assert released.wait(10)
+        return item
+
+    done = []
+    for item, _ in Threads(2).map(work, range(8), 2):
+        done.append(item)
+        if len(done) == 7:
+            released.set()
+    assert done[-1] == 0
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_an_engine_computes_as_many_blocks_at_once_as_it_has_slots(slots):
+    meeting, most, now = threading.Barrier(slots), [], []
+
+    def work(item):
+        now.append(item)
+        most.append(len(now))
+        meeting.wait(10)
+        now.remove(item)
+
+    assert len(list(Threads(8).map(work, range(4 * slots), slots))) == 4 * slots
+    assert max(most) <= slots
+
+
+def test_an_engine_begins_no_block_before_the_caller_comes_back_for_the_next():
+    """What is done is then on record, and what is in memory stays bounded."""
+    begun = []
+    for taken, _ in enumerate(Threads(2).map(begun.append, range(40), 2), start=1):
+        time.sleep(0.002)
+        assert len(begun) <= taken + 1
+
+
+def test_an_error_in_an_engine_ends_its_blocks_and_its_threads():
+    done = []
+
+    def work(item):
+        if item == 3:
+            raise ValueError("item 3")
+        time.sleep(0.01)
+        done.append(item)
+
+    with pytest.raises(ValueError, match="item 3"):
+        list(Threads(2).map(work, range(1000), 2))
+    count = len(done)
+    assert count < 10
+    assert [thread for thread in threading.enumerate() if "ThreadPool" in thread.name] == []
+    time.sleep(0.05)
+    assert len(done) == count
+
+
+def test_a_caller_that_stops_early_leaves_no_threads_of_an_engine_behind():
+    results = Threads(4).map(str, range(1000), 4)
+    next(results)
+    results.close()
+    assert [thread for thread in threading.enumerate() if "ThreadPool" in thread.name] == []
+
+
+def test_pieces_have_one_pool_of_threads():
+    assert shared_pool(3) is shared_pool(3)
+    assert {future.result() for future in [shared_pool(3).submit(abs, -item) for item in range(9)]} == set(
+        range(9)
+    )
+
+
+def test_an_engine_of_threads_is_one_process():
+    with Running(threads=3).engine() as engine:
+        assert (engine.threads, engine.processes) == (3, 0)
+        assert engine.free_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "threads"),
+    [
+        ({"threads": 8}, 8),
+        ({"threads": 8, "workers": 3}, 2),
+        ({"threads": 2, "workers": 3}, 1),
+        ({"threads": 8, "scheduler": "tcp://a:1"}, 1),
+    ],
+)
+def test_processes_share_the_threads(options, threads):
+    assert Running(**options).threads_per_process == threads
 
 
 def test_all_processors_are_used_unless_told_otherwise():

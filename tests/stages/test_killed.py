@@ -117,7 +117,7 @@ def unfinished(target):
 def test_a_command_that_is_killed_and_continued_otherwise_makes_the_same(folder, slowly, name, otherwise):
     command = COMMANDS[name]
     target = folder / command[2]
-    more = 30 if name == "filter" else 3  # what loads while labels are measured
+    more = 36 if name == "filter" else 3  # what loads while labels are measured
     status, _ = stopped(started(folder, *command, *slowly(command, more)), journal_of(target), 3)
     assert status == -signal.SIGKILL
     done = len(lines(journal_of(target)))
@@ -188,14 +188,14 @@ def test_an_interruption_before_the_first_block_leaves_nothing(folder):
 def test_a_volume_that_one_process_writes_survives_while_its_blocks_are_computed(folder, slowly):
     """Blocks go to a zarr first, which is continued."""
     target, staged = folder / "v.h5", folder / "v.h5.staged.zarr"
-    stopped(started(folder, *TO_HDF5, *slowly(TO_HDF5, 4)), journal_of(staged), 3)
+    stopped(started(folder, *TO_HDF5, *slowly(TO_HDF5, 7)), journal_of(staged), 3)
     done = len(lines(journal_of(staged)))
     kept = chunks_done(staged)
     assert names_in(folder) == ["v.h5.staged.zarr.unfinished", "v.h5.staged.zarr.unfinished.journal"]
     status, words = ran(folder, *TO_HDF5[:-1])
     assert status == 1, words
     assert "Use --resume" in words
-    process = started(folder, *TO_HDF5, *slowly(TO_HDF5, 4))
+    process = started(folder, *TO_HDF5, *slowly(TO_HDF5, 7))
     wait_until(lambda: len(lines(journal_of(staged))) > done or staged.exists(), process)
     assert kept.items() <= stamps(staged if staged.exists() else unfinished(staged)).items()
     status, words = finished(process)
@@ -213,7 +213,7 @@ def test_a_volume_that_one_process_writes_survives_while_it_is_packed(folder, sl
     finished(process)
     assert set(names_in(folder)) - {"v.h5.unfinished.journal"} == {"v.h5.staged.zarr", "v.h5.unfinished"}
     kept = stamps(staged)
-    process = started(folder, *TO_HDF5, *slowly(TO_HDF5, 4))
+    process = started(folder, *TO_HDF5, *slowly(TO_HDF5, 7))
     wait_until(lambda: unfinished(target).exists() and unfinished(target).stat().st_size > 2**20, process)
     assert stamps(staged) == kept  # complete, and not computed again
     status, words = finished(process)
