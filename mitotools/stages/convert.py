@@ -16,7 +16,7 @@ from mitotools.stages.pieces import read_pieces
 from mitotools.stages.views import Clipped, Padded, RgbIds, Scaled, Typed
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
-from mitotools.volume.formats.nifti_affine import AFFINE, CODES, moved
+from mitotools.volume.formats.nifti_affine import kept, moved
 from mitotools.volume.outputs import check_target
 
 if TYPE_CHECKING:
@@ -116,8 +116,7 @@ def _place(volume: Volume, parameters: ConvertParameters) -> Mapping[str, tuple[
     """Return where the voxels lie in the world of a NIfTI file, as long as they are the same voxels."""
     if parameters.scale or any(parameters.pad_voxels):
         return {}
-    attributes = moved(volume.spec.attributes, volume.offset)
-    return {name: attributes[name] for name in (AFFINE, CODES) if name in attributes}
+    return kept(moved(volume.spec.attributes, volume.offset))
 
 
 def _holds_ids(spec: VolumeSpec) -> bool:

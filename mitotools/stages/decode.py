@@ -64,7 +64,7 @@ def decode_volume(
     count = int(labels.max())
     if count == 0:
         _explain_nothing(maps, parameters)
-    written = VolumeSpec(labels.shape, labels.dtype, spec.voxel_size_nm, records)
+    written = VolumeSpec(labels.shape, labels.dtype, spec.voxel_size_nm, records, is_labels=True)
     write_volume(target, written, Work(lambda box: labels[box.slices], "write"), running)
     return count
 

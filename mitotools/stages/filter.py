@@ -59,6 +59,7 @@ def filter_volume(
             history=history.extended(
                 [source_of(source, volume)], running.command_line, {**asdict(parameters), "crop": source.crop}
             ),
+            is_labels=True,
         )
         choose = relabel if parameters.relabel else keep_ids
         threads, dtype = running.threads_per_process, spec.dtype

@@ -206,7 +206,7 @@ def peak_of(process):
 @pytest.mark.parametrize(
     ("target", "budget_mib", "options"),
     [
-        ("v.zarr", 256, ["-t", "4"]),
+        ("v.zarr", 256, ["-t", "12"]),
         pytest.param("v.zarr", 160, ["-t", "2"], marks=pytest.mark.slow),
         pytest.param("v.zarr", 700, ["--workers", "2"], marks=pytest.mark.slow),
         pytest.param("v.h5", 256, ["-t", "4"], marks=pytest.mark.slow),

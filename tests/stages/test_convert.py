@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import h5py
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -18,7 +19,7 @@ from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import parse_volume_path
 
-NAMES = ["v.h5", "v.zarr", "v.tif", "v", "s/*.tif"]
+NAMES = ["v.h5", "v.zarr", "v.tif", "v", "s/*.tif", "v.nii", "v.nii.gz", "v.precomputed"]
 VOLUME = np.random.default_rng(0).integers(0, 256, (5, 6, 7), dtype="uint8")
 
 
@@ -189,7 +190,9 @@ def test_a_value_that_another_type_does_not_hold_is_an_error_and_leaves_nothing(
 
 def test_ids_of_64_bits_do_not_fit_into_tiff_and_the_error_says_what_does(tmp_path):
     save(tmp_path / "a.h5", VOLUME.astype("uint64"))
-    with pytest.raises(TargetError, match=r"OME-TIFF has no type uint64\. Write \.zarr or \.h5, or choose --dtype uint32"):
+    with pytest.raises(
+        TargetError, match=r"no type uint64\. Write \.zarr or \.h5, or choose --dtype uint32"
+    ):
         convert(tmp_path / "a.h5", tmp_path / "b.tif")
     convert(tmp_path / "a.h5", tmp_path / "b.tif", ConvertParameters(dtype="uint32"))
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), VOLUME)
@@ -211,3 +214,21 @@ def test_damage_in_the_middle_of_the_source_leaves_nothing(tmp_path, name):
     with pytest.raises(MitotoolsError, match=r"z0003\.png"):
         convert(tmp_path / "slices", tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("between", ["v.h5", "v.zarr", "old.zarr"])
+def test_the_affine_of_a_nifti_file_survives_other_formats_and_a_crop(tmp_path, between):
+    # Axes x, y, z; x points left, y and z are exchanged, and the origin lies somewhere.
+    affine = np.array([[-0.5, 0, 0, 10], [0, 0, 0.4, 20], [0, 0.25, 0, 30], [0, 0, 0, 1.0]])
+    image = nibabel.Nifti1Image(np.ascontiguousarray(VOLUME.T), affine)
+    image.header.set_xyzt_units("micron")
+    nibabel.save(image, tmp_path / "a.nii")
+    parameters = ConvertParameters(zarr_format=2 if between.startswith("old") else 3)
+    convert(tmp_path / "a.nii", tmp_path / between, parameters)
+    convert(f"{tmp_path / between}[1:,2:,3:]", tmp_path / "b.nii")
+    back = nibabel.load(tmp_path / "b.nii")
+    assert np.array_equal(np.asarray(back.dataobj).T, VOLUME[1:, 2:, 3:])
+    assert np.allclose(back.affine[:, :3], affine[:, :3])
+    assert np.allclose(back.affine @ (0, 0, 0, 1), affine @ (3, 2, 1, 1))
+    convert(tmp_path / between, tmp_path / "half.nii", ConvertParameters(scale=(1, 0.5, 1)))
+    assert nibabel.load(tmp_path / "half.nii").shape == (7, 3, 5)

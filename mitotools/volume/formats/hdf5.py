@@ -23,6 +23,7 @@ from mitotools.volume.blocks import Box, size3
 from mitotools.volume.formats.hdf5_direct import direct
 from mitotools.volume.formats.hdf5_filters import check_filters, pipeline_of
 from mitotools.volume.formats.hdf5_writer import COMPRESSIONS, DATASET, VOXEL_SIZE, Hdf5Writer
+from mitotools.volume.formats.nifti_affine import kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ class Hdf5Reader:
             voxel_size_nm=_voxel_size(dataset),
             history=history.from_json(dataset.attrs.get("history")),
             chunks=size3((1, 1, 1, *chunks)[-3:]),
-            attributes=_tile_attributes(dataset),
+            attributes={**_tile_attributes(dataset), **kept(dict(dataset.attrs))},
         )
         self._direct = direct(dataset, pipeline, self._name, self._lock)
 

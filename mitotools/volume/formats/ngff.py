@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools.volume.base import known_voxel_size
+from mitotools.volume.formats.nifti_affine import kept
 from mitotools.volume.formats.pyramid import factors, pyramid
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def group_documents(spec: VolumeSpec, label_source: str | None = None) -> dict[s
     if spec.is_labels:
         source = {"source": {"image": label_source}} if label_source else {}
         image["image-label"] = {"version": version, **source}
-    records = {"history": list(spec.history)}
+    records = {"history": list(spec.history), **kept(spec.attributes)}
     if spec.zarr_format == 2:
         image["multiscales"][0]["version"] = version
         return {".zattrs": {**image, **records}, ".zgroup": {"zarr_format": 2}}

@@ -18,6 +18,8 @@ AFFINE = "nifti_affine"
 CODES = "nifti_codes"
 """Attribute: the header's qform_code, sform_code and xyzt_units."""
 
+AFFINE_NUMBERS = 12
+
 UNITS_NM = {1: 1e9, 2: 1e6, 3: 1e3}
 """Nanometres in the unit of a header: metre, millimetre, micrometre; 0 is unknown."""
 
@@ -55,6 +57,17 @@ def attributes_of(header: Any) -> dict[str, tuple[float, ...]]:
     if not np.isfinite(affine).all() or not np.linalg.norm(affine[:3, :3], axis=0).all():
         return {}
     return {AFFINE: tuple(affine[:3].ravel().tolist()), CODES: (qform, sform, unit_of(header))}
+
+
+def kept(attributes: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """Return what other formats keep of a NIfTI file's affine; none where it is damaged."""
+    try:
+        affine = tuple(float(value) for value in attributes[AFFINE])
+        codes = tuple(int(value) for value in attributes[CODES])
+    except (KeyError, TypeError, ValueError):
+        return {}
+    is_whole = len(affine) == AFFINE_NUMBERS and len(codes) == len(("qform", "sform", "unit"))
+    return {AFFINE: affine, CODES: codes} if is_whole and np.isfinite(affine).all() else {}
 
 
 def moved(attributes: Mapping[str, tuple[float, ...]], start: Size) -> dict[str, tuple[float, ...]]:

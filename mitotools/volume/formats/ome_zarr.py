@@ -14,6 +14,7 @@ from mitotools.errors import InputError, MitotoolsError, TargetError
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import size3
 from mitotools.volume.formats.ngff import AXES, axes_of, group_documents, voxel_size_of
+from mitotools.volume.formats.nifti_affine import kept
 from mitotools.volume.formats.pyramid import clipped, pyramid
 from mitotools.volume.formats.zarr_arrays import COMPRESSIONS, FastArray, create_array, open_array
 from mitotools.volume.formats.zarr_find import find
@@ -67,6 +68,7 @@ class ZarrReader:
             levels=len(found.image["datasets"]) if found.image else 1,
             zarr_format=array.metadata.zarr_format,
             is_labels=found.is_labels,
+            attributes=kept(found.attributes),
         )
 
     def read(self, box: Box) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -32,12 +32,15 @@ class Found:
     records : object
         What stands under `history`.
     is_labels : bool
+    attributes : dict
+        Of the image's group.
     """
 
     array: ZarrArray
     image: Json | None = None
     records: object = None
     is_labels: bool = False
+    attributes: Json = field(default_factory=dict)
 
 
 def find(place: Place, dataset: str | None) -> Found:
@@ -69,7 +72,7 @@ def _in_group(place: Place, dataset: str | None, group: zarr.Group) -> Found:
     if not isinstance(array, zarr.Array):
         raise InputError(str(place), f"the image names the array {name!r}, which is missing")
     records = array.attrs.get("history") or attributes.get("history")
-    return Found(array, image, records, is_label_image(attributes))
+    return Found(array, image, records, is_label_image(attributes), attributes)
 
 
 def _only_array(place: Place, dataset: str | None, group: zarr.Group) -> Found:
@@ -105,7 +108,7 @@ def _named(place: Place, dataset: str | None, array: ZarrArray) -> Found:
         return Found(array, None, records)
     datasets = [entry for entry in image["datasets"] if entry.get("path") == own]
     level = {**image, "datasets": datasets} if datasets else None
-    return Found(array, level, records or attributes.get("history"), is_label_image(attributes))
+    return Found(array, level, records or attributes.get("history"), is_label_image(attributes), attributes)
 
 
 def _members(group: zarr.Group) -> dict[str, zarr.Array[Any] | zarr.Group]:
