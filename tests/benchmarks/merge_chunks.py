@@ -2,8 +2,8 @@
 
 The files are what PyTorch Connectomics leaves: gzip, one dataset `vol0`, the extent in the name. They are
 merged four times: on all threads, on one, by two worker processes, and by a run that is killed (SIGKILL) at
-half and continued by `--resume` with other blocks. Printed are the peak of resident memory of all processes of
-each, its time as a multiple of that of copying files and result once each, and whether the results are equal,
+half and continued by `--resume` with other blocks. Printed are the peak of resident memory of all of
+a run, its time as a multiple of that of copying files and result once, and whether the results are equal,
 byte by byte.
 
 Run: python tests/benchmarks/merge_chunks.py [FOLDER [Z,Y,X]]      chunks of Z,Y,X; needs 45 GB in FOLDER

@@ -356,6 +356,7 @@ def test_a_cluster_without_workers_for_too_long_is_an_error(folder, monkeypatch)
         assert time.monotonic() - start < 10
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_killed_is_an_error_and_what_is_done_is_continued(folder):
     (folder / "network").mkdir()
     with running_cluster(folder / "network") as network:
@@ -375,18 +376,6 @@ def test_a_scheduler_that_is_killed_is_an_error_and_what_is_done_is_continued(fo
     assert np.array_equal(voxels(folder / "v.zarr"), RAW)
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:{port}", "nowhere.invalid:{port}"])
-def test_an_address_without_a_scheduler_is_one_line_within_seconds(folder, address):
-    address = address.format(port=free_port())
-    start = time.monotonic()
-    status, words = ran(folder, *CONVERT, "--scheduler", address)
-    assert time.monotonic() - start < 20
-    assert status == 1, words
-    assert words.startswith(f"mitotools convert: --scheduler: {address} does not answer (")
-    assert words.count("\n") == 1
-    assert names_in(folder) == []
-
-
 @pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://host", "host:port", "a b:1", "tcp://h:1/x"])
 def test_what_is_no_address_is_wrong_usage_at_once(address):
     with pytest.raises(UsageError, match=f"'{address}' is no address"), Running(scheduler=address).engine():
@@ -398,6 +387,25 @@ def refused(**options):
     with pytest.raises(MitotoolsError) as caught, Running(**options).engine():
         pass
     return str(caught.value)
+
+
+@pytest.mark.slow
+def test_an_address_without_a_scheduler_is_one_line_within_seconds(folder):
+    address = f"tcp://127.0.0.1:{free_port()}"
+    start = time.monotonic()
+    status, words = ran(folder, *CONVERT, "--scheduler", address)
+    assert time.monotonic() - start < 20
+    assert status == 1, words
+    assert words.startswith(f"mitotools convert: --scheduler: {address} does not answer (")
+    assert words.count("\n") == 1
+    assert names_in(folder) == []
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:{port}", "nowhere.invalid:{port}"])
+def test_a_scheduler_that_does_not_answer_is_an_error(monkeypatch, address):
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    address = address.format(port=free_port())
+    assert refused(scheduler=address).startswith(f"--scheduler: {address} does not answer (")
 
 
 def test_a_scheduler_without_workers_is_an_error(folder, monkeypatch):

@@ -236,6 +236,7 @@ def test_tiff_survives_too(folder, slowly):
     assert np.array_equal(voxels(target), RAW)
 
 
+@pytest.mark.slow
 def test_the_levels_of_an_image_are_continued_too(folder, slowly):
     command = ["convert", "../raw.zarr", "v.zarr", "--chunks", "4,16,16", "--levels", "3"]
     target = folder / "v.zarr"

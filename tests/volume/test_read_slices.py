@@ -9,7 +9,7 @@ from PIL import Image
 from volume_files import read, refusal, values
 
 from mitotools.errors import InputError
-from mitotools.volume.formats.slices import natural_order
+from mitotools.volume.formats.slice_files import natural_order
 
 VOLUME = values((12, 5, 6))
 

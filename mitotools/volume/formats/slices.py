@@ -29,8 +29,6 @@ from mitotools.volume.formats.slice_files import (
     read_part,
     slice_files,
 )
-from mitotools.volume.formats.slice_files import natural_order as natural_order
-from mitotools.volume.formats.slice_files import read_slice as read_slice
 from mitotools.volume.formats.tiff_header import check_ome_type, ome_metadata
 
 if TYPE_CHECKING:

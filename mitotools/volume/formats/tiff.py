@@ -18,7 +18,6 @@ from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.formats.flat import FlatArray
-from mitotools.volume.formats.tiff_header import UNITS_NM as UNITS_NM
 from mitotools.volume.formats.tiff_header import (
     check_ome_type,
     errors_in_words,
