@@ -18,11 +18,33 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from mitotools.conventions import Array
+    from mitotools import history
+    from mitotools.conventions import Array, Size
     from mitotools.parameters import MergeParameters
-    from mitotools.stages.merge import TileFile
     from mitotools.volume.base import VolumeSpec
     from mitotools.volume.path import VolumePath
+
+
+@dataclass(frozen=True)
+class TileFile:
+    """A tile on disk: all that it holds, and the part of the volume that is its to give."""
+
+    path: VolumePath
+    extent: Box
+    core: Box
+    volume_size: Size | None
+    spec: VolumeSpec
+    source: history.Input
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the tile states its core, and so needs no blending."""
+        return self.volume_size is not None
+
+    @property
+    def offset(self) -> Size:
+        """Where in the tile's grid of chunks the volume's first voxel would lie."""
+        return size3([-a % c for a, c in zip(self.extent.start, self.spec.chunks, strict=True)])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, UsageError
-from mitotools.stages.assembly import Assembly
+from mitotools.stages.assembly import Assembly, TileFile
 from mitotools.stages.blockwise import Work, write_volume
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, size3
@@ -31,28 +31,6 @@ if TYPE_CHECKING:
 
 LISTED = 5
 """Files and holes named in a message; the rest are counted."""
-
-
-@dataclass(frozen=True)
-class TileFile:
-    """A tile on disk: all that it holds, and the part of the volume that is its to give."""
-
-    path: VolumePath
-    extent: Box
-    core: Box
-    volume_size: Size | None
-    spec: VolumeSpec
-    source: history.Input
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether the tile states its core, and so needs no blending."""
-        return self.volume_size is not None
-
-    @property
-    def offset(self) -> Size:
-        """Where in the tile's grid of chunks the volume's first voxel would lie."""
-        return size3([-a % c for a, c in zip(self.extent.start, self.spec.chunks, strict=True)])
 
 
 def merge_tiles(

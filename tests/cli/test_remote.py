@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import urllib.request
-
 import h5py
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
+import s3_server
 
 from mitotools.cli.main import run
 
@@ -16,19 +14,8 @@ VOLUME = np.random.default_rng(0).integers(0, 256, (20, 30, 40), dtype="uint8")
 
 @pytest.fixture(scope="module")
 def bucket():
-    """Run an S3 server with one bucket, and return the URL of the bucket."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    request = urllib.request.Request(f"http://{host}:{port}/bucket", method="PUT")
-    urllib.request.urlopen(request).close()  # noqa: S310
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        yield "s3://bucket"
-    server.stop()
+    with s3_server.bucket() as url:
+        yield url
 
 
 @pytest.fixture

@@ -8,15 +8,14 @@ import re
 import sys
 import threading
 import time
-import urllib.request
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import s3_server
 import zarr
-from moto.server import ThreadedMotoServer
 from ome_zarr_models.v05 import Image
 from volume_files import RECORD, refusal, values
 
@@ -44,19 +43,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata is current
 
 @pytest.fixture(scope="module")
 def s3():
-    """Run an S3 server with one bucket, and return the URL of the bucket."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    request = urllib.request.Request(f"http://{host}:{port}/bucket", method="PUT")
-    urllib.request.urlopen(request).close()  # noqa: S310
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        yield "s3://bucket"
-    server.stop()
+    with s3_server.bucket() as url:
+        yield url
 
 
 @pytest.fixture(params=["s3", "memory"])

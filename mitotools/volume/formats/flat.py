@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from mitotools.conventions import Array
+    from mitotools.volume.base import VolumeSpec
     from mitotools.volume.blocks import Box
 
 _NO_PREALLOCATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
@@ -82,6 +83,14 @@ class FlatArray:
         while left:  # Linux writes 2 GiB at once and no more
             written = os.pwrite(self._file.fileno(), left, offset)
             left, offset = left[written:], offset + written
+
+
+class FlatWriter(FlatArray):
+    """A new file, laid out in advance so that blocks may come in any order, and from several processes."""
+
+    def __init__(self, path: Path, spec: VolumeSpec, offset: int) -> None:
+        super().__init__(path.open("r+b", buffering=0), spec.shape, spec.dtype, offset)
+        self.spec = spec
 
 
 def create(path: Path, header: bytes, nbytes: int) -> None:

@@ -93,23 +93,6 @@ class NiftiReader:
         self._array.close()
 
 
-class NiftiWriter:
-    """A new .nii, laid out in advance so that blocks may come in any order."""
-
-    def __init__(self, path: Path, spec: VolumeSpec) -> None:
-        self.spec = spec
-        offset = len(_new_header(spec))
-        self._array = flat.FlatArray(path.open("r+b", buffering=0), spec.shape, spec.dtype, offset)
-
-    def write(self, box: Box, array: Array) -> None:
-        """Store the voxels of `box`."""
-        self._array.write(box, array)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._array.close()
-
-
 class GzippedNiftiWriter:
     """A new .nii.gz, which takes whole slices in order."""
 
@@ -158,19 +141,19 @@ def planned(spec: VolumeSpec, target: Path) -> VolumeSpec:
     return replace(spec, chunks=(1, *spec.size[1:]))
 
 
-def create_writer(path: Path, spec: VolumeSpec, target: Path) -> NiftiWriter | GzippedNiftiWriter:
+def create_writer(path: Path, spec: VolumeSpec, target: Path) -> flat.FlatWriter | GzippedNiftiWriter:
     """Create a file."""
     if is_compressed_name(target):
         return GzippedNiftiWriter(path, spec)
     flat.create(path, _new_header(spec), spec.nbytes)
-    return NiftiWriter(path, spec)
+    return flat.FlatWriter(path, spec, len(_new_header(spec)))
 
 
-def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> NiftiWriter:
+def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> flat.FlatWriter:
     """Continue a .nii; a .nii.gz has one writer."""
     if is_compressed_name(target):
         raise NotImplementedError(path)
-    return NiftiWriter(path, spec)
+    return flat.FlatWriter(path, spec, len(_new_header(spec)))
 
 
 def is_compressed_name(target: Path) -> bool:

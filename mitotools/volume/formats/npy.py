@@ -53,23 +53,6 @@ class NpyReader:
         self._array.close()
 
 
-class NpyWriter:
-    """A new .npy file, laid out in advance so that blocks may come in any order."""
-
-    def __init__(self, path: Path, spec: VolumeSpec) -> None:
-        self.spec = spec
-        offset = len(_new_header(spec))
-        self._array = flat.FlatArray(path.open("r+b", buffering=0), spec.shape, spec.dtype, offset)
-
-    def write(self, box: Box, array: Array) -> None:
-        """Store the voxels of `box`."""
-        self._array.write(box, array)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._array.close()
-
-
 def open_reader(path: Path, dataset: str | None) -> NpyReader:
     """Open a file."""
     if dataset is not None:
@@ -94,18 +77,18 @@ def planned(spec: VolumeSpec, target: Path) -> VolumeSpec:
     return replace(spec, chunks=(1, *spec.size[1:]))
 
 
-def create_writer(path: Path, spec: VolumeSpec, target: Path) -> NpyWriter:
+def create_writer(path: Path, spec: VolumeSpec, target: Path) -> flat.FlatWriter:
     """Create a file."""
     if spec.voxel_size_nm is not None:
         advice = "Write .h5, .zarr, .tif or .nii to keep it"
         logging.getLogger(__name__).warning("%s: .npy holds no voxel size. %s.", target, advice)
     flat.create(path, _new_header(spec), spec.nbytes)
-    return NpyWriter(path, spec)
+    return flat.FlatWriter(path, spec, len(_new_header(spec)))
 
 
-def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> NpyWriter:  # noqa: ARG001
+def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> flat.FlatWriter:  # noqa: ARG001
     """Continue a file."""
-    return NpyWriter(path, spec)
+    return flat.FlatWriter(path, spec, len(_new_header(spec)))
 
 
 def _header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:

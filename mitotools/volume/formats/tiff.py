@@ -17,7 +17,7 @@ import tifffile
 from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec
-from mitotools.volume.formats.flat import FlatArray
+from mitotools.volume.formats.flat import FlatWriter
 from mitotools.volume.formats.tiff_header import (
     check_ome_type,
     errors_in_words,
@@ -117,24 +117,6 @@ class TiffReader:
         return index
 
 
-class TiffWriter:
-    """A new OME-TIFF, laid out in advance so that blocks may come in any order."""
-
-    def __init__(self, path: Path, spec: VolumeSpec) -> None:
-        self.spec = spec
-        with tifffile.TiffFile(path) as file:
-            offset = file.pages.first.dataoffsets[0]
-        self._array = FlatArray(path.open("r+b", buffering=0), spec.shape, spec.dtype, offset)
-
-    def write(self, box: Box, array: Array) -> None:
-        """Store the voxels of `box`."""
-        self._array.write(box, array)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._array.close()
-
-
 def open_reader(path: Path, dataset: str | None) -> TiffReader:
     """Open a file."""
     if dataset is not None:
@@ -159,7 +141,7 @@ def planned(spec: VolumeSpec, target: Path) -> VolumeSpec:
     return replace(spec, chunks=(1, *spec.size[1:]))
 
 
-def create_writer(path: Path, spec: VolumeSpec, target: Path) -> TiffWriter:  # noqa: ARG001
+def create_writer(path: Path, spec: VolumeSpec, target: Path) -> FlatWriter:  # noqa: ARG001
     """Create a file."""
     tifffile.imwrite(
         path,
@@ -171,12 +153,17 @@ def create_writer(path: Path, spec: VolumeSpec, target: Path) -> TiffWriter:  # 
         metadata=ome_metadata(spec),
     )
     _preallocate(path)
-    return TiffWriter(path, spec)
+    return _opened(path, spec)
 
 
-def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> TiffWriter:  # noqa: ARG001
+def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> FlatWriter:  # noqa: ARG001
     """Continue a file."""
-    return TiffWriter(path, spec)
+    return _opened(path, spec)
+
+
+def _opened(path: Path, spec: VolumeSpec) -> FlatWriter:
+    with tifffile.TiffFile(path) as file:
+        return FlatWriter(path, spec, file.pages.first.dataoffsets[0])
 
 
 def needs_bigtiff(spec: VolumeSpec) -> bool:
