@@ -28,6 +28,9 @@ MIB = 2**20
 WORKER_BYTES = 150 * MIB
 """Resident memory of a worker process that has the package and Dask loaded, and no voxels (measured: 120)."""
 
+KERNEL_BYTES = 110 * MIB
+"""What numba, its compiler and compiled kernels take more in a worker (measured: 100)."""
+
 CLUSTER_BYTES = 50 * MIB
 """What this process and its helper take more when Dask is loaded and the workers are running."""
 
@@ -77,6 +80,8 @@ class Demand:
         What a thread needs for the chunk that it decodes or encodes.
     base_bytes : int
         What is in memory anyway.
+    worker_bytes : int
+        What is in the memory of every worker process anyway.
     """
 
     size: Size
@@ -85,6 +90,7 @@ class Demand:
     sources: tuple[Layout, ...] = ()
     thread_bytes: int = 8 * MIB
     base_bytes: int = 0
+    worker_bytes: int = WORKER_BYTES
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int 
     UsageError
         Where one block in one thread would exceed the budget: the error names the least that is enough.
     """
-    fixed = demand.base_bytes + (CLUSTER_BYTES + processes * WORKER_BYTES if processes else 0)
+    fixed = demand.base_bytes + (CLUSTER_BYTES + processes * demand.worker_bytes if processes else 0)
     smallest = math.prod(min(u, n) for u, n in zip(demand.unit, demand.size, strict=True))
     least_slots = max(processes, 1)
     most_slots = max(threads, least_slots)

@@ -29,7 +29,7 @@ from mitotools.errors import MitotoolsError, UsageError
 from mitotools.run.budget import free_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Cluster:
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], slots: int
-    ) -> Iterator[tuple[Item, Result]]:
+    ) -> Generator[tuple[Item, Result]]:
         """Yield (item, function(item)) as they are finished; blocks of workers that die are begun anew."""
         # A task of its own, so that workers hand it to each other: it may name 10^5 tiles.
         pickled = self.client.submit(_itself, cloudpickle.dumps(function), pure=False)

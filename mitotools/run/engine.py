@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from mitotools.run.budget import free_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,7 +35,7 @@ class Engine(Protocol):
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], slots: int
-    ) -> Iterator[tuple[Item, Result]]:
+    ) -> Generator[tuple[Item, Result]]:
         """Yield (item, function(item)) as they are finished, `slots` of them computed at the same time."""
 
 
@@ -53,7 +53,7 @@ class Threads:
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], slots: int
-    ) -> Iterator[tuple[Item, Result]]:
+    ) -> Generator[tuple[Item, Result]]:
         """Yield (item, function(item)) as they are finished; the next is begun when the caller comes back."""
         waiting: dict[Future[Result], Item] = {}
         with ThreadPoolExecutor(slots) as pool:

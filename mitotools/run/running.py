@@ -77,11 +77,6 @@ class Running:
         """Whether other processes compute the blocks."""
         return bool(self.workers or self.scheduler)
 
-    @property
-    def threads_per_process(self) -> int:
-        """Threads on which a process reads and writes the pieces of its blocks."""
-        return 1 if self.scheduler else max(self.threads // max(self.workers, 1), 1)
-
     @contextmanager
     def engine(self) -> Iterator[Engine]:
         """Yield what computes blocks."""

@@ -66,12 +66,9 @@ class Assembly:
     leading: tuple[int, ...]
     dtype: np.dtype[Any]
     parameters: MergeParameters
-    threads: int
 
     @classmethod
-    def of(
-        cls, found: Sequence[TileFile], spec: VolumeSpec, parameters: MergeParameters, threads: int
-    ) -> Self:
+    def of(cls, found: Sequence[TileFile], spec: VolumeSpec, parameters: MergeParameters) -> Self:
         """Return the places of these tiles."""
         return cls(
             paths=[tile.path.absolute() for tile in found],  # a worker may have another working directory
@@ -80,31 +77,30 @@ class Assembly:
             leading=spec.shape[:-3],
             dtype=spec.dtype,
             parameters=parameters,
-            threads=threads,
         )
 
-    def __call__(self, box: Box) -> Array:
-        """Return the voxels of `box`, all channels."""
+    def __call__(self, box: Box, threads: int) -> Array:
+        """Return the voxels of `box`, all channels, read by several threads."""
         starts, stops = self.cores[:, 0], self.cores[:, 1]
         touching = np.flatnonzero(((starts < box.stop) & (stops > box.start)).all(axis=1)).tolist()
         cores = [Box(size3(start), size3(stop)) for start, stop in self.cores[touching]]
         block = np.full(self.leading + box.shape, self.parameters.fill or 0, self.dtype)
         if _overlap(cores):
-            self._blend(box, block, touching, cores)
+            self._blend(box, block, touching, cores, threads)
             return block
         for tile, core in zip(touching, cores, strict=True):
             shared = core.intersection(box)
-            block[(..., *shared.relative_to(box.start).slices)] = self._read(tile, shared)
+            block[(..., *shared.relative_to(box.start).slices)] = self._read(tile, shared, threads)
         return block
 
-    def _blend(self, box: Box, block: Array, touching: list[int], cores: list[Box]) -> None:
+    def _blend(self, box: Box, block: Array, touching: list[int], cores: list[Box], threads: int) -> None:
         """Fill in the weighted mean of tiles that overlap, or the tile of most weight with "none"."""
         total = np.zeros(block.shape, np.float64)
         weights = np.zeros(box.shape, np.float64)
         tiles_over = np.zeros(box.shape, np.uint16)
         for tile, core in zip(touching, cores, strict=True):
             shared = core.intersection(box)
-            values, weight = self._read(tile, shared), _weight(core, shared, self.parameters.blend)
+            values, weight = self._read(tile, shared, threads), _weight(core, shared, self.parameters.blend)
             inside = shared.relative_to(box.start).slices
             if self.parameters.blend == "none":
                 nearer = weight > weights[inside]
@@ -120,9 +116,9 @@ class Assembly:
         mean = total[..., several] / weights[several]
         block[..., several] = mean if self.dtype.kind == "f" else np.rint(mean)
 
-    def _read(self, tile: int, box: Box) -> Array:
+    def _read(self, tile: int, box: Box, threads: int) -> Array:
         with open_volume(self.paths[tile]) as volume:
-            return read_pieces(volume, box.relative_to(size3(self.extents[tile, 0])), self.threads)
+            return read_pieces(volume, box.relative_to(size3(self.extents[tile, 0])), threads)
 
 
 def _overlap(cores: list[Box]) -> bool:

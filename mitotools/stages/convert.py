@@ -11,9 +11,10 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, UsageError
-from mitotools.stages.blockwise import Work, map_blocks, write_volume
+from mitotools.stages.blockwise import map_blocks, write_volume
 from mitotools.stages.pieces import read_pieces
 from mitotools.stages.views import Clipped, Padded, RgbIds, Scaled, Typed
+from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats.nifti_affine import kept, moved
@@ -81,9 +82,8 @@ def convert_volume(
             attributes=_place(volume, parameters),
         )
         spec = replace(spec, chunks=parameters.chunks or spec.chunks)
-        threads = running.threads_per_process
 
-        def block(box: Box) -> Array:
+        def block(box: Box, threads: int) -> Array:
             return read_pieces(seen, box, threads)
 
         return write_volume(target, spec, Work(block, "convert", [seen], _voxel_bytes(volume, seen)), running)
@@ -127,11 +127,11 @@ def _percentiles(seen: Seen, percentiles: tuple[float, float], running: Running)
     """Return the grey values at two percentiles, exactly: a digit of them in every pass over the volume."""
     from mitotools.segment.grey_values import PercentileSearch  # noqa: PLC0415 (numba loads slowly)
 
-    threads, name = running.threads_per_process, seen.name
+    name = seen.name
     search = PercentileSearch.of(seen.spec.dtype, percentiles)
     while not search.is_done:
 
-        def count(box: Box, search: PercentileSearch = search) -> GreyHistogram:
+        def count(box: Box, threads: int, search: PercentileSearch = search) -> GreyHistogram:
             return search.histogram(read_pieces(seen, box, threads), name)
 
         voxel_bytes = (2 * seen.spec.dtype.itemsize + 8) * (seen.spec.channels or 1)
@@ -150,9 +150,9 @@ def _in_smallest_type(seen: Seen, running: Running) -> Seen:
 
 def _largest_id(seen: Seen, running: Running) -> int:
     """Return the largest voxel, which is a whole number."""
-    threads, name = running.threads_per_process, seen.name
+    name = seen.name
 
-    def largest(box: Box) -> int:
+    def largest(box: Box, threads: int) -> int:
         array = read_pieces(seen, box, threads)
         low, high = array.min().item(), array.max().item()
         if not (low >= 0 and high == math.floor(high)):

@@ -11,7 +11,9 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import InputError
 from mitotools.segment.decoders import decoder
-from mitotools.stages.blockwise import Work, map_blocks, write_volume
+from mitotools.stages.blockwise import map_blocks, write_volume
+from mitotools.stages.pieces import read_pieces
+from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.outputs import check_target
@@ -65,15 +67,15 @@ def decode_volume(
     if count == 0:
         _explain_nothing(maps, parameters)
     written = VolumeSpec(labels.shape, labels.dtype, spec.voxel_size_nm, records, is_labels=True)
-    write_volume(target, written, Work(lambda box: labels[box.slices], "write"), running)
+    write_volume(target, written, Work(lambda box, _: labels[box.slices], "write"), running)
     return count
 
 
 def _read(volume: Volume, running: Running) -> Maps:
     maps = np.empty(volume.spec.shape, np.uint8)
 
-    def read(box: Box) -> None:
-        maps[(slice(None), *box.slices)] = as_uint8(volume.read(box), volume.name)
+    def read(box: Box, threads: int) -> None:
+        maps[(slice(None), *box.slices)] = as_uint8(read_pieces(volume, box, threads), volume.name)
 
     voxel_bytes = (volume.spec.dtype.itemsize + 8) * volume.spec.shape[0]
     for _ in map_blocks([volume], read, "read", running, voxel_bytes):

@@ -117,9 +117,8 @@ def _require_same_size(prediction: Volume, truth: Volume) -> None:
 
 
 def _overlap(prediction: Volume, truth: Volume, running: Running) -> Overlap:
-    threads = running.threads_per_process
 
-    def overlap(box: Box) -> Overlap:
+    def overlap(box: Box, threads: int) -> Overlap:
         return overlap_of_block(read_pieces(prediction, box, threads), read_pieces(truth, box, threads))
 
     # Besides the labels, the table of their runs: three numbers a run, as many as voxels at worst.

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from mitotools import history
 from mitotools.segment.filters import ids_of_size, keep_ids, relabel, smallest_label_type
-from mitotools.stages.blockwise import Work, write_volume
+from mitotools.stages.blockwise import write_volume
 from mitotools.stages.pieces import read_pieces
 from mitotools.stages.stats import measure_volume
+from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.outputs import check_target
@@ -62,9 +63,9 @@ def filter_volume(
             is_labels=True,
         )
         choose = relabel if parameters.relabel else keep_ids
-        threads, dtype = running.threads_per_process, spec.dtype
+        dtype = spec.dtype
 
-        def chosen(box: Box) -> Array:
+        def chosen(box: Box, threads: int) -> Array:
             return choose(read_pieces(volume, box, threads), kept).astype(dtype, copy=False)
 
         # Beside both labelings: positions in the table of ids, and whether they are there.

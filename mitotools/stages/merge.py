@@ -11,7 +11,8 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import InputError, UsageError
 from mitotools.stages.assembly import Assembly, TileFile
-from mitotools.stages.blockwise import Work, write_volume
+from mitotools.stages.blockwise import write_volume
+from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import open_volume, source_of
@@ -76,7 +77,7 @@ def merge_tiles(
         compression=parameters.compression,
     )
     spec = replace(spec, chunks=parameters.chunks or spec.chunks)
-    assembly = Assembly.of(found, spec, parameters, running.threads_per_process)
+    assembly = Assembly.of(found, spec, parameters)
     work = Work(assembly, "merge", _layouts(found), _voxel_bytes(spec, is_blended=overlap))
     return write_volume(target, spec, work, running)
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mitotools.errors import InputError, TargetError
-from mitotools.run.budget import Demand, Layout, free_bytes, resident_bytes, written
+from mitotools.run.budget import (
+    KERNEL_BYTES,
+    WORKER_BYTES,
+    Demand,
+    Layout,
+    free_bytes,
+    resident_bytes,
+    written,
+)
 from mitotools.stages.pieces import PIECE_BYTES
 from mitotools.volume.blocks import grid
 from mitotools.volume.formats import is_glob
@@ -23,6 +33,14 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.volume.base import VolumeSpec
     from mitotools.volume.path import VolumePath
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A volume that is not there yet, as something that will be read from its first voxel on."""
+
+    spec: VolumeSpec
+    offset: Size = (0, 0, 0)
 
 
 MOST_BLOCKS = 10**7
@@ -65,6 +83,7 @@ def demand_of(spec: VolumeSpec, sources: Sequence[Source], bytes_per_voxel: floa
         sources=tuple(Layout(source.spec.chunks, source.offset) for source in sources),
         thread_bytes=thread_bytes([spec, *(source.spec for source in sources)]),
         base_bytes=resident_bytes(),
+        worker_bytes=WORKER_BYTES + (KERNEL_BYTES if "numba" in sys.modules else 0),
     )
 
 
@@ -75,16 +94,16 @@ def thread_bytes(specs: Iterable[VolumeSpec]) -> int:
     )
 
 
-def needs(target: VolumePath, spec: VolumeSpec, plan: BlockPlan) -> dict[str, str]:
-    """Return what --dry-run prints."""
+def needs(target: VolumePath, spec: VolumeSpec, plans: list[BlockPlan]) -> dict[str, str]:
+    """Return what --dry-run prints: of the first plan, but the memory of all."""
     free = _free_disk(target)
     return {
         "target": str(target),
         "shape": "x".join(map(str, spec.shape)),
-        "blocks": str(len(grid(spec.size, plan.block))),
-        "block": "x".join(map(str, plan.block)),
-        "at_once": str(plan.slots),
-        "memory": written(plan.memory_bytes),
+        "blocks": str(len(grid(spec.size, plans[0].block))),
+        "block": "x".join(map(str, plans[0].block)),
+        "at_once": str(plans[0].slots),
+        "memory": written(max(plan.memory_bytes for plan in plans)),
         "disk_uncompressed": written(spec.nbytes),
         "disk_free": written(free) if free is not None else "unknown",
     }

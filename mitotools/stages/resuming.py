@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mitotools.volume.blocks import Box
 
 
-def is_complete(name: object, stored: Callable[[], History], records: History) -> bool:
+def is_complete(name: object, stored: Callable[[], History], records: History, *, force: bool) -> bool:
     """Whether an output that is there was made with the same parameters from the same inputs: this is said.
 
     Parameters
@@ -36,6 +36,8 @@ def is_complete(name: object, stored: Callable[[], History], records: History) -
         Returns the history of the output that is there, or raises InputError.
     records : History
         Of the output that would be made.
+    force : bool
+        What was made otherwise is to be replaced.
 
     Raises
     ------
@@ -45,7 +47,11 @@ def is_complete(name: object, stored: Callable[[], History], records: History) -
     try:
         changed = history.differences(stored(), records)
     except InputError as error:
+        if force:
+            return False
         raise TargetError(str(name), "is there, but unreadable", "Use --force to replace it") from error
+    if changed and force:
+        return False
     if changed:
         names = ", ".join(changed)
         raise TargetError(str(name), f"was made with other {names}", "Use --force to replace it")
@@ -67,25 +73,26 @@ def journal_for(final: Path, what: dict[str, object], running: Running) -> Itera
     if can_continue:
         _check_same(final, what)
     path.parent.mkdir(exist_ok=True)  # the first labels of an image
-    try:
-        with continued_journal(path) if can_continue else new_journal(path, what) as journal:
+    # Refused where another run has it open: then nothing of the following is ours to do.
+    with continued_journal(path) if can_continue else new_journal(path, what) as journal:
+        try:
             if journal.done:
                 logging.getLogger(__name__).info("%s: continuing after %d blocks", final, len(journal.done))
             yield journal
-    except MitotoolsError as error:
-        if not is_worth_continuing(final, running):
+        except MitotoolsError as error:
+            if not is_worth_continuing(final, running):
+                raise
+            advice = f"{entries(path)} blocks are done, and --resume continues"
+            raise type(error)(
+                error.what, error.why, ". ".join(filter(None, (error.what_next, advice)))
+            ) from error
+        except KeyboardInterrupt:
+            if is_worth_continuing(final, running):
+                logging.getLogger(__name__).info("%d blocks are done, and --resume continues", entries(path))
             raise
-        advice = f"{entries(path)} blocks are done, and --resume continues"
-        raise type(error)(
-            error.what, error.why, ". ".join(filter(None, (error.what_next, advice)))
-        ) from error
-    except KeyboardInterrupt:
-        if is_worth_continuing(final, running):
-            logging.getLogger(__name__).info("%d blocks are done, and --resume continues", entries(path))
-        raise
-    finally:
-        if not unfinished_of(final).exists():
-            remove(path)
+        finally:
+            if not unfinished_of(final).exists():
+                remove(path)
 
 
 def is_worth_continuing(final: Path, running: Running) -> bool:

@@ -56,9 +56,8 @@ def measure_instances(source: VolumePath, running: Running) -> tuple[list[str], 
 
 def measure_volume(volume: Volume, running: Running, label: str) -> Measurements:
     """Measure the instances of an open label volume, block by block."""
-    threads = running.threads_per_process
 
-    def measure(box: Box) -> Measurements:
+    def measure(box: Box, threads: int) -> Measurements:
         return measure_block(read_pieces(volume, box, threads), box.start)
 
     # Besides the labels, the table of their runs: five numbers a run, half as many as voxels at worst.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,7 +106,9 @@ class _Cutter:
 
 def _cut(volume: Volume, plan: Plan, target: Path, running: Running) -> None:
     is_there = bool(running.resume) and target.exists()
-    if is_there and is_complete(target, lambda: read_plan(target / PLAN_NAME).history, plan.history):
+    if is_there and is_complete(
+        target, lambda: read_plan(target / PLAN_NAME).history, plan.history, force=running.force
+    ):
         return
     with (
         journal_for(target, made_of(plan.history), running) as journal,
@@ -126,14 +129,14 @@ def _cut(volume: Volume, plan: Plan, target: Path, running: Running) -> None:
             spec=_spec(volume, plan),
             folder=folder.absolute(),
             block=blocks.block,
-            threads=running.threads_per_process,
+            threads=blocks.threads // max(engine.processes, 1),
         )
         done = {entry[0] for entry in journal.done}
         tiles = [(number, tile) for number, tile in enumerate(plan.tiles) if number not in done]
         numbers = {tile: number for number, tile in tiles}
-        results = engine.map(cutter, [tile for _, tile in tiles], blocks.slots)
-        for tile, _ in running.track(results, len(tiles), "tile", "tiles"):
-            journal.add([numbers[tile]])
+        with closing(engine.map(cutter, [tile for _, tile in tiles], blocks.slots)) as results:
+            for tile, _ in running.track(results, len(tiles), "tile", "tiles"):
+                journal.add([numbers[tile]])
 
 
 def _spec(volume: Volume, plan: Plan) -> VolumeSpec:

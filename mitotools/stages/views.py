@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +76,7 @@ class RgbIds(_View):
         if channels != RGB or seen.spec.dtype != np.uint8:
             why = f"expected ids, or RGB colours of ids, found {channels} channels of {seen.spec.dtype}"
             raise InputError(seen.name, why, f"Select one: {seen.name}[0]")
+        load_kernels()
         return cls(seen, replace(seen.spec, shape=seen.spec.size, dtype=np.dtype(np.uint32)))
 
     def read(self, box: Box) -> Array:
@@ -94,6 +96,7 @@ class Clipped(_View):
     @classmethod
     def of(cls, seen: Seen, low: float, high: float) -> Seen:
         """Return the volume in uint8."""
+        load_kernels()
         return cls(seen, replace(seen.spec, dtype=np.dtype(np.uint8)), low, high)
 
     def read(self, box: Box) -> Array:
@@ -132,6 +135,7 @@ class Scaled(_Regridded):
         is_labels : bool
             Whether voxels are ids, which are voted on and never averaged.
         """
+        load_kernels()
         old, new = seen.spec.size, scaled_size(seen.spec.size, scale)
         voxel_size = seen.spec.voxel_size_nm
         if voxel_size is not None:
@@ -213,6 +217,12 @@ class Padded(_Regridded):
         if not inside.is_empty:
             array[(..., *inside.relative_to(box.shifted(back).start).slices)] = self.seen.read(inside)
         return array
+
+
+def load_kernels() -> None:
+    """Import what views compute with, so that its memory is seen when blocks are planned."""
+    for name in ("grey_values", "halve", "resample"):
+        import_module(f"mitotools.segment.{name}")
 
 
 def as_type(array: Array, dtype: np.dtype[Any], name: str) -> Array:

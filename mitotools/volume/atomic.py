@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -60,9 +61,9 @@ def check_file(final: Path, *, force: bool = False, resume: bool = False) -> Non
     unfinished, replaced = (final.with_name(final.name + suffix) for suffix in (UNFINISHED, REPLACED))
     if unfinished.exists() and not (force or resume):
         why = "another run is writing this output, or was killed"
-        # Without a journal there is nothing to continue.
+        # Where no block is done there is nothing to continue.
         what_next = "Use --force to start over"
-        if journal_of(final).exists():
+        if _has_entries(journal_of(final)):
             what_next = "Use --resume to continue, or --force to start over"
         raise TargetError(str(unfinished), why, what_next)
     if replaced.exists() and not force:
@@ -70,6 +71,11 @@ def check_file(final: Path, *, force: bool = False, resume: bool = False) -> Non
         raise TargetError(str(replaced), why, "Use --force to start over")
     if final.is_dir() and not is_output(final):
         raise TargetError(str(final), "is a folder with other things in it, which --force would delete")
+
+
+def _has_entries(journal: Path) -> bool:
+    """Whether a block is done: a journal's first line says what is made."""
+    return journal.is_file() and journal.read_bytes().count(b"\n") > 1
 
 
 def unfinished_of(final: Path) -> Path:
@@ -127,10 +133,18 @@ def _replace(path: Path, final: Path) -> None:
 
 def remove(path: Path) -> None:
     """Delete a file or folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    for wait_s in (0.05, 0.2, 1.0, None):
+        try:
+            shutil.rmtree(path)
+        except OSError as error:  # a thread that does not know of an interruption may still be writing
+            if wait_s is None or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            time.sleep(wait_s)
+        else:
+            return
 
 
 def is_output(folder: Path) -> bool:

@@ -21,10 +21,12 @@ from zarr.codecs import ZstdCodec
 
 from mitotools.parameters import ConvertParameters
 from mitotools.run.running import Running
-from mitotools.stages.blockwise import Work, map_blocks, write_volume
+from mitotools.stages.blockwise import map_blocks, write_volume
 from mitotools.stages.convert import convert_volume
 from mitotools.stages.pieces import read_pieces
+from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
+from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import VolumePath
 
@@ -59,16 +61,18 @@ def ours(source: Path, target: Path) -> None:
 def reading(source: Path) -> None:
     """Decode every block."""
     with open_volume(VolumePath(str(source))) as volume:
-        for _ in map_blocks(
-            [volume], lambda box: read_pieces(volume, box, THREADS).shape, "read", Running(THREADS), 2
-        ):
+
+        def read(box: Box, threads: int) -> tuple[int, ...]:
+            return read_pieces(volume, box, threads).shape
+
+        for _ in map_blocks([volume], read, "read", Running(THREADS), 2):
             pass
 
 
 def writing(array: object, target: Path) -> None:
     """Encode and store every block."""
     spec = VolumeSpec(array.shape, array.dtype, chunks=CHUNKS)
-    work = Work(lambda box: array[box.slices], "write")
+    work = Work(lambda box, _: array[box.slices], "write")
     write_volume(VolumePath(str(target)), spec, work, Running(THREADS, force=True))
 
 

@@ -21,7 +21,8 @@ import numpy as np
 from process_tree import measured
 
 from mitotools.run.running import Running
-from mitotools.stages.blockwise import Work, map_blocks, write_volume
+from mitotools.stages.blockwise import map_blocks, write_volume
+from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
@@ -38,7 +39,7 @@ def make(target: Path, size: tuple[int, int, int]) -> None:
     with h5py.File(SAMPLE) as file:
         crop = file["raw"][:128, :128, :128]
 
-    def block(box: Box) -> np.ndarray:
+    def block(box: Box, _: int) -> np.ndarray:
         voxels = np.empty(box.shape, np.uint8)
         for z in range(0, box.shape[0], 128):
             for y in range(0, box.shape[1], 128):
@@ -86,7 +87,7 @@ def same(first: Path, second: Path) -> bool:
     with open_volume(VolumePath(str(first))) as a, open_volume(VolumePath(str(second))) as b:
         running = Running(memory_bytes=2 * 2**30)
         return all(
-            map_blocks([a, b], lambda box: np.array_equal(a.read(box), b.read(box)), "compare", running, 3)
+            map_blocks([a, b], lambda box, _: np.array_equal(a.read(box), b.read(box)), "compare", running, 3)
         )
 
 

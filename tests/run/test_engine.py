@@ -172,19 +172,6 @@ def test_an_engine_of_threads_is_one_process():
         assert engine.free_bytes > 0
 
 
-@pytest.mark.parametrize(
-    ("options", "threads"),
-    [
-        ({"threads": 8}, 8),
-        ({"threads": 8, "workers": 3}, 2),
-        ({"threads": 2, "workers": 3}, 1),
-        ({"threads": 8, "scheduler": "tcp://a:1"}, 1),
-    ],
-)
-def test_processes_share_the_threads(options, threads):
-    assert Running(**options).threads_per_process == threads
-
-
 def test_all_processors_are_used_unless_told_otherwise():
     assert Running().threads == available_threads() >= 1
 

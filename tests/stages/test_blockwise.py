@@ -19,8 +19,9 @@ from mitotools.errors import InputError, TargetError, UsageError
 from mitotools.run import budget
 from mitotools.run.budget import MIB
 from mitotools.run.running import Running
-from mitotools.stages.blockwise import Work, map_blocks, write_volume
+from mitotools.stages.blockwise import map_blocks, write_volume
 from mitotools.stages.resuming import not_done
+from mitotools.stages.work import Work
 from mitotools.volume.atomic import remove
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, grid
@@ -32,7 +33,7 @@ SPEC = VolumeSpec(RAW.shape, RAW.dtype, chunks=(8, 8, 8))
 FORMATS = ["v.zarr", "v.h5", "v.tif", "v.npy", "v.nii.gz", "v"]
 
 
-def raw(box):
+def raw(box, threads):
     return RAW[box.slices]
 
 
@@ -46,9 +47,9 @@ def small_blocks(monkeypatch):
 def test_every_block_is_computed_once_and_lies_where_it_belongs(tmp_path, small_blocks, name, threads):
     computed = np.zeros(RAW.shape, np.uint8)
 
-    def block(box):
+    def block(box, threads):
         computed[box.slices] += 1
-        return raw(box)
+        return raw(box, threads)
 
     write_volume(VolumePath(str(tmp_path / name)), SPEC, Work(block, "test"), Running(threads))
     assert np.array_equal(read(tmp_path / name)[0], RAW)
@@ -75,7 +76,7 @@ def test_a_volume_of_several_processes_is_the_same(tmp_path, monkeypatch, name):
     monkeypatch.setattr(Running, "engine", lambda run: elsewhere if run.is_distributed else engine(run))
     voxels = RAW
 
-    def block(box):
+    def block(box, threads):
         return voxels[box.slices]
 
     running = Running(2, scheduler="tcp://elsewhere:1")
@@ -87,14 +88,14 @@ def test_a_volume_of_several_processes_is_the_same(tmp_path, monkeypatch, name):
 def test_no_more_blocks_are_computed_at_once_than_planned(tmp_path, small_blocks):
     lock, now, most = threading.Lock(), [0], [0]
 
-    def block(box):
+    def block(box, threads):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
         time.sleep(0.002)
         with lock:
             now[0] -= 1
-        return raw(box)
+        return raw(box, threads)
 
     needed = {}
     running = Running(3, dry_run=needed.update)
@@ -108,13 +109,13 @@ def test_no_more_blocks_are_computed_at_once_than_planned(tmp_path, small_blocks
 def test_an_error_in_a_block_is_passed_on_when_no_block_is_computed_any_more(tmp_path, small_blocks, name):
     running = [0]
 
-    def block(box):
+    def block(box, threads):
         running[0] += 1
         time.sleep(0.01)
         running[0] -= 1
         if Box((16, 16, 16), (17, 17, 17)).intersection(box).shape == (1, 1, 1):
             raise InputError("the source", "is broken")
-        return raw(box)
+        return raw(box, threads)
 
     with pytest.raises(InputError, match="is broken"):
         write_volume(VolumePath(str(tmp_path / name)), SPEC, Work(block, "test"), Running(3))
@@ -144,7 +145,11 @@ def test_gathering_sees_every_voxel_once(tmp_path, small_blocks):
     with open_volume(VolumePath(str(tmp_path / "v.zarr"))) as volume:
         sums = list(
             map_blocks(
-                [volume], lambda box: int(volume.read(box).sum()), "sum", Running(3), bytes_per_voxel=2
+                [volume],
+                lambda box, _: int(volume.read(box).sum()),
+                "sum",
+                Running(3),
+                bytes_per_voxel=2,
             )
         )
     assert len(sums) == 3 * 5 * 7

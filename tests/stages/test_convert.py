@@ -190,9 +190,7 @@ def test_a_value_that_another_type_does_not_hold_is_an_error_and_leaves_nothing(
 
 def test_ids_of_64_bits_do_not_fit_into_tiff_and_the_error_says_what_does(tmp_path):
     save(tmp_path / "a.h5", VOLUME.astype("uint64"))
-    with pytest.raises(
-        TargetError, match=r"no type uint64\. Write \.zarr or \.h5, or choose --dtype uint32"
-    ):
+    with pytest.raises(TargetError, match=r"no type uint64\. Write \.zarr or \.h5, or choose --dtype uint32"):
         convert(tmp_path / "a.h5", tmp_path / "b.tif")
     convert(tmp_path / "a.h5", tmp_path / "b.tif", ConvertParameters(dtype="uint32"))
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), VOLUME)

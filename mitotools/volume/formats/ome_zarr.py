@@ -16,7 +16,13 @@ from mitotools.volume.blocks import size3
 from mitotools.volume.formats.ngff import AXES, axes_of, group_documents, voxel_size_of
 from mitotools.volume.formats.nifti_affine import kept
 from mitotools.volume.formats.pyramid import clipped, pyramid
-from mitotools.volume.formats.zarr_arrays import COMPRESSIONS, FastArray, create_array, open_array
+from mitotools.volume.formats.zarr_arrays import (
+    COMPRESSIONS,
+    FastArray,
+    create_array,
+    open_array,
+    wait_for_others,
+)
 from mitotools.volume.formats.zarr_find import find
 from mitotools.volume.formats.zarr_labels import label_place
 from mitotools.volume.formats.zarr_places import is_url, unwritable, within, write_json
@@ -171,8 +177,9 @@ def create_writer(path: Place, spec: VolumeSpec, target: Place) -> ZarrWriter:
             create_array(within(path, str(k)), level)
         if not is_url(path):
             _write_group(path, spec, target)
-    except Exception as error:
-        if is_url(path) and not isinstance(error, MitotoolsError):
+    except BaseException as error:
+        wait_for_others()  # of an interruption zarr's own thread does not hear
+        if is_url(path) and isinstance(error, Exception) and not isinstance(error, MitotoolsError):
             raise unwritable(str(path), error) from error
         raise
     return ZarrWriter(path, spec)

@@ -164,6 +164,11 @@ def open_array(place: Place) -> FastArray:
     return FastArray(zarr.open_array(store_at(place, read_only=False), mode="r+"))
 
 
+def wait_for_others() -> None:
+    """Wait until nothing is written any more by calls that were given up."""
+    sync(_others_done())
+
+
 def _is_fit(array: ZarrArray) -> bool:
     """Whether zarrs can read the array."""
     metadata = array.metadata
