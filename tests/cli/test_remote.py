@@ -5,17 +5,10 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-import s3_server
 
 from mitotools.cli.main import run
 
 VOLUME = np.random.default_rng(0).integers(0, 256, (20, 30, 40), dtype="uint8")
-
-
-@pytest.fixture(scope="module")
-def bucket():
-    with s3_server.bucket() as url:
-        yield url
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_numbers_that_are_no_ids_are_refused(tmp_path, values):
         convert(source, tmp_path / "ids.zarr", labels=True)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scale=st.none() | st.tuples(*[st.sampled_from([0.3, 0.5, 1, 1.7, 2])] * 3),
     pad=st.tuples(*[st.integers(0, 3)] * 3),

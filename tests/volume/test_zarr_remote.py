@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import s3_server
 import zarr
 from ome_zarr_models.v05 import Image
 from volume_files import RECORD, refusal, values
@@ -41,16 +40,10 @@ LAYOUTS = {"v2": {"zarr_format": 2}, "v3": {}, "sharded": {"shards": (20, 50, 30
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
 
 
-@pytest.fixture(scope="module")
-def s3():
-    with s3_server.bucket() as url:
-        yield url
-
-
 @pytest.fixture(params=["s3", "memory"])
 def place(request):
     """Return a URL where an image may be written."""
-    root = request.getfixturevalue("s3") if request.param == "s3" else "memory://bucket"
+    root = request.getfixturevalue("bucket") if request.param == "s3" else "memory://bucket"
     url = f"{root}/{id(request)}.zarr"
     yield url
     discard(url)
@@ -143,8 +136,8 @@ def test_what_is_discarded_leaves_nothing(place, is_published):
     discard(place)
 
 
-def test_an_image_in_a_bucket_is_valid_ngff(s3):
-    url = f"{s3}/valid.zarr"
+def test_an_image_in_a_bucket_is_valid_ngff(bucket):
+    url = f"{bucket}/valid.zarr"
     spec = begun(url, levels=3)
     publish(url, spec)
     group = zarr.open_group(zarr_places.store_at(url, read_only=True), mode="r")
@@ -246,9 +239,9 @@ class Forbidding(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_forbidden_and_absent_are_told_apart(tmp_path, web, s3, monkeypatch):
+def test_forbidden_and_absent_are_told_apart(tmp_path, web, bucket, monkeypatch):
     assert "there is no zarr" in str(refusal(open_reader, f"{web}/nothing.zarr", None))
-    for url in (f"{s3}/nothing.zarr", "s3://nowhere/v.zarr"):
+    for url in (f"{bucket}/nothing.zarr", "s3://nowhere/v.zarr"):
         error = refusal(open_reader, url, None)
         assert isinstance(error, InputError)
         assert str(error) == f"{url}: there is no zarr, or no such bucket."
