@@ -75,9 +75,10 @@ def predict(
       $ mitotools predict plan.json tiles/ -m model.safetensors --part 3/16
     """
     from mitotools.stages.predict import Part, predict_plan, predict_volume
+    from mitotools.volume.plan import is_plan
 
     parameters = PredictParameters(overlap, blend, int(tta), device, precision, dtype)
-    if Path(raw.file).suffix == ".json":
+    if is_plan(Path(raw.file)):
         chosen = Part(*arguments.part(part)) if part else Part(1, 1)
         done = predict_plan(
             Path(raw.file), Path(maps.file), model, parameters, running, chosen, resume=resume

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mitotools.learn.metadata import read_metadata
 from mitotools.volume.files import open_volume
-from mitotools.volume.formats import format_of
-from mitotools.volume.plan import read_plan
+from mitotools.volume.formats import OME_ZARR, format_of
+from mitotools.volume.plan import is_plan, read_plan
 
 if TYPE_CHECKING:
     from mitotools.history import History
@@ -27,7 +27,7 @@ def describe(path: VolumePath) -> tuple[Description, History]:
     InputError
     """
     suffix = Path(path.file).suffix.lower()
-    if suffix == ".json":
+    if is_plan(Path(path.file)):
         return _plan(path)
     if suffix in MODEL_SUFFIXES:
         return _model(path)
@@ -46,6 +46,13 @@ def _volume(path: VolumePath) -> tuple[Description, History]:
         "chunks": list(spec.chunks),
         "bytes": spec.nbytes,
     }
+    if format_of(path.file) is OME_ZARR:
+        description |= {
+            "zarr_format": spec.zarr_format,
+            "shards": spec.shards and list(spec.shards),
+            "levels": spec.levels,
+            "labels": spec.is_labels,
+        }
     return description, spec.history
 
 

@@ -116,10 +116,12 @@ def extent_in_name(file_name: str) -> Box | None:
 
 def write_plan(path: Path, plan: Plan, folder: Path) -> None:
     """Write a plan to `path`, in which the volume is named relative to `folder`, where the plan will lie."""
-    file = os.path.relpath(plan.volume.file, folder)
+    volume = plan.volume
+    file = volume.file if volume.is_remote else os.path.relpath(volume.file, folder)
     content = {
         "kind": _KIND,
         "volume": f"{replace(plan.volume, file=file, ranges=None, channels=None)}{plan.volume.crop}",
+        "root": plan.volume.root and os.path.relpath(plan.volume.root, folder),
         "name": plan.name,
         "shape": plan.shape,
         "voxel_size_nm": plan.voxel_size_nm,
@@ -129,6 +131,17 @@ def write_plan(path: Path, plan: Plan, folder: Path) -> None:
         "history": list(plan.history),
     }
     path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def is_plan(path: Path) -> bool:
+    """Whether a file is named as a plan is, and is not the description of a MitoEM tile set."""
+    if path.suffix.lower() != ".json":
+        return False
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return True  # reading it as a plan will say what is wrong
+    return not (isinstance(content, dict) and "image" in content)
 
 
 def read_plan(path: Path) -> Plan:
@@ -154,7 +167,11 @@ def _parsed(content: dict[str, Any], path: Path) -> Plan:
     volume = parse_volume_path(content["volume"])
     shape, size, halo = (_integers(content[key]) for key in ("shape", "size", "halo"))
     plan = Plan(
-        volume=replace(volume, file=os.path.normpath(path.parent / volume.file)),
+        volume=replace(
+            volume,
+            file=volume.file if volume.is_remote else os.path.normpath(path.parent / volume.file),
+            root=os.path.normpath(path.parent / content["root"]) if content.get("root") else None,
+        ),
         name=content["name"],
         shape=shape,
         size=size,

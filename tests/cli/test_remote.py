@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 
 from mitotools.cli.main import run
+from mitotools.volume.plan import read_plan
 
 VOLUME = np.random.default_rng(0).integers(0, 256, (20, 30, 40), dtype="uint8")
 
@@ -70,3 +73,14 @@ def test_a_bucket_that_does_not_exist_is_one_line(folder, bucket, capsys):
     printed = capsys.readouterr().err
     assert printed.count("\n") == 1
     assert "s3://nowhere/v.zarr" in printed
+
+
+def test_what_is_in_a_bucket_is_planned_cut_and_merged(folder, bucket):
+    url = f"{bucket}/tiled.zarr"
+    assert run(["convert", "raw.h5", url, "-q"]) == 0
+    assert run(["tile", url, "plan.json", "--size", "10,15,20", "-q"]) == 0
+    assert str(read_plan(Path("plan.json")).volume) == url
+    assert run(["tile", url, "tiles", "--size", "10,15,20", "--halo", "2,2,2", "-q"]) == 0
+    assert run(["merge", "tiles", f"{bucket}/merged.zarr", "-q"]) == 0
+    assert run(["convert", f"{bucket}/merged.zarr", "merged.h5", "-q"]) == 0
+    assert np.array_equal(voxels("merged.h5"), VOLUME)
