@@ -17,7 +17,7 @@ import psutil
 from mitotools.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -125,16 +125,10 @@ def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int 
     UsageError
         Where one block in one thread would exceed the budget: the error names the least that is enough.
     """
-    fixed = demand.base_bytes + (CLUSTER_BYTES + processes * demand.worker_bytes if processes else 0)
-    smallest = math.prod(min(u, n) for u, n in zip(demand.unit, demand.size, strict=True))
+    check_enough([(demand, processes)], memory_bytes)
+    fixed = _fixed_bytes(demand, processes)
     least_slots = max(processes, 1)
     most_slots = max(threads, least_slots)
-    needed = fixed + least_slots * (demand.thread_bytes + math.ceil(smallest * demand.bytes_per_voxel))
-    least = math.ceil((needed + 1) / SLACK)
-    if least > memory_bytes:
-        raise UsageError(
-            "--memory", f"{written(memory_bytes)} is too little for this", f"The least is {written(least)}"
-        )
     room = int(memory_bytes * SLACK) - fixed
     plans = _plans(demand, room, range(most_slots, least_slots - 1, -1), most_slots)
     # With all threads there may be no room for a block: then for fewer threads, which is enough by now.
@@ -144,6 +138,33 @@ def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int 
         if plan.cost < chosen.cost / _WORTH:
             chosen = plan
     return replace(chosen, memory_bytes=chosen.memory_bytes + fixed)
+
+
+def check_enough(steps: Iterable[tuple[Demand, int]], memory_bytes: int) -> None:
+    """Raise UsageError where a budget is too small for one of several steps, naming what is enough for all.
+
+    Parameters
+    ----------
+    steps : iterable of (Demand, int)
+        What a step needs, and its worker processes.
+    memory_bytes : int
+    """
+    least = max(_least_bytes(demand, processes) for demand, processes in steps)
+    if least > memory_bytes:
+        raise UsageError(
+            "--memory", f"{written(memory_bytes)} is too little for this", f"The least is {written(least)}"
+        )
+
+
+def _fixed_bytes(demand: Demand, processes: int) -> int:
+    return demand.base_bytes + (CLUSTER_BYTES + processes * demand.worker_bytes if processes else 0)
+
+
+def _least_bytes(demand: Demand, processes: int) -> int:
+    """Return the budget in which one block at a time is computed in one thread of each process."""
+    smallest = math.prod(min(u, n) for u, n in zip(demand.unit, demand.size, strict=True))
+    block = demand.thread_bytes + math.ceil(smallest * demand.bytes_per_voxel)
+    return math.ceil((_fixed_bytes(demand, processes) + max(processes, 1) * block + 1) / SLACK)
 
 
 def _plans(demand: Demand, room: int, slots: range, fewest_threads: int) -> list[BlockPlan]:

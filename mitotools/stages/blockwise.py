@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mitotools.run.budget import plan_blocks, written
+from mitotools.run.budget import check_enough, plan_blocks, written
 from mitotools.run.engine import ordered_map
 from mitotools.stages.levels import level_demands, level_work
 from mitotools.stages.pieces import read_pieces, write_pieces
@@ -89,6 +89,7 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
 
 def _planned(demands: list[Demand], memory_bytes: int, threads: int, processes: int) -> list[BlockPlan]:
     """Plan all that will be done before any of it is: a budget is too small at once, or not at all."""
+    check_enough([(demand, processes) for demand in demands], memory_bytes)
     plans = [plan_blocks(demand, memory_bytes, threads, processes) for demand in demands]
     logging.getLogger(__name__).debug(
         "blocks of %s voxels, %d at a time, about %s of memory",
@@ -219,11 +220,13 @@ def _write_staged(target: VolumePath, spec: VolumeSpec, work: Work, running: Run
     alone = replace(
         running, workers=0, scheduler="", resume=None, force=running.force or bool(running.resume)
     )
-    packing = _planned([demand_of(spec, [Stored(plain)])], memory_of(alone), alone.threads, 0)
+    collecting = demand_of(plain, work.sources, work.bytes_per_voxel)
+    packing = demand_of(spec, [Stored(plain)])
+    check_enough([(collecting, running.workers), (packing, 0)], memory_of(running))
     if running.dry_run:
-        collecting = demand_of(plain, work.sources, work.bytes_per_voxel)
         plans = _planned([collecting], memory_of(running), running.threads, running.workers)
-        running.dry_run(needs(target, plain, plans + packing))
+        plans += _planned([packing], memory_of(alone), alone.threads, 0)
+        running.dry_run(needs(target, plain, plans))
         return
     write_volume(staged, plain, work, running)
     with open_volume(staged) as volume:
