@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mitotools.cli import arguments
+from mitotools.cli import arguments, options
 
 if TYPE_CHECKING:
     from mitotools.volume.path import VolumePath
@@ -26,9 +26,12 @@ def info(file: VolumePath, as_json: bool, with_history: bool) -> None:
       $ mitotools info raw.zarr
       $ mitotools info labels.h5 --history
     """
+    from mitotools.cli.reporting import configure
     from mitotools.stages.info import describe
 
-    description, history = describe(file)
+    configure("info", quiet=False, verbose=False)
+    with options.source_volumes(file) as (source,):
+        description, history = describe(source)
     if as_json:
         click.echo(json.dumps({**description, "history": list(history)}, indent=1))
     elif with_history:

@@ -49,7 +49,7 @@ def _volume(path: VolumePath) -> tuple[Description, History]:
     if format_of(path.file) is OME_ZARR:
         description |= {
             "zarr_format": spec.zarr_format,
-            "shards": spec.shards and list(spec.shards),
+            **({"shards": list(spec.shards)} if spec.shards else {}),
             "levels": spec.levels,
             "labels": spec.is_labels,
         }

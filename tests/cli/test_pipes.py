@@ -124,3 +124,10 @@ def test_a_signal_removes_temporaries_and_says_interrupted(shell, number):
     assert process.returncode == 130
     assert words == "mitotools filter: interrupted.\n"
     assert temporaries(shell) == []
+
+
+def test_info_describes_what_comes_through_a_pipe_and_takes_it_away(shell):
+    result = shell("mitotools convert labels.h5 - -q | mitotools info -")
+    assert result.returncode == 0, result.stderr
+    assert "shape\t4 6 8" in result.stdout
+    assert temporaries(shell) == []
