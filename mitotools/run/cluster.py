@@ -26,7 +26,7 @@ from distributed.scheduler import KilledWorker
 
 import mitotools
 from mitotools.errors import MitotoolsError, UsageError
-from mitotools.run.budget import free_bytes
+from mitotools.run.memory import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

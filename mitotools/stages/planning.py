@@ -11,15 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mitotools.errors import InputError, TargetError
-from mitotools.run.budget import (
-    KERNEL_BYTES,
-    WORKER_BYTES,
-    Demand,
-    Layout,
-    free_bytes,
-    resident_bytes,
-    written,
-)
+from mitotools.run.budget import KERNEL_BYTES, WORKER_BYTES, Demand, Layout, written
+from mitotools.run.memory import free_bytes, resident_bytes
 from mitotools.stages.pieces import PIECE_BYTES
 from mitotools.volume.blocks import grid
 from mitotools.volume.formats import is_glob

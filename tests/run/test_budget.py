@@ -14,18 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mitotools.errors import UsageError
-from mitotools.run.budget import (
-    CLUSTER_BYTES,
-    MIB,
-    SLACK,
-    WORKER_BYTES,
-    Demand,
-    Layout,
-    free_bytes,
-    plan_blocks,
-    resident_bytes,
-    written,
-)
+from mitotools.run.budget import CLUSTER_BYTES, MIB, SLACK, WORKER_BYTES, Demand, Layout, plan_blocks, written
+from mitotools.run.memory import free_bytes, resident_bytes
 
 GIB = 2**30
 MUCH = 64 * GIB
