@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +11,18 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import InputError
 from mitotools.segment.decoders import decoder
+from mitotools.segment.filters import smallest_label_type
 from mitotools.stages.blockwise import map_blocks, write_volume
+from mitotools.stages.maps import as_uint8
 from mitotools.stages.pieces import read_pieces
+from mitotools.stages.watershed import watershed
 from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.outputs import check_target
 
 if TYPE_CHECKING:
-    from mitotools.conventions import Array, Maps
+    from mitotools.conventions import Maps
     from mitotools.parameters import DecodeParameters
     from mitotools.run.running import Running
     from mitotools.volume.base import Volume
@@ -53,21 +56,45 @@ def decode_volume(
     check_target(target, force=running.force)
     method = decoder(parameters.method)
     with open_volume(source, "maps") as volume:
+        try:
+            method.require(np.empty((volume.spec.channels or 1, 0, 0, 0), np.uint8))
+        except InputError as error:
+            raise InputError(str(source), f"{error.what} {error.why}") from error
         records = history.extended(
             [source_of(source, volume)], running.command_line, {**asdict(parameters), "crop": source.crop}
         )
-        maps = _read(volume, running)
-        spec = volume.spec
-    try:
-        method.require(maps)
-    except InputError as error:
-        raise InputError(str(source), f"{error.what} {error.why}") from error
-    labels = method.load()(maps, parameters)
+        spec = VolumeSpec(
+            volume.spec.size, np.dtype(np.uint8), volume.spec.voxel_size_nm, records, is_labels=True
+        )
+        if parameters.method == "mw":
+            return _by_watershed(volume, target, spec, parameters, running)
+        return _whole(volume, target, spec, parameters, running)
+
+
+def _by_watershed(
+    volume: Volume, target: VolumePath, spec: VolumeSpec, parameters: DecodeParameters, running: Running
+) -> int:
+    with watershed(volume, target, parameters, running) as instances:
+        if instances.count == 0:
+            _explain_nothing(instances.largest, parameters)
+        spec = replace(spec, dtype=smallest_label_type(instances.count))
+        # Beside the instances of a block the numbers that blocks gave them.
+        work = Work(instances.read, "write", [instances.labels], 8 + 2 * spec.dtype.itemsize)
+        write_volume(target, spec, work, running)
+        return instances.count
+
+
+def _whole(
+    volume: Volume, target: VolumePath, spec: VolumeSpec, parameters: DecodeParameters, running: Running
+) -> int:
+    """Decode maps in memory."""
+    maps = _read(volume, running)
+    labels = decoder(parameters.method).load()(maps, parameters)
     count = int(labels.max())
     if count == 0:
-        _explain_nothing(maps, parameters)
-    written = VolumeSpec(labels.shape, labels.dtype, spec.voxel_size_nm, records, is_labels=True)
-    write_volume(target, written, Work(lambda box, _: labels[box.slices], "write"), running)
+        _explain_nothing(int(maps[0].max()), parameters)
+    work = Work(lambda box, _: labels[box.slices], "write")
+    write_volume(target, replace(spec, dtype=labels.dtype), work, running)
     return count
 
 
@@ -83,30 +110,12 @@ def _read(volume: Volume, running: Running) -> Maps:
     return maps
 
 
-def as_uint8(maps: Array, name: str) -> Maps:
-    """Return probabilities as floor(255 p).
-
-    Raises
-    ------
-    InputError
-        Where floating-point maps hold NaN, or leave 0..1.
-    """
-    if maps.dtype == np.uint8:
-        return maps
-    low, high = maps.min(), maps.max()
-    if not (low >= 0 and high <= 1):
-        raise InputError(
-            name, f"expected probabilities from 0 to 1, found {low} to {high}", "Scale them first"
-        )
-    return np.floor(maps.astype(np.float64) * 255).astype(np.uint8)
-
-
-def _explain_nothing(maps: Maps, parameters: DecodeParameters) -> None:
+def _explain_nothing(largest: int, parameters: DecodeParameters) -> None:
     """Say why there is no instance: that the maps are too low, or the instances too small."""
     logging.getLogger(__name__).warning(
         "no instance: the largest mask value is %.2f, and --seed-foreground is %g, --foreground %g, "
         "--min-size %d",
-        maps[0].max() / 255,
+        largest / 255,
         parameters.seed_foreground,
         parameters.foreground,
         parameters.min_size_voxels,

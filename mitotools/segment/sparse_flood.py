@@ -1,0 +1,180 @@
+"""The flood of the marker-controlled watershed over voxels that are given as runs, not as a volume.
+
+Components of the foreground that cross many blocks are gathered voxel by voxel: their bounding boxes may be
+most of the volume. Labels are those of `flood`, which says what it does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+from mitotools.segment.flood import LEVELS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from mitotools.conventions import Array, Size
+
+    Integers = npt.NDArray[np.int64]
+    Landscape = npt.NDArray[np.uint8]
+
+BYTES_PER_VOXEL = 40
+"""What a flood takes: four neighbours, a queue, values, markers in and labels out, and sorting all that."""
+
+
+def flood_runs(starts: Integers, lengths: Integers, values: Landscape, markers: Array, shape: Size) -> Array:
+    """Grow markers through voxels of foreground, highest values first.
+
+    Parameters
+    ----------
+    starts : (R,) int64, ascending
+        Index of each run's first voxel in the volume, in C order; a run does not leave its row along x.
+    lengths : (R,) int64
+    values : (N,) uint8
+        The voxels' priorities, run by run.
+    markers : (N,) unsigned integers
+        The markers' voxels; 0 elsewhere.
+    shape : (Z, Y, X)
+        Of the volume.
+
+    Returns
+    -------
+    (N,) array of the markers' type
+        The marker that reaches each voxel, or 0.
+    """
+    labels = markers.copy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    _, height, width = shape
+    down, up = _links(starts, lengths, offsets, width, height, width)
+    front, back = _links(starts, lengths, offsets, width * height, 0, width)
+    right = _followers(starts, lengths, offsets, width)
+    _spread(values, labels, right, down, up, front, back)
+    return labels
+
+
+@njit(cache=True, nogil=True)
+def _followers(starts: Integers, lengths: Integers, offsets: Integers, width: int) -> Array:
+    """Whether the next voxel is the right neighbour: runs that touch may be cut by a block's face."""
+    right = np.ones(offsets[-1], np.bool_)
+    for run in range(starts.size):
+        end = starts[run] + lengths[run]
+        touches = run + 1 < starts.size and starts[run + 1] == end and end % width != 0
+        right[offsets[run + 1] - 1] = touches
+    return right
+
+
+@njit(cache=True, nogil=True)
+def _links(
+    starts: Integers, lengths: Integers, offsets: Integers, step: int, rows: int, width: int
+) -> tuple[Array, Array]:
+    """Return the neighbour of each voxel `step` further on, and `step` back: its index, or -1.
+
+    With `rows`, the number of rows in a plane, the last row of a plane has no neighbour further on.
+    """
+    further = np.full(offsets[-1], -1, np.int32)
+    behind = np.full(offsets[-1], -1, np.int32)
+    other = 0
+    for run in range(starts.size):
+        if rows > 0 and (starts[run] // width) % rows == rows - 1:
+            continue
+        first, last = starts[run] + step, starts[run] + lengths[run] + step
+        while other < starts.size and starts[other] + lengths[other] <= first:
+            other += 1
+        found = other
+        while found < starts.size and starts[found] < last:
+            a = max(first, starts[found])
+            b = min(last, starts[found] + lengths[found])
+            here, there = offsets[run] + a - first, offsets[found] + a - starts[found]
+            for k in range(b - a):
+                further[here + k] = there + k
+                behind[there + k] = here + k
+            found += 1
+    return further, behind
+
+
+@njit(cache=True, nogil=True)
+def _spread(
+    values: Landscape, labels: Array, right: Array, down: Array, up: Array, front: Array, back: Array
+) -> None:
+    """Take voxel after voxel, and enter its neighbours, until the queue is empty."""
+    heads = np.zeros(LEVELS + 1, np.int64)
+    for value in values:
+        heads[value + 1] += 1
+    heads = np.cumsum(heads)
+    ends = heads.copy()
+    queue = np.empty(values.size, np.int32)
+    for i in range(values.size):
+        if labels[i] != 0:
+            queue[ends[values[i]]] = i
+            ends[values[i]] += 1
+    around = np.empty(6, np.int64)
+    level = LEVELS - 1
+    while level >= 0:
+        if heads[level] == ends[level]:
+            level -= 1
+            continue
+        i = queue[heads[level]]
+        heads[level] += 1
+        around[0], around[1] = back[i], up[i]
+        around[2] = i - 1 if i > 0 and right[i - 1] else -1
+        around[3] = i + 1 if right[i] else -1
+        around[4], around[5] = down[i], front[i]
+        for j in around:
+            if j >= 0 and labels[j] == 0:
+                labels[j] = labels[i]
+                queue[ends[values[j]]] = j
+                ends[values[j]] += 1
+                level = max(level, int(values[j]))
+
+
+def selected(voxels: Array, lengths: Integers, order: Integers) -> Array:
+    """Return the voxels of runs in another order of the runs."""
+    result = np.empty_like(voxels)
+    _select(voxels, np.concatenate([[0], np.cumsum(lengths)]), order, result)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _select(voxels: Array, offsets: Integers, order: Integers, result: Array) -> None:
+    end = 0
+    for run in order:
+        for i in range(offsets[run], offsets[run + 1]):
+            result[end] = voxels[i]
+            end += 1
+
+
+def painted(
+    block: Array, starts: Integers, lengths: Integers, values: Array, origin: Size, shape: Size
+) -> None:
+    """Set the voxels of runs, in place.
+
+    Parameters
+    ----------
+    block : (Z, Y, X) array
+        A part of the volume.
+    starts, lengths : (R,) int64
+        Runs of indices into the whole volume, in C order; what lies outside the block is left out.
+    values : (R,) integers
+    origin : (z, y, x)
+        Of the block's first voxel.
+    shape : (Z, Y, X)
+        Of the whole volume.
+    """
+    _paint(block, starts, lengths, values, origin, shape)
+
+
+@njit(cache=True, nogil=True)
+def _paint(
+    block: Array, starts: Integers, lengths: Integers, values: Array, origin: Size, shape: Size
+) -> None:
+    depth, height, width = block.shape
+    for run in range(starts.size):
+        for i in range(starts[run], starts[run] + lengths[run]):
+            z = i // (shape[1] * shape[2]) - origin[0]
+            y = i // shape[2] % shape[1] - origin[1]
+            x = i % shape[2] - origin[2]
+            if 0 <= z < depth and 0 <= y < height and 0 <= x < width:
+                block[z, y, x] = values[run]

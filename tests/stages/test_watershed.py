@@ -1,0 +1,151 @@
+"""mw block by block is mw of the whole: the same labels for every block, thread and process."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from mitotools.errors import InputError, TargetError, UsageError
+from mitotools.parameters import DecodeParameters
+from mitotools.run.running import Running
+from mitotools.segment.decoders.watershed import decode
+from mitotools.stages.decode import decode_volume
+from mitotools.volume.path import VolumePath
+
+IN_ONE_FOLDER = [HealthCheck.function_scoped_fixture]
+
+
+def blobs(seed, shape, channels=2, sigma=1.0):
+    """Smooth maps with plateaus at both ends, objects of all sizes that touch each other and the borders."""
+    rng = np.random.default_rng(seed)
+    smooth = np.stack([ndimage.gaussian_filter(rng.random(shape), sigma) for _ in range(channels)])
+    smooth = (smooth - smooth.mean()) / (smooth.std() + 1e-9)
+    return np.clip(smooth * 90 + 140, 0, 255).astype(np.uint8)
+
+
+def noise(seed, shape, channels=2):
+    """Few values, so that most decisions are ties."""
+    return np.random.default_rng(seed).choice([0, 210, 230, 255], (channels, *shape)).astype(np.uint8)
+
+
+def decoded(folder, maps, parameters, **running):
+    with h5py.File(folder / "maps.h5", "w") as file:
+        file["main"] = maps
+    target = folder / "labels.zarr"
+    count = decode_volume(
+        VolumePath(str(folder / "maps.h5")),
+        VolumePath(str(target)),
+        parameters,
+        Running(**{"threads": 2, "force": True, **running}),
+    )
+    labels = zarr.open_array(target / "0")[:]
+    assert labels.max(initial=0) == count
+    return labels
+
+
+def small(monkeypatch, unit, block_bytes=1):
+    monkeypatch.setattr("mitotools.stages.watershed.UNIT", unit)
+    monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", block_bytes)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=IN_ONE_FOLDER)
+@given(
+    make=st.sampled_from([blobs, noise]),
+    seed=st.integers(0, 10**6),
+    shape=st.tuples(st.integers(1, 12), st.integers(1, 14), st.integers(1, 16)),
+    channels=st.integers(1, 2),
+    unit=st.tuples(st.integers(1, 5), st.integers(1, 7), st.integers(1, 9)),
+    seeds=st.sampled_from([(0.5, 0.6), (0.85, 0.9), (0.3, 0.3)]),
+    foreground=st.sampled_from([0.2, 0.5, 0.8, 0.9]),
+    sizes=st.tuples(st.sampled_from([0, 1, 5, 40]), st.sampled_from([0, 1, 2, 8])),
+    threads=st.integers(1, 4),
+)
+def test_blocks_give_the_labels_of_the_whole(
+    tmp_path, monkeypatch, make, seed, shape, channels, unit, seeds, foreground, sizes, threads
+):
+    maps = make(seed, shape, channels)
+    parameters = DecodeParameters(
+        seed_foreground=seeds[0],
+        seed_contour=seeds[1],
+        foreground=foreground,
+        min_size_voxels=sizes[0],
+        min_seed_voxels=sizes[1],
+    )
+    small(monkeypatch, unit)
+    assert np.array_equal(decoded(tmp_path, maps, parameters, threads=threads), decode(maps, parameters))
+
+
+@pytest.mark.parametrize("unit", [(3, 5, 7), (8, 16, 16), (13, 11, 64)], ids=str)
+def test_instances_that_cross_many_blocks_are_those_of_the_whole(tmp_path, monkeypatch, unit):
+    maps = blobs(5, (30, 60, 70), sigma=2.5)
+    parameters = DecodeParameters(foreground=0.5, seed_foreground=0.7, min_size_voxels=20, min_seed_voxels=4)
+    expected = decode(maps, parameters)
+    assert expected.max() > 20
+    small(monkeypatch, unit)
+    assert np.array_equal(decoded(tmp_path, maps, parameters, threads=3), expected)
+
+
+def test_processes_give_the_labels_of_the_whole(tmp_path, monkeypatch):
+    maps = blobs(6, (20, 40, 50), sigma=2)
+    parameters = DecodeParameters(foreground=0.5, seed_foreground=0.7, min_size_voxels=20, min_seed_voxels=4)
+    small(monkeypatch, (5, 16, 16))
+    assert np.array_equal(decoded(tmp_path, maps, parameters, workers=2), decode(maps, parameters))
+
+
+def test_a_marker_that_leaves_the_foreground_may_bridge_components_of_several_blocks(tmp_path, monkeypatch):
+    """One marker, two pieces of foreground that touch by an edge: one instance, however it is cut."""
+    maps = np.zeros((1, 2, 4, 4), np.uint8)
+    maps[0, 0, :2, :2] = maps[0, 1, 2:, 2:] = 250
+    parameters = DecodeParameters(min_size_voxels=0, min_seed_voxels=8)
+    for unit in [(2, 4, 4), (1, 2, 2), (1, 1, 1)]:
+        small(monkeypatch, unit)
+        labels = decoded(tmp_path, maps, parameters)
+        assert np.array_equal(labels, (maps[0] > 0).astype(np.uint8))
+
+
+def test_floating_point_maps_are_decoded_as_their_integers(tmp_path, monkeypatch):
+    maps = blobs(7, (10, 20, 20))
+    parameters = DecodeParameters(foreground=0.5, min_size_voxels=5, min_seed_voxels=2)
+    small(monkeypatch, (4, 8, 8))
+    probabilities = np.minimum((maps + np.float32(0.25)) / 255, 1)
+    assert np.array_equal(decoded(tmp_path, probabilities, parameters), decode(maps, parameters))
+
+
+def test_nothing_is_left_beside_the_labels(tmp_path, monkeypatch):
+    small(monkeypatch, (4, 8, 8))
+    decoded(tmp_path, blobs(8, (10, 20, 20)), DecodeParameters(foreground=0.5, min_size_voxels=5))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["labels.zarr", "maps.h5"]
+
+
+def test_a_map_that_breaks_half_way_leaves_nothing(tmp_path, monkeypatch):
+    small(monkeypatch, (4, 8, 8))
+    maps = blobs(8, (10, 20, 20)).astype(np.float32) / 255
+    maps[0, 9, 19, 19] = np.nan
+    with pytest.raises(InputError, match="expected probabilities from 0 to 1"):
+        decoded(tmp_path, maps, DecodeParameters())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["maps.h5"]
+
+
+def test_what_a_killed_run_left_is_reported(tmp_path):
+    (tmp_path / "labels.zarr.unfinished.parts").mkdir()
+    with pytest.raises(TargetError, match="another run is writing this output, or was killed"):
+        decoded(tmp_path, blobs(1, (4, 5, 6)), DecodeParameters(), force=False)
+    decoded(tmp_path, blobs(1, (4, 5, 6)), DecodeParameters())
+    assert not (tmp_path / "labels.zarr.unfinished.parts").exists()
+
+
+def test_a_component_beyond_the_budget_is_refused_with_its_place_and_size(tmp_path, monkeypatch):
+    small(monkeypatch, (32, 64, 64))
+    monkeypatch.setattr("mitotools.stages.watershed.FLOOD_BYTES", 2**20)
+    with pytest.raises(InputError, match=r"a piece of foreground in \[0:64,0:64,0:128\] has 524288 voxels"):
+        decoded(tmp_path, np.full((1, 64, 64, 128), 255, np.uint8), DecodeParameters(), memory_bytes=2**30)
+
+
+def test_a_budget_that_is_too_small_is_refused_before_any_work(tmp_path):
+    with pytest.raises(UsageError, match="--memory: 1M is too little"):
+        decoded(tmp_path, blobs(1, (4, 5, 6)), DecodeParameters(), memory_bytes=2**20)
