@@ -77,6 +77,8 @@ class Demand:
         What is in memory anyway.
     worker_bytes : int
         What is in the memory of every worker process anyway.
+    preferred_bytes : int
+        What one block may well cost; 0: `PREFERRED_BYTES`.
     """
 
     size: Size
@@ -86,6 +88,7 @@ class Demand:
     thread_bytes: int = 8 * MIB
     base_bytes: int = 0
     worker_bytes: int = WORKER_BYTES
+    preferred_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ def _choice_of(demand: Demand) -> _Choice:
         )
         cost = np.maximum(cost, (z[:, None, None] * y[:, None] * x).ravel())
     voxels = shapes.astype(np.float64).prod(axis=1)
-    return _Choice(shapes, voxels, cost, PREFERRED_BYTES / demand.bytes_per_voxel)
+    return _Choice(shapes, voxels, cost, (demand.preferred_bytes or PREFERRED_BYTES) / demand.bytes_per_voxel)
 
 
 def _candidates(demand: Demand, axis: int) -> set[int]:

@@ -152,15 +152,17 @@ def block_watershed(
     sizes, firsts = _sizes_and_firsts(markers, marker_count, place.origin, place.core, place.volume)
     stays = ~open_markers & (sizes >= min_seed_voxels)
     stays[0] = False
-    labels = _flooded(landscape, components, markers, open_components, stays, threshold, place.core)
+    labels, closed = _closed(landscape, components, markers, open_components, stays, place.core)
+    flood(closed, labels, threshold)
     voxels = sizes_voxels(labels, marker_count)
     # What is complete and too small is dropped here, and never heard of again.
     kept = stays & ((voxels >= max(min_size_voxels, 1)) | touches_open)
     if not kept[stays].all():
-        labels[~kept[labels]] = 0
+        _drop(labels.reshape(-1), kept)
     starts, lengths, of_run = _runs(components, open_components, place.origin, place.core, place.volume)
-    core = tuple(slice(n) for n in place.core)
-    inside = open_components[components[core]]
+    values, of_voxel = _voxels(
+        landscape, components, markers, open_components, open_markers | stays, place.core, int(lengths.sum())
+    )
     open_ids, ids = np.flatnonzero(open_markers), np.flatnonzero(kept)
     return BlockPart(
         labels,
@@ -169,27 +171,63 @@ def block_watershed(
         *_shared(markers, place.origin, place.core, place.volume, place.has_before, place.has_next),
         *_shared(components, place.origin, place.core, place.volume, place.has_before, place.has_next),
         starts, lengths, of_run,
-        landscape[core][inside], (markers[core] * (open_markers | stays)[markers[core]])[inside],
+        values, of_voxel,
     )  # fmt: skip
 
 
-def _flooded(
+@njit(cache=True, nogil=True)
+def _closed(
     landscape: Landscape,
     components: Labels,
     markers: Labels,
     open_components: Flags,
     stays: Flags,
-    threshold: int,
     core: Size,
-) -> Labels:
-    """Return the flood of the closed components, which have no voxel outside the block itself."""
-    inside = tuple(slice(n) for n in core)
-    is_closed = ~open_components
-    is_closed[0] = False
-    closed = is_closed[components[inside]]
-    labels: Labels = np.where(closed & stays[markers[inside]], markers[inside], 0)
-    flood(np.where(closed, landscape[inside], 0).astype(np.uint8), labels, threshold)
-    return labels
+) -> tuple[Labels, Landscape]:
+    """Return the markers and the landscape of closed components, which have no voxel in another block."""
+    labels = np.zeros(core, np.uint32)
+    closed = np.zeros(core, np.uint8)
+    for z in range(core[0]):
+        for y in range(core[1]):
+            for x in range(core[2]):
+                component = components[z, y, x]
+                if component != 0 and not open_components[component]:
+                    closed[z, y, x] = landscape[z, y, x]
+                    if stays[markers[z, y, x]]:
+                        labels[z, y, x] = markers[z, y, x]
+    return labels, closed
+
+
+@njit(cache=True, nogil=True)
+def _drop(labels: Labels, kept: Flags) -> None:
+    for i in range(labels.size):
+        if labels[i] != 0 and not kept[labels[i]]:
+            labels[i] = 0
+
+
+@njit(cache=True, nogil=True)
+def _voxels(
+    landscape: Landscape,
+    components: Labels,
+    markers: Labels,
+    open_components: Flags,
+    keeps: Flags,
+    core: Size,
+    count: int,
+) -> tuple[Landscape, Labels]:
+    """Return the landscape and the markers of open components, in raster order."""
+    values, of_voxel = np.empty(count, np.uint8), np.zeros(count, np.uint32)
+    end = 0
+    for z in range(core[0]):
+        for y in range(core[1]):
+            for x in range(core[2]):
+                component = components[z, y, x]
+                if component != 0 and open_components[component]:
+                    values[end] = landscape[z, y, x]
+                    if keeps[markers[z, y, x]]:
+                        of_voxel[end] = markers[z, y, x]
+                    end += 1
+    return values, of_voxel
 
 
 @njit(cache=True, nogil=True)

@@ -146,6 +146,44 @@ def _select(voxels: Array, offsets: Integers, order: Integers, result: Array) ->
             end += 1
 
 
+@njit(cache=True, nogil=True)
+def reached_runs(
+    starts: Integers, lengths: Integers, labels: Array
+) -> tuple[Integers, Integers, Integers, Integers]:
+    """Return the runs within which a label, not 0, stays the same.
+
+    Parameters
+    ----------
+    starts, lengths : (R,) int64
+    labels : (N,) unsigned integers
+        Of the voxels, run by run.
+
+    Returns
+    -------
+    starts, lengths, labels, runs : (M,) int64
+        The last is the run that each is a part of.
+    """
+    count = 0
+    position = 0
+    for run in range(starts.size):
+        for k in range(lengths[run]):
+            is_first = k == 0 or labels[position - 1] != labels[position]
+            count += is_first and labels[position] != 0
+            position += 1
+    found = np.empty((4, count), np.int64)
+    position, end = 0, -1
+    for run in range(starts.size):
+        for k in range(lengths[run]):
+            if labels[position] != 0:
+                if k == 0 or labels[position - 1] != labels[position]:
+                    end += 1
+                    found[0, end], found[1, end] = starts[run] + k, 0
+                    found[2, end], found[3, end] = labels[position], run
+                found[1, end] += 1
+            position += 1
+    return found[0], found[1], found[2], found[3]
+
+
 def painted(
     block: Array, starts: Integers, lengths: Integers, values: Array, origin: Size, shape: Size
 ) -> None:
@@ -156,7 +194,8 @@ def painted(
     block : (Z, Y, X) array
         A part of the volume.
     starts, lengths : (R,) int64
-        Runs of indices into the whole volume, in C order; what lies outside the block is left out.
+        Runs of indices into the whole volume, in C order, none longer than its row; what lies outside the
+        block is left out.
     values : (R,) integers
     origin : (z, y, x)
         Of the block's first voxel.
@@ -172,9 +211,9 @@ def _paint(
 ) -> None:
     depth, height, width = block.shape
     for run in range(starts.size):
-        for i in range(starts[run], starts[run] + lengths[run]):
-            z = i // (shape[1] * shape[2]) - origin[0]
-            y = i // shape[2] % shape[1] - origin[1]
-            x = i % shape[2] - origin[2]
-            if 0 <= z < depth and 0 <= y < height and 0 <= x < width:
-                block[z, y, x] = values[run]
+        z = starts[run] // (shape[1] * shape[2]) - origin[0]
+        y = starts[run] // shape[2] % shape[1] - origin[1]
+        x = starts[run] % shape[2] - origin[2]
+        if 0 <= z < depth and 0 <= y < height:
+            for i in range(max(x, 0), min(x + lengths[run], width)):
+                block[z, y, i] = values[run]

@@ -7,7 +7,7 @@ across blocks are gathered from what blocks put aside, and flooded; all instance
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from mitotools.segment.components import grey_level
 from mitotools.segment.filters import smallest_label_type
 from mitotools.segment.join_blocks import final_numbers, joined_components, joined_markers, names_of
 from mitotools.segment.sparse_flood import BYTES_PER_VOXEL as FLOOD_BYTES
-from mitotools.segment.sparse_flood import flood_runs, painted, selected
+from mitotools.segment.sparse_flood import flood_runs, painted, reached_runs, selected
 from mitotools.stages.maps import as_uint8
 from mitotools.stages.pieces import read_pieces, write_pieces
 from mitotools.stages.planning import check_count, demand_of, memory_of
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 UNIT = (32, 128, 128)
 """Blocks of the first step are multiples of it, and its labels are stored in it."""
+
+PREFERRED_BYTES = 512 * 2**20
+"""What a block of the first step may cost: the larger blocks are, the fewer components cross them."""
 
 PARTS = ".parts"
 """Suffix of the folder, beside the unfinished output, of what the steps hand on."""
@@ -180,7 +183,7 @@ def _flood_blocks(
     voxel_bytes = BYTES_PER_VOXEL + (2 * maps.spec.dtype.itemsize + 8 * (maps.spec.dtype.kind == "f")) * (
         maps.spec.channels or 1
     )
-    demand = demand_of(spec, [maps], voxel_bytes)
+    demand = replace(demand_of(spec, [maps], voxel_bytes), preferred_bytes=PREFERRED_BYTES)
     with running.engine() as engine, create_volume(target, spec) as writer:
         plan = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
         check_count(maps.name, spec.size, plan.block)
@@ -212,10 +215,17 @@ class _AcrossFlood:
         order = np.argsort(starts)
         values, markers = (selected(np.concatenate([run[k] for run in runs]), lengths, order) for k in (3, 4))
         labels = flood_runs(starts[order], lengths[order], values, markers, self.shape)
-        pieces = _constant(starts[order], lengths[order], of_block[order], labels)
+        reached_starts, reached_lengths, reached, of_run = reached_runs(starts[order], lengths[order], labels)
+        block = of_block[order][of_run]
+        pieces: dict[str, Any] = {}
+        for own in components:
+            is_own = block == own
+            pieces[f"starts_{own}"] = reached_starts[is_own]
+            pieces[f"lengths_{own}"] = reached_lengths[is_own]
+            pieces[f"markers_{own}"] = reached[is_own]
         np.savez(self.folder / f"across{number}.npz", **pieces)
-        reached, voxels = np.unique(labels, return_counts=True)
-        return reached.astype(np.int64), voxels
+        markers, of_marker = np.unique(reached, return_inverse=True)
+        return markers, np.bincount(of_marker, reached_lengths, markers.size).astype(np.int64)
 
     def _runs(self, block: int, components: Integers) -> tuple[Array, ...]:
         """Return start, length and block of the runs of some components of a block, and their voxels."""
@@ -232,26 +242,6 @@ class _AcrossFlood:
                 part["values"][of_voxel],
                 numbers[part["markers"][of_voxel]],
             )
-
-
-def _constant(starts: Integers, lengths: Integers, of_block: Integers, labels: Array) -> dict[str, Any]:
-    """Return, for each block, the runs within which a label is reached and stays the same."""
-    position = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-    position += np.arange(labels.size)
-    block = np.repeat(of_block, lengths)
-    changes = (labels[1:] != labels[:-1]) | (np.diff(position) != 1) | (block[1:] != block[:-1])
-    # A run of indices may go on in the next row: it is cut where it is painted.
-    first = np.concatenate([[0], np.flatnonzero(changes) + 1]).astype(np.int64)
-    length = np.diff(np.concatenate([first, [labels.size]]))
-    reached = labels[first] != 0
-    first, length = first[reached], length[reached]
-    found: dict[str, Any] = {}
-    for number in np.unique(of_block):
-        own = block[first] == number
-        found[f"starts_{number}"] = position[first[own]]
-        found[f"lengths_{number}"] = length[own]
-        found[f"markers_{number}"] = labels[first[own]]
-    return found
 
 
 def _flood_across(
@@ -280,7 +270,6 @@ def _flood_across(
                 np.add.at(voxels, reached, counts)
                 for block in batch:
                     floods.setdefault(block, []).append(folder / f"across{number}.npz")
-    voxels[0] = 0
     return voxels, {block: sorted(files) for block, files in floods.items()}
 
 

@@ -50,7 +50,7 @@ def decoded(folder, maps, parameters, **running):
 
 def small(monkeypatch, unit, block_bytes=1):
     monkeypatch.setattr("mitotools.stages.watershed.UNIT", unit)
-    monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", block_bytes)
+    monkeypatch.setattr("mitotools.stages.watershed.PREFERRED_BYTES", block_bytes)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=IN_ONE_FOLDER)
