@@ -58,6 +58,7 @@ _METHODS = ", ".join(f"{decoder.name}: {decoder.title}" for decoder in DECODERS)
     help="Drop seeds with fewer voxels (mw).",
 )
 @options.running
+@options.processes
 def decode(
     maps: VolumePath,
     labels: VolumePath,
@@ -72,7 +73,8 @@ def decode(
     """Split the maps of probabilities MAPS (mask, or mask and contour) into the instances LABELS.
 
     mw floods the mask from seeds, where the mask is high and the contour low, and is the best decoder of the
-    MitoEM benchmark. cc takes connected components. Instances are numbered 1..n in the order of their seeds.
+    MitoEM benchmark; it works block by block, and blocks, threads and processes change no voxel. cc takes
+    connected components, of maps that fit into memory. Instances are numbered 1..n in the order of seeds.
 
     \b
       $ mitotools decode maps.zarr labels.zarr

@@ -120,8 +120,8 @@ def running(command: Function) -> Function:
     return wrapped  # type: ignore[return-value]
 
 
-def engines(command: Function) -> Function:
-    """Add the options of a command that works block by block; stands below `running`."""
+def processes(command: Function) -> Function:
+    """Add the options of a command that other processes may compute; stands below `running`."""
 
     @click.option(
         "--workers",
@@ -135,26 +135,28 @@ def engines(command: Function) -> Function:
         default="",
         help="Compute on a Dask cluster that runs, tcp://host:port.",
     )
+    @functools.wraps(command)
+    def wrapped(*args: Any, running: Running, workers: int, scheduler: str, **kwargs: Any) -> Any:
+        if workers and scheduler:
+            raise UsageError("--workers", "starts processes, --scheduler uses running ones", "Give one")
+        return command(*args, running=replace(running, workers=workers, scheduler=scheduler), **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def engines(command: Function) -> Function:
+    """Add `processes`, and the options of a command that can be continued; stands below `running`."""
+
     @click.option("--resume", is_flag=True, help="Continue an unfinished output, if there is one.")
     @click.option("--dry-run", is_flag=True, help="Print the blocks, memory and disk needed; do nothing.")
     @functools.wraps(command)
-    def wrapped(
-        *args: Any, running: Running, workers: int, scheduler: str, resume: bool, dry_run: bool, **kwargs: Any
-    ) -> Any:
-        if workers and scheduler:
-            raise UsageError("--workers", "starts processes, --scheduler uses running ones", "Give one")
+    def wrapped(*args: Any, running: Running, resume: bool, dry_run: bool, **kwargs: Any) -> Any:
         if dry_run:  # nothing is made that could be reported
             logging.getLogger("mitotools").setLevel(logging.WARNING)
-        running = replace(
-            running,
-            workers=workers,
-            scheduler=scheduler,
-            resume=resume,
-            dry_run=_print_needs if dry_run else None,
-        )
+        running = replace(running, resume=resume, dry_run=_print_needs if dry_run else None)
         return command(*args, running=running, **kwargs)
 
-    return wrapped  # type: ignore[return-value]
+    return processes(wrapped)  # type: ignore[return-value]
 
 
 def _print_needs(needs: Mapping[str, str]) -> None:

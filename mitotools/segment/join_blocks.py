@@ -131,6 +131,35 @@ def joined_markers(parts: Sequence[BlockPart], min_seed_voxels: int) -> Markers:
     )
 
 
+def group_voxels(parts: Sequence[BlockPart], groups: Groups) -> Integers:
+    """Count the voxels of components across blocks."""
+    names = _all([names_of(block, part.run_components) for block, part in enumerate(parts)])
+    voxels = np.zeros(groups.count, np.int64)
+    at = groups.group_of[np.searchsorted(groups.names, names)]
+    np.add.at(voxels, at, _all([part.run_lengths for part in parts]))
+    return voxels
+
+
+def batched(groups: Groups, voxels: Integers, most: int) -> list[dict[int, Integers]]:
+    """Return which components, of which blocks, are flooded together: about as many as make `most` voxels."""
+    batch_of = np.zeros(groups.count, np.int64)
+    batch, filled = 0, 0
+    for group in np.argsort(-voxels, kind="stable").tolist():  # the largest first: they take longest
+        if filled and filled + voxels[group] > most:
+            batch, filled = batch + 1, 0
+        batch_of[group] = batch
+        filled += int(voxels[group])
+    block = groups.names >> BLOCK_SHIFT
+    own = groups.names & ((1 << BLOCK_SHIFT) - 1)
+    of_part = batch_of[groups.group_of]
+    order = np.lexsort((groups.names, of_part))
+    cuts = np.flatnonzero((np.diff(of_part[order]) != 0) | (np.diff(block[order]) != 0)) + 1
+    found: list[dict[int, Integers]] = [{} for _ in range(batch + 1)]
+    for part in np.split(order, cuts):
+        found[of_part[part[0]]][int(block[part[0]])] = own[part]
+    return found
+
+
 def final_numbers(markers: Markers, voxels: Integers, min_size_voxels: int) -> Integers:
     """Return the number of each marker's instance, 1..n in raster order of first voxels; 0: too small.
 

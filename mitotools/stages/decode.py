@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError
+from mitotools.errors import InputError, UsageError
 from mitotools.segment.decoders import decoder
 from mitotools.segment.filters import smallest_label_type
 from mitotools.stages.blockwise import map_blocks, write_volume
@@ -79,7 +79,7 @@ def _by_watershed(
             _explain_nothing(instances.largest, parameters)
         spec = replace(spec, dtype=smallest_label_type(instances.count))
         # Beside the instances of a block the numbers that blocks gave them.
-        work = Work(instances.read, "write", [instances.labels], 8 + 2 * spec.dtype.itemsize)
+        work = Work(instances.read, "write", [instances.labels], 14 + 2 * spec.dtype.itemsize)
         write_volume(target, spec, work, running)
         return instances.count
 
@@ -88,6 +88,9 @@ def _whole(
     volume: Volume, target: VolumePath, spec: VolumeSpec, parameters: DecodeParameters, running: Running
 ) -> int:
     """Decode maps in memory."""
+    if running.is_distributed:
+        option = "--scheduler" if running.scheduler else "--workers"
+        raise UsageError(option, f"--method {parameters.method} computes in one process", "Leave it out")
     maps = _read(volume, running)
     labels = decoder(parameters.method).load()(maps, parameters)
     count = int(labels.max())

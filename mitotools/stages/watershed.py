@@ -19,7 +19,14 @@ from mitotools.run.memory import resident_bytes
 from mitotools.segment.block_watershed import BYTES_PER_VOXEL, Place, block_watershed
 from mitotools.segment.components import grey_level
 from mitotools.segment.filters import smallest_label_type
-from mitotools.segment.join_blocks import final_numbers, joined_components, joined_markers, names_of
+from mitotools.segment.join_blocks import (
+    BLOCK_SHIFT,
+    batched,
+    final_numbers,
+    group_voxels,
+    joined_components,
+    joined_markers,
+)
 from mitotools.segment.sparse_flood import BYTES_PER_VOXEL as FLOOD_BYTES
 from mitotools.segment.sparse_flood import flood_runs, painted, reached_runs, selected
 from mitotools.stages.maps import as_uint8
@@ -261,7 +268,8 @@ def _flood_across(
     with running.engine() as engine:
         room = memory_of(running, engine) * SLACK - resident_bytes()
         slots = max(engine.threads, 1)
-        batches = _batches(maps, blocks, parts, groups, int(room / FLOOD_BYTES), slots)
+        sizes = _check_room(maps, blocks, parts, groups, int(room / FLOOD_BYTES))
+        batches = batched(groups, sizes, max(int(room / FLOOD_BYTES) // slots, int(sizes.max())))
         flood = _AcrossFlood(folder, markers, maps.spec.size)
         work = engine.map(flood, enumerate(batches), slots)
         with closing(work):
@@ -273,34 +281,17 @@ def _flood_across(
     return voxels, {block: sorted(files) for block, files in floods.items()}
 
 
-def _batches(
-    maps: Volume, blocks: list[Box], parts: list[BlockPart], groups: Groups, room: int, slots: int
-) -> list[dict[int, Integers]]:
-    """Return which components, of which blocks, are flooded together: as many as there is room for."""
-    names = np.concatenate([names_of(block, part.run_components) for block, part in enumerate(parts)])
-    own_voxels = np.concatenate([part.run_lengths for part in parts])
-    of_group = groups.group_of[np.searchsorted(groups.names, names)]
-    voxels = np.zeros(groups.count, np.int64)
-    np.add.at(voxels, of_group, own_voxels)
+def _check_room(
+    maps: Volume, blocks: list[Box], parts: list[BlockPart], groups: Groups, room: int
+) -> Integers:
+    """Return the voxels of each component across blocks; InputError where there is no room for one."""
+    voxels = group_voxels(parts, groups)
     largest = int(voxels.argmax())
     if voxels[largest] > room:
-        touched = names[of_group == largest] >> 32
+        touched = groups.names[groups.group_of == largest] >> BLOCK_SHIFT
         start = size3(np.min([blocks[block].start for block in touched], axis=0))
         stop = size3(np.max([blocks[block].stop for block in touched], axis=0))
         need = written(voxels[largest] * FLOOD_BYTES)
         why = f"a piece of foreground in {Box(start, stop)} has {voxels[largest]} voxels, which takes {need}"
         raise InputError(maps.name, why, "Raise --memory, or --foreground so that it falls apart")
-    most = max(room // slots, int(voxels[largest]))
-    batch_of_group = np.zeros(groups.count, np.int64)
-    batch, filled = 0, 0
-    for group in np.argsort(-voxels, kind="stable").tolist():  # the largest first: they take longest
-        if filled and filled + voxels[group] > most:
-            batch, filled = batch + 1, 0
-        batch_of_group[group] = batch
-        filled += int(voxels[group])
-    of_batch = batch_of_group[of_group]
-    order = np.lexsort((names, of_batch))
-    found: list[dict[int, Integers]] = [{} for _ in range(batch + 1)]
-    for number, name in zip(of_batch[order].tolist(), names[order].tolist(), strict=True):
-        found[number].setdefault(name >> 32, []).append(name & (2**32 - 1))
-    return [{block: np.array(own) for block, own in components.items()} for components in found]
+    return voxels

@@ -149,3 +149,8 @@ def test_a_component_beyond_the_budget_is_refused_with_its_place_and_size(tmp_pa
 def test_a_budget_that_is_too_small_is_refused_before_any_work(tmp_path):
     with pytest.raises(UsageError, match="--memory: 1M is too little"):
         decoded(tmp_path, blobs(1, (4, 5, 6)), DecodeParameters(), memory_bytes=2**20)
+
+
+def test_components_alone_are_decoded_by_one_process(tmp_path):
+    with pytest.raises(UsageError, match="--workers: --method cc computes in one process"):
+        decoded(tmp_path, blobs(1, (4, 5, 6)), DecodeParameters(method="cc"), workers=2)
