@@ -28,10 +28,14 @@ def test_evaluate_equals_the_benchmark(case, protocol, capsys):
             assert report["ap"][threshold][size_class] == (None if value == -1 else value)
 
 
+@pytest.mark.parametrize("unit", [None, (16, 32, 48), (7, 9, 11)], ids=["whole", "blocks", "small blocks"])
 @pytest.mark.parametrize(
     ("name", "options"), [(name, options) for name, case in DECODE.items() for options in case["runs"]]
 )
-def test_decode_equals_the_benchmark(name, options, tmp_path):
+def test_decode_equals_the_benchmark(name, options, unit, tmp_path, monkeypatch):
+    if unit:
+        monkeypatch.setattr("mitotools.stages.watershed.UNIT", unit)
+        monkeypatch.setattr("mitotools.stages.watershed.PREFERRED_BYTES", 1)
     file = GOLDEN / "decode" / f"{name}.h5"
     words = [
         f"--{key.replace('_', '-')}={options[key]}"
