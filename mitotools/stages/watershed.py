@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mitotools.errors import InputError, TargetError
+from mitotools.errors import InputError
 from mitotools.run.budget import SLACK, plan_blocks, written
 from mitotools.run.memory import resident_bytes
 from mitotools.segment.block_watershed import BYTES_PER_VOXEL, Place, block_watershed
@@ -32,11 +32,10 @@ from mitotools.segment.sparse_flood import flood_runs, painted, reached_runs, se
 from mitotools.stages.maps import as_uint8
 from mitotools.stages.pieces import read_pieces, write_pieces
 from mitotools.stages.planning import check_count, demand_of, memory_of
-from mitotools.volume.atomic import remove, unfinished_of
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, grid, size3
 from mitotools.volume.files import open_volume
-from mitotools.volume.outputs import create_volume, final_of, planned
+from mitotools.volume.outputs import create_volume, planned, workspace
 from mitotools.volume.path import VolumePath
 
 if TYPE_CHECKING:
@@ -54,9 +53,6 @@ UNIT = (32, 128, 128)
 
 PREFERRED_BYTES = 512 * 2**20
 """What a block of the first step may cost: the larger blocks are, the fewer components cross them."""
-
-PARTS = ".parts"
-"""Suffix of the folder, beside the unfinished output, of what the steps hand on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +115,7 @@ def watershed(
         Where a component of the foreground is too large for the budget.
     TargetError
     """
-    with _folder(target, running) as folder:
+    with workspace(target, force=running.force) as folder:
         blocks, parts, largest = _flood_blocks(maps, folder, parameters, running)
         markers = joined_markers(parts, parameters.min_seed_voxels)
         groups = joined_components(parts)
@@ -128,23 +124,6 @@ def watershed(
         with open_volume(VolumePath(str(folder / "blocks.zarr"))) as labels:
             count = int(numbers.max(initial=0))
             yield Watershed(blocks, labels, markers, numbers, floods, count, largest)
-
-
-@contextmanager
-def _folder(target: VolumePath, running: Running) -> Iterator[Path]:
-    unfinished = unfinished_of(final_of(target))
-    folder = unfinished.with_name(unfinished.name + PARTS)
-    if running.force:
-        remove(folder)
-    try:
-        folder.mkdir()
-    except FileExistsError as error:
-        why = "another run is writing this output, or was killed"
-        raise TargetError(str(folder), why, "Use --force to start over") from error
-    try:
-        yield folder.absolute()
-    finally:
-        remove(folder)
 
 
 @dataclass(frozen=True)

@@ -84,3 +84,14 @@ def test_what_is_in_a_bucket_is_planned_cut_and_merged(folder, bucket):
     assert run(["merge", "tiles", f"{bucket}/merged.zarr", "-q"]) == 0
     assert run(["convert", f"{bucket}/merged.zarr", "merged.h5", "-q"]) == 0
     assert np.array_equal(voxels("merged.h5"), VOLUME)
+
+
+def test_maps_in_a_bucket_are_decoded_into_a_bucket(folder, bucket):
+    maps = np.zeros((1, 20, 30, 40), np.uint8)
+    maps[0, 2:12, 3:20, 4:30] = 250
+    with h5py.File("maps.h5", "w") as file:
+        file["main"] = maps
+    assert run(["convert", "maps.h5", f"{bucket}/maps.zarr", "-q"]) == 0
+    assert run(["decode", f"{bucket}/maps.zarr", f"{bucket}/labels.zarr", "-q"]) == 0
+    assert run(["convert", f"{bucket}/labels.zarr", "labels.h5", "-q"]) == 0
+    assert np.array_equal(voxels("labels.h5"), (maps[0] > 0).astype(np.uint8))

@@ -154,3 +154,18 @@ def test_a_budget_that_is_too_small_is_refused_before_any_work(tmp_path):
 def test_components_alone_are_decoded_by_one_process(tmp_path):
     with pytest.raises(UsageError, match="--workers: --method cc computes in one process"):
         decoded(tmp_path, blobs(1, (4, 5, 6)), DecodeParameters(method="cc"), workers=2)
+
+
+def test_labels_go_into_the_image_that_they_belong_to(tmp_path):
+    zarr.open_group(tmp_path / "cell.zarr", mode="w")
+    maps = blobs(3, (10, 20, 20))
+    parameters = DecodeParameters(foreground=0.5, min_size_voxels=5, min_seed_voxels=2)
+    with h5py.File(tmp_path / "maps.h5", "w") as file:
+        file["main"] = maps
+    target = VolumePath(str(tmp_path / "cell.zarr"), "labels/mito")
+    decode_volume(VolumePath(str(tmp_path / "maps.h5")), target, parameters, Running(2))
+    assert np.array_equal(zarr.open_array(tmp_path / "cell.zarr/labels/mito/0")[:], decode(maps, parameters))
+    assert sorted(entry.name for entry in (tmp_path / "cell.zarr" / "labels").iterdir()) == [
+        "mito",
+        "zarr.json",
+    ]
