@@ -143,7 +143,7 @@ def test_a_component_beyond_the_budget_is_refused_with_its_place_and_size(tmp_pa
     small(monkeypatch, (32, 64, 64))
     monkeypatch.setattr("mitotools.stages.watershed.FLOOD_BYTES", 2**20)
     with pytest.raises(InputError, match=r"a piece of foreground in \[0:64,0:64,0:128\] has 524288 voxels"):
-        decoded(tmp_path, np.full((1, 64, 64, 128), 255, np.uint8), DecodeParameters(), memory_bytes=2**30)
+        decoded(tmp_path, np.full((1, 64, 64, 128), 255, np.uint8), DecodeParameters(), memory_bytes=2**33)
 
 
 def test_a_budget_that_is_too_small_is_refused_before_any_work(tmp_path):
