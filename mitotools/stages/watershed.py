@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools.errors import InputError
-from mitotools.run.budget import SLACK, plan_blocks, written
+from mitotools.run.budget import KERNEL_BYTES, SLACK, WORKER_BYTES, plan_blocks, written
 from mitotools.run.memory import resident_bytes
 from mitotools.segment.block_watershed import BYTES_PER_VOXEL, Place, block_watershed
 from mitotools.segment.components import grey_level
@@ -245,12 +245,14 @@ def _flood_across(
     if groups.count == 0:
         return voxels, floods
     with running.engine() as engine:
-        room = memory_of(running, engine) * SLACK - resident_bytes()
-        slots = max(engine.threads, 1)
-        sizes = _check_room(maps, blocks, parts, groups, int(room / FLOOD_BYTES))
-        batches = batched(groups, sizes, max(int(room / FLOOD_BYTES) // slots, int(sizes.max())))
+        taken = resident_bytes() + engine.processes * (WORKER_BYTES + KERNEL_BYTES)
+        room = int((memory_of(running, engine) * SLACK - taken) / FLOOD_BYTES)
+        sizes = _check_room(maps, blocks, parts, groups, room)
+        most = max(room // engine.threads, int(sizes.max()))
+        batches = batched(groups, sizes, most)
         flood = _AcrossFlood(folder, markers, maps.spec.size)
-        work = engine.map(flood, enumerate(batches), slots)
+        # Where one component takes more than a thread's share, fewer are flooded at the same time.
+        work = engine.map(flood, enumerate(batches), min(engine.threads, room // most))
         with closing(work):
             tracked = running.track(work, len(batches), "flood across blocks", "batches")
             for (number, batch), (reached, counts) in tracked:

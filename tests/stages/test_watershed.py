@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import h5py
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from mitotools.errors import InputError, TargetError, UsageError
 from mitotools.parameters import DecodeParameters
 from mitotools.run.running import Running
 from mitotools.segment.decoders.watershed import decode
+from mitotools.segment.sparse_flood import flood_runs
 from mitotools.stages.decode import decode_volume
 from mitotools.volume.path import VolumePath
 
@@ -144,6 +147,29 @@ def test_a_component_beyond_the_budget_is_refused_with_its_place_and_size(tmp_pa
     monkeypatch.setattr("mitotools.stages.watershed.FLOOD_BYTES", 2**20)
     with pytest.raises(InputError, match=r"a piece of foreground in \[0:64,0:64,0:128\] has 524288 voxels"):
         decoded(tmp_path, np.full((1, 64, 64, 128), 255, np.uint8), DecodeParameters(), memory_bytes=2**33)
+
+
+def test_large_components_are_flooded_one_after_the_other(tmp_path, monkeypatch):
+    """Each of two components takes more than half of the room: two threads must not flood both at once."""
+    small(monkeypatch, (32, 64, 64))
+    maps = np.zeros((1, 64, 64, 129), np.uint8)
+    maps[:, :, :, :64] = maps[:, :, :, 65:] = 255
+    voxels = 64 * 64 * 64
+    monkeypatch.setattr("mitotools.stages.watershed.resident_bytes", lambda: 0)
+    monkeypatch.setattr("mitotools.stages.watershed.FLOOD_BYTES", 2**33 * 0.85 / (1.5 * voxels))
+    at_work, most = [], []
+
+    def watched(*arguments):
+        at_work.append(None)
+        most.append(len(at_work))
+        time.sleep(0.2)
+        at_work.pop()
+        return flood_runs(*arguments)
+
+    monkeypatch.setattr("mitotools.stages.watershed.flood_runs", watched)
+    labels = decoded(tmp_path, maps, DecodeParameters(), memory_bytes=2**33)
+    assert most == [1, 1]
+    assert np.unique(labels, return_counts=True)[1].tolist() == [64 * 64, voxels, voxels]
 
 
 def test_a_budget_that_is_too_small_is_refused_before_any_work(tmp_path):
