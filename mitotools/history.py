@@ -77,10 +77,16 @@ def extended(inputs: Sequence[Input], command_line: str, parameters: Mapping[str
     return (*united(source.history for source in inputs), record)
 
 
-def differences(old: History, new: History) -> list[str]:
+def differences(old: History, new: History, inputs: Sequence[str] = ()) -> list[str]:
     """Return what differs between the last steps of two histories, by name: parameters, then inputs.
 
     Command line, version and time may differ between runs that make the same.
+
+    Parameters
+    ----------
+    old, new : History
+    inputs : sequence of str
+        What to call the inputs; by default their paths.
     """
     was, now = (history[-1] if history else {} for history in (old, new))
     names = [
@@ -88,8 +94,8 @@ def differences(old: History, new: History) -> list[str]:
         for name in {**was.get("parameters", {}), **now.get("parameters", {})}
         if differ(was.get("parameters", {}).get(name), now.get("parameters", {}).get(name))
     ]
-    inputs = zip_longest(was.get("inputs", []), now.get("inputs", []))
-    return names + [(b or a)["path"] for a, b in inputs if differ(a, b)]
+    pairs = zip_longest(inputs, was.get("inputs", []), now.get("inputs", []))
+    return names + [name or (b or a)["path"] for name, a, b in pairs if differ(a, b)]
 
 
 def differ(a: object, b: object) -> bool:

@@ -74,13 +74,13 @@ def demand_of(spec: VolumeSpec, sources: Sequence[Source], bytes_per_voxel: floa
         unit=spec.unit,
         bytes_per_voxel=bytes_per_voxel,
         sources=tuple(Layout(source.spec.chunks, source.offset) for source in sources),
-        thread_bytes=thread_bytes([spec, *(source.spec for source in sources)]),
+        thread_bytes=_thread_bytes([spec, *(source.spec for source in sources)]),
         base_bytes=resident_bytes(),
         worker_bytes=WORKER_BYTES + (KERNEL_BYTES if "numba" in sys.modules else 0),
     )
 
 
-def thread_bytes(specs: Iterable[VolumeSpec]) -> int:
+def _thread_bytes(specs: Iterable[VolumeSpec]) -> int:
     """Return what a thread holds of a piece: as it lies in the file, decoded, and in the order of memory."""
     return 3 * max(
         max(math.prod(spec.unit) * spec.dtype.itemsize * (spec.channels or 1), PIECE_BYTES) for spec in specs

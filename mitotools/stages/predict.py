@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import asdict, dataclass, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mitotools.conventions import Array, Size
-    from mitotools.history import History
     from mitotools.learn.metadata import ModelMetadata
     from mitotools.parameters import PredictParameters
     from mitotools.run.running import Running
@@ -44,6 +41,9 @@ if TYPE_CHECKING:
 
 LARGEST = 255
 """Of the integers that stand for probabilities 0 to 1."""
+
+INPUTS = ("volume", "model")
+"""What a history's inputs are called where they differ."""
 
 ALIKE = 1.25
 """Voxels that differ from those of the training by more than this factor are worth a warning."""
@@ -230,10 +230,10 @@ def _join(folder: Path, plan: Plan, tiles: list[Path], *, force: bool) -> None:
     if not is_new:
         old = read_plan(file)
         changed += [key for key in ("shape", "size", "halo") if getattr(old, key) != getattr(plan, key)]
-        changed += _differences(old.history, plan.history)
+        changed += history.differences(old.history, plan.history, INPUTS)
     for tile in tiles:
         with open_volume(VolumePath(str(tile))) as volume:
-            changed += _differences(volume.spec.history, plan.history)
+            changed += history.differences(volume.spec.history, plan.history, INPUTS)
     if changed:
         names = ", ".join(dict.fromkeys(changed))
         raise TargetError(str(folder), f"holds tiles made with other {names}", "Use --force to start over")
@@ -241,19 +241,6 @@ def _join(folder: Path, plan: Plan, tiles: list[Path], *, force: bool) -> None:
         path = folder / f"{PLAN_NAME}.{uuid4().hex}"
         write_plan(path, plan, folder.absolute())
         path.replace(file)
-
-
-def _differences(old: History, new: History) -> list[str]:
-    """Return what differs between the last steps of two histories, time and command line aside."""
-    was, now = old[-1] if old else {}, new[-1]
-    before = was.get("parameters", {})
-    names = [key for key, value in now["parameters"].items() if not _same(before.get(key), value)]
-    inputs = zip_longest(("volume", "model"), was.get("inputs", []), now["inputs"])
-    return names + [name for name, a, b in inputs if not _same(a, b)]
-
-
-def _same(old: object, new: object) -> bool:
-    return json.dumps(old) == json.dumps(new)
 
 
 def quantised(probabilities: npt.NDArray[np.float32], dtype: np.dtype[np.generic]) -> Array:
