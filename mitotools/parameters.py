@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+AFFINITY_OFFSETS = (
+    (-1, 0, 0),
+    (0, -1, 0),
+    (0, 0, -1),
+    (-2, 0, 0),
+    (0, -9, 0),
+    (0, 0, -9),
+    (0, -9, -9),
+    (0, 9, -9),
+)
+"""The (z, y, x) edges of the mutex watershed: the nearest, and 60 to 100 nm far in voxels of 30, 8, 8 nm."""
+
+
 @dataclass(frozen=True)
 class DecodeParameters:
     """How maps become instances; the thresholds are probabilities (spec: Wei et al., MICCAI 2020)."""
@@ -24,13 +37,43 @@ class DecodeParameters:
     seed_foreground: float = 0.85
     """A seed voxel's mask is above this (mw)."""
     seed_contour: float = 0.6
-    """A seed voxel's contour is below this (mw, cc)."""
+    """A seed voxel's contour is below this (mw, bcd, cc, multicut)."""
     foreground: float = 0.8
     """An instance's voxel has a mask above this."""
     min_size_voxels: int = 1024
     """Instances with fewer voxels are dropped."""
     min_seed_voxels: int = 32
     """Markers with fewer voxels are dropped (mw)."""
+    landscape: str = "mask"
+    """What is flooded from high to low: mask, or mask-contour (mw, bcd)."""
+    seed_distance: float = 0.5
+    """A seed voxel's signed distance, -1 to 1, is above this (bcd)."""
+    foreground_distance: float = 0.0
+    """The signed distance of an instance's voxel is above this (bcd)."""
+    link_iou: float = 0.3
+    """Profiles of neighbouring slices with at least this IoU may be linked (iou)."""
+    as_program: str = "mitotools"
+    """How voxels join components: the nearest one, or, as pytc does it, a grey dilation of the ids (cc)."""
+    # multicut
+    supervoxels: str = "3d"
+    """What the multicut joins: 3d supervoxels, or 2d superpixels of each slice (multicut)."""
+    beta: float = 0.5
+    """Above one half the multicut cuts more, below it joins more (multicut)."""
+    # waterz, zwatershed, mutex
+    affinity_low: float = 0.3
+    """Edges with an affinity of at most this are cut; a voxel without any other is background."""
+    affinity_high: float = 0.95
+    """Voxels that an affinity above this joins are never separated (waterz, zwatershed)."""
+    merge_affinity: float = 0.6
+    """Regions merge while the affinity of their border is above this (waterz, zwatershed)."""
+    scoring: str = "mean"
+    """What the affinity of a border is: mean, quantile-Q or quantile-Q-max (waterz)."""
+    merge_size_voxels: int = 256
+    """Regions that both have so many voxels stay apart (zwatershed)."""
+    affinity_offsets: tuple[tuple[int, int, int], ...] = AFFINITY_OFFSETS
+    """Where the other end of each channel's edges is; the nearest attract, the others repel (mutex)."""
+    mutex_bias: float = 0.5
+    """Above one half the edges that repel go before more of those that attract (mutex)."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from mitotools.volume.path import VolumePath, parse_volume_path
 
 PROBABILITY = click.FloatRange(0, 1)
 VOXELS = click.IntRange(min=0)
+SIGNED = click.FloatRange(-1, 1)
+SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 class VolumeType(click.ParamType[VolumePath]):
@@ -53,6 +55,42 @@ class TripleType(click.ParamType[tuple[Any, ...]]):
         return numbers
 
 
+class OffsetsType(click.ParamType[tuple[tuple[int, ...], ...]]):
+    """Steps along (z, y, x): ``Z,Y,X;Z,Y,X;...``."""
+
+    name = "Z,Y,X;..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[tuple[int, ...], ...]:
+        """Return the steps."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            offsets = tuple(tuple(int(word) for word in part.split(",")) for part in value.split(";"))
+        except ValueError:
+            offsets = ()
+        if not offsets or any(len(offset) != 3 or not any(offset) for offset in offsets):
+            self.fail(f"{value!r} is not Z,Y,X;Z,Y,X;..., steps that lead elsewhere", param, ctx)
+        return offsets
+
+
+class ChannelsType(click.ParamType[dict[str, int]]):
+    """Which channel is what: ``NAME=N,NAME=N``."""
+
+    name = "NAME=N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:
+        """Return the channel of each name."""
+        if isinstance(value, dict):
+            return value
+        pairs = [word.partition("=") for word in value.split(",")]
+        found = {name: int(number) for name, _, number in pairs if name and number.isdecimal()}
+        if len(found) != len(pairs):
+            self.fail(f"{value!r} is not NAME=N,NAME=N, channels counted from 0", param, ctx)
+        return found
+
+
 class PercentilesType(click.ParamType[tuple[float, float]]):
     """Two percentiles: ``LOW,HIGH``."""
 
@@ -79,6 +117,8 @@ MARGIN = TripleType(int, least=0)
 NANOMETRES = TripleType(float, least=0.1)
 FACTORS = TripleType(float, least=0.001)
 PERCENTILES = PercentilesType()
+OFFSETS = OffsetsType()
+CHANNELS = ChannelsType()
 
 
 def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:

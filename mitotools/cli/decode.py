@@ -2,79 +2,47 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mitotools.cli import arguments, options
-from mitotools.parameters import DecodeParameters
-from mitotools.segment.decoders import DECODERS
+from mitotools.cli.decode_options import decoding
 
 if TYPE_CHECKING:
+    from mitotools.parameters import DecodeParameters
     from mitotools.run.running import Running
     from mitotools.volume.path import VolumePath
-
-_DEFAULT = DecodeParameters()
-_METHODS = ", ".join(f"{decoder.name}: {decoder.title}" for decoder in DECODERS)
 
 
 @click.command(short_help="Split probability maps into instances.")
 @click.argument("maps", type=arguments.VOLUME)
 @click.argument("labels", type=arguments.VOLUME)
+@decoding
+@options.channels
 @click.option(
-    "--method",
-    type=click.Choice([decoder.name for decoder in DECODERS]),
-    default=_DEFAULT.method,
-    show_default=True,
-    help=f"How ({_METHODS}).",
-)
-@click.option(
-    "--seed-foreground",
-    type=arguments.PROBABILITY,
-    default=_DEFAULT.seed_foreground,
-    show_default=True,
-    help="Lowest mask of a seed (mw).",
-)
-@click.option(
-    "--seed-contour",
-    type=arguments.PROBABILITY,
-    default=_DEFAULT.seed_contour,
-    show_default=True,
-    help="Highest contour of a seed.",
-)
-@click.option(
-    "--foreground",
-    type=arguments.PROBABILITY,
-    default=_DEFAULT.foreground,
-    show_default=True,
-    help="Lowest mask of an instance.",
-)
-@options.min_size(_DEFAULT.min_size_voxels)
-@click.option(
-    "--min-seed",
-    type=arguments.VOXELS,
-    default=_DEFAULT.min_seed_voxels,
-    show_default=True,
-    help="Drop seeds with fewer voxels (mw).",
+    "--scores",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.tsv",
+    help="Write how sure the maps are of each instance: mask, contour at the surface, neck, and one score.",
 )
 @options.running
-@options.processes
+@options.engines
 def decode(
     maps: VolumePath,
     labels: VolumePath,
-    method: str,
-    seed_foreground: float,
-    seed_contour: float,
-    foreground: float,
-    min_size: int,
-    min_seed: int,
+    parameters: DecodeParameters,
+    channels: dict[str, int] | None,
+    scores: Path | None,
     running: Running,
 ) -> None:
-    """Split the maps of probabilities MAPS (mask, or mask and contour) into the instances LABELS.
+    """Split the maps of probabilities MAPS (mask; contour; signed distance; or affinities) into LABELS.
 
     mw floods the mask from seeds, where the mask is high and the contour low, and is the best decoder of the
-    MitoEM benchmark; it works block by block, and blocks, threads and processes change no voxel. cc takes
-    connected components, of maps that fit into memory. Instances are numbered 1..n in the order of seeds.
+    MitoEM benchmark. mw, cc, bcd and iou work block by block: no volume is too large, and blocks, threads,
+    processes and a run that was killed change no voxel. waterz, zwatershed, mutex and multicut hold the whole
+    maps in memory. Instances are numbered 1..n in the order of their first voxels (mw, bcd: of their seeds).
 
     \b
       $ mitotools decode maps.zarr labels.zarr
@@ -82,7 +50,7 @@ def decode(
     """
     from mitotools.stages.decode import decode_volume
 
-    parameters = DecodeParameters(method, seed_foreground, seed_contour, foreground, min_size, min_seed)
     with options.piped(maps, labels) as (source, target):
-        count = decode_volume(source, target, parameters, running)
-    options.say(f"{labels}: {count} instances")
+        count = decode_volume(source, target, parameters, running, channels, scores)
+    if count is not None:
+        options.say(f"{labels}: {count} instances")

@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": "mitotools.cli.predict:predict",
     "merge": "mitotools.cli.merge:merge",
     "decode": "mitotools.cli.decode:decode",
+    "tune": "mitotools.cli.tune:tune",
     "filter": "mitotools.cli.filter:filter_labels",
     "evaluate": "mitotools.cli.evaluate:evaluate",
     "stats": "mitotools.cli.stats:stats",

@@ -53,6 +53,11 @@ compression = click.option(
     help="Compression of the new file: gzip or lzf (HDF5), gzip or zstd (OME-Zarr).",
 )
 
+channels = click.option(
+    "--channels",
+    type=arguments.CHANNELS,
+    help="Which channel of the maps is what, mask=0,contour=1 say.  [default: the method's order]",
+)
 blend = click.option(
     "--blend",
     type=click.Choice(["bump", "gaussian", "none"]),

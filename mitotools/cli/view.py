@@ -20,7 +20,7 @@ _DEFAULT = ViewParameters()
 @click.command(short_help="Draw slices with outlined instances.")
 @click.argument("raw", type=arguments.VOLUME)
 @click.argument("labels", nargs=-1, type=arguments.VOLUME)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The new PNG.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
 @click.option(
     "--slices",
     metavar="N,N,...",

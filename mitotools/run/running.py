@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mitotools.errors import MitotoolsError
@@ -59,6 +59,8 @@ class Running:
         Continue an unfinished output; None where the command cannot.
     dry_run : callable, optional
         Receives what a stage would need, by name; nothing is computed then.
+    opened : Engine, optional
+        What computes blocks, where it is open already (see `with_engine`).
     """
 
     threads: int = field(default_factory=available_threads)
@@ -71,6 +73,7 @@ class Running:
     scheduler: str = ""
     resume: bool | None = None
     dry_run: Callable[[Mapping[str, str]], None] | None = None
+    opened: Engine | None = None
 
     @property
     def is_distributed(self) -> bool:
@@ -80,6 +83,9 @@ class Running:
     @contextmanager
     def engine(self) -> Iterator[Engine]:
         """Yield what computes blocks."""
+        if self.opened is not None:
+            yield self.opened
+            return
         if not self.is_distributed:
             yield Threads(self.threads)
             return
@@ -91,3 +97,9 @@ class Running:
             raise MitotoolsError(option, why, "pip install 'mitotools[cluster]'") from error
         with cluster(self.workers, self.scheduler, self.threads) as engine:
             yield engine
+
+    @contextmanager
+    def with_engine(self) -> Iterator[tuple[Running, Engine]]:
+        """Yield an engine, and this with it: for a stage of several steps, which would each start one."""
+        with self.engine() as engine:
+            yield replace(self, opened=engine), engine

@@ -65,6 +65,12 @@ class Overlap:
         small = np.isin(self.truth, truths[sizes < min_size_voxels])
         return _grouped(self.prediction, np.where(small, np.uint64(BACKGROUND), self.truth), self.count)
 
+    def without_small_predictions(self, min_size_voxels: int) -> Overlap:
+        """Turn small predictions into background, as if they had been dropped when they were made."""
+        predictions, sizes = self.prediction_sizes()
+        small = np.isin(self.prediction, predictions[sizes < min_size_voxels])
+        return _grouped(np.where(small, np.uint64(BACKGROUND), self.prediction), self.truth, self.count)
+
 
 def overlap_of_block(prediction: Array, truth: Array, valid: Mask | None = None) -> Overlap:
     """Count the overlaps in one block of two labelings.

@@ -62,8 +62,7 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
     """
     check_target(target, force=running.force, resume=bool(running.resume))
     spec = planned(target, spec)
-    is_there = bool(running.resume) and exists(target)
-    if is_there and is_complete(target, lambda: _history(target), spec.history, force=running.force):
+    if is_made(target, spec.history, running):
         return spec
     if is_staged(target, running):
         _write_staged(target, spec, work, running)
@@ -87,6 +86,18 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
     return spec
 
 
+def is_made(target: VolumePath, records: History, running: Running) -> bool:
+    """Whether a volume is there, complete, that would only be made again; this is said.
+
+    Raises
+    ------
+    TargetError
+        Where it was made otherwise.
+    """
+    is_there = bool(running.resume) and exists(target)
+    return is_there and is_complete(target, lambda: _history(target), records, force=running.force)
+
+
 def _planned(demands: list[Demand], memory_bytes: int, threads: int, processes: int) -> list[BlockPlan]:
     """Plan all that will be done before any of it is: a budget is too small at once, or not at all."""
     check_enough([(demand, processes) for demand in demands], memory_bytes)
@@ -104,7 +115,7 @@ def map_blocks(
     label: str,
     running: Running,
     bytes_per_voxel: float,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Yield `function(box, threads)` of every block of volumes of one shape, in no particular order."""
     read = replace(volumes[0].spec, shards=None)  # which only writing is bound to
     demand = demand_of(read, volumes, bytes_per_voxel)
@@ -218,7 +229,12 @@ def _write_staged(target: VolumePath, spec: VolumeSpec, work: Work, running: Run
     staged = VolumePath(str(staged_of(target)))
     plain = planned(staged, replace(spec, compression="default"))
     alone = replace(
-        running, workers=0, scheduler="", resume=None, force=running.force or bool(running.resume)
+        running,
+        opened=None,
+        workers=0,
+        scheduler="",
+        resume=None,
+        force=running.force or bool(running.resume),
     )
     collecting = demand_of(plain, work.sources, work.bytes_per_voxel)
     packing = demand_of(spec, [Stored(plain)])

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError, UsageError
-from mitotools.segment.decoders import decoder
 from mitotools.segment.filters import smallest_label_type
-from mitotools.stages.blockwise import map_blocks, write_volume
-from mitotools.stages.maps import as_uint8
-from mitotools.stages.pieces import read_pieces
-from mitotools.stages.watershed import watershed
+from mitotools.stages.blockwise import is_made, write_volume
+from mitotools.stages.decoding import decoded, needed, open_maps, parameters_used
+from mitotools.stages.planning import needs
+from mitotools.stages.scores import check_scores, write_scores
 from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import source_of
 from mitotools.volume.outputs import check_target
 
 if TYPE_CHECKING:
-    from mitotools.conventions import Maps
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from mitotools.parameters import DecodeParameters
     from mitotools.run.running import Running
-    from mitotools.volume.base import Volume
-    from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
 
 
 def decode_volume(
-    source: VolumePath, target: VolumePath, parameters: DecodeParameters, running: Running
-) -> int:
-    """Split maps into instances, numbered 1..n in raster order of their seeds.
+    source: VolumePath,
+    target: VolumePath,
+    parameters: DecodeParameters,
+    running: Running,
+    channels: Mapping[str, int] | None = None,
+    scores: Path | None = None,
+) -> int | None:
+    """Split maps into instances, numbered 1..n in raster order of their first voxels, or of their seeds'.
 
     Parameters
     ----------
@@ -43,83 +45,38 @@ def decode_volume(
         The new labels, in the smallest unsigned type that holds n.
     parameters : DecodeParameters
     running : Running
+    channels : mapping of str to int, optional
+        Which channel of the maps is what; by default they are those of the method, in its order.
+    scores : Path, optional
+        A table of how sure the maps are of each instance (see `segment.confidence`).
 
     Returns
     -------
-    int
-        n.
+    int or None
+        n; None where nothing was to be done.
 
     Raises
     ------
-    InputError, TargetError
+    InputError, TargetError, UsageError
     """
-    check_target(target, force=running.force)
-    method = decoder(parameters.method)
-    with open_volume(source, "maps") as volume:
-        try:
-            method.require(np.empty((volume.spec.channels or 1, 0, 0, 0), np.uint8))
-        except InputError as error:
-            raise InputError(str(source), f"{error.what} {error.why}") from error
-        records = history.extended(
-            [source_of(source, volume)], running.command_line, {**asdict(parameters), "crop": source.crop}
-        )
-        spec = VolumeSpec(
-            volume.spec.size, np.dtype(np.uint8), volume.spec.voxel_size_nm, records, is_labels=True
-        )
-        if parameters.method == "mw":
-            return _by_watershed(volume, target, spec, parameters, running)
-        return _whole(volume, target, spec, parameters, running)
-
-
-def _by_watershed(
-    volume: Volume, target: VolumePath, spec: VolumeSpec, parameters: DecodeParameters, running: Running
-) -> int:
-    with watershed(volume, target, parameters, running) as instances:
-        if instances.count == 0:
-            _explain_nothing(instances.largest, parameters)
-        spec = replace(spec, dtype=smallest_label_type(instances.count))
-        # Beside the instances of a block the numbers that blocks gave them.
-        work = Work(instances.read, "write", [instances.labels], 14 + 2 * spec.dtype.itemsize)
-        write_volume(target, spec, work, running)
-        return instances.count
-
-
-def _whole(
-    volume: Volume, target: VolumePath, spec: VolumeSpec, parameters: DecodeParameters, running: Running
-) -> int:
-    """Decode maps in memory."""
-    if running.is_distributed:
-        option = "--scheduler" if running.scheduler else "--workers"
-        raise UsageError(option, f"--method {parameters.method} computes in one process", "Leave it out")
-    maps = _read(volume, running)
-    labels = decoder(parameters.method).load()(maps, parameters)
-    count = int(labels.max())
-    if count == 0:
-        _explain_nothing(int(maps[0].max()), parameters)
-    work = Work(lambda box, _: labels[box.slices], "write")
-    write_volume(target, replace(spec, dtype=labels.dtype), work, running)
+    check_target(target, force=running.force, resume=bool(running.resume))
+    if scores is not None:
+        check_scores(scores, parameters.method, running)
+    with open_maps(source, parameters.method, channels) as volume:
+        made_with = {**parameters_used(parameters), "channels": channels, "crop": source.crop}
+        records = history.extended([source_of(source, volume)], running.command_line, made_with)
+        voxel_size = volume.spec.voxel_size_nm
+        spec = VolumeSpec(volume.spec.size, np.dtype(np.uint8), voxel_size, records, is_labels=True)
+        if running.dry_run:
+            running.dry_run(needs(target, spec, [needed(volume, target, parameters, running)]))
+            return None
+        count = None
+        if not is_made(target, records, running):
+            with decoded(volume, target, records, parameters, running) as (instances, running_on):
+                count = instances.count
+                dtype = smallest_label_type(count)
+                voxels = Work(instances.read, "write", (), 2 * dtype.itemsize)
+                write_volume(target, replace(spec, dtype=dtype), voxels, running_on)
+        if scores is not None:
+            write_scores(target, volume, scores, records, running)
     return count
-
-
-def _read(volume: Volume, running: Running) -> Maps:
-    maps = np.empty(volume.spec.shape, np.uint8)
-
-    def read(box: Box, threads: int) -> None:
-        maps[(slice(None), *box.slices)] = as_uint8(read_pieces(volume, box, threads), volume.name)
-
-    voxel_bytes = (volume.spec.dtype.itemsize + 8) * volume.spec.shape[0]
-    for _ in map_blocks([volume], read, "read", running, voxel_bytes):
-        pass
-    return maps
-
-
-def _explain_nothing(largest: int, parameters: DecodeParameters) -> None:
-    """Say why there is no instance: that the maps are too low, or the instances too small."""
-    logging.getLogger(__name__).warning(
-        "no instance: the largest mask value is %.2f, and --seed-foreground is %g, --foreground %g, "
-        "--min-size %d",
-        largest / 255,
-        parameters.seed_foreground,
-        parameters.foreground,
-        parameters.min_size_voxels,
-    )

@@ -58,7 +58,7 @@ def evaluate_volumes(
         Where a volume holds no labels, or the shapes differ.
     """
     with open_volume(prediction, "labels") as predicted, open_volume(truth, "labels") as true:
-        _require_same_size(predicted, true)
+        require_same_size(predicted, true)
         overlap = _overlap(predicted, true, running)
         inputs = [source_of(prediction, predicted), source_of(truth, true)]
     records = history.extended(inputs, running.command_line, asdict(parameters))
@@ -105,7 +105,8 @@ def chosen_protocol(parameters: EvaluateParameters) -> EvaluationProtocol:
     return protocol
 
 
-def _require_same_size(prediction: Volume, truth: Volume) -> None:
+def require_same_size(prediction: Volume, truth: Volume) -> None:
+    """Raise InputError where two volumes differ in size, with the crop that would help."""
     a, b = prediction.spec.size, truth.spec.size
     if a == b:
         return

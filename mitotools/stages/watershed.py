@@ -1,189 +1,94 @@
 """The marker-controlled watershed of maps of any size: exactly that of `segment.decoders.watershed`.
 
-Three steps: every block floods the components that it holds whole (`segment.block_watershed`); components
-across blocks are gathered from what blocks put aside, and flooded; all instances are numbered and written.
+Three steps: every block floods what it holds whole (`segment.blockwise.watershed`); components across blocks
+that hold several markers are gathered from what blocks put aside, and flooded; all instances are numbered.
 """
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mitotools.errors import InputError
-from mitotools.run.budget import KERNEL_BYTES, SLACK, WORKER_BYTES, plan_blocks, written
+from mitotools.run.budget import KERNEL_BYTES, SLACK, WORKER_BYTES, written
 from mitotools.run.memory import resident_bytes
-from mitotools.segment.block_watershed import BYTES_PER_VOXEL, Place, block_watershed
-from mitotools.segment.components import grey_level
-from mitotools.segment.filters import smallest_label_type
-from mitotools.segment.join_blocks import (
-    BLOCK_SHIFT,
-    batched,
-    final_numbers,
+from mitotools.segment.blockwise.across import batched, crossing_components, flooded, gathered
+from mitotools.segment.blockwise.flood import BYTES_PER_VOXEL as FLOOD_BYTES
+from mitotools.segment.blockwise.joining import (
+    Numbers,
+    group_firsts,
     group_voxels,
-    joined_components,
+    joined,
     joined_markers,
+    names_of,
 )
-from mitotools.segment.sparse_flood import BYTES_PER_VOXEL as FLOOD_BYTES
-from mitotools.segment.sparse_flood import flood_runs, painted, reached_runs, selected
-from mitotools.stages.maps import as_uint8
-from mitotools.stages.pieces import read_pieces, write_pieces
-from mitotools.stages.planning import check_count, demand_of, memory_of
-from mitotools.volume.base import VolumeSpec
-from mitotools.volume.blocks import Box, grid, size3
-from mitotools.volume.files import open_volume
-from mitotools.volume.outputs import create_volume, planned, workspace
-from mitotools.volume.path import VolumePath
+from mitotools.segment.blockwise.watershed import BYTES_PER_VOXEL, SEVERAL, WatershedPart
+from mitotools.segment.decoders.watershed import LANDSCAPES, block_part
+from mitotools.stages.block_step import BlockWork, file_of
+from mitotools.stages.instances import Everywhere, Found, Instances, Layer, all_runs
+from mitotools.stages.planning import memory_of
+from mitotools.volume.blocks import Box, size3
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from mitotools.conventions import Array, Size
+    from mitotools.conventions import Size
     from mitotools.parameters import DecodeParameters
+    from mitotools.run.engine import Engine
     from mitotools.run.running import Running
-    from mitotools.segment.block_watershed import BlockPart
-    from mitotools.segment.join_blocks import Groups, Integers, Markers
-    from mitotools.volume.base import Volume, Writer
+    from mitotools.segment.blockwise.across import Crossing
+    from mitotools.segment.blockwise.joining import Markers
+    from mitotools.segment.blockwise.places import Integers
+    from mitotools.stages.block_step import Parts
+    from mitotools.volume.base import Volume
 
-UNIT = (32, 128, 128)
-"""Blocks of the first step are multiples of it, and its labels are stored in it."""
-
-PREFERRED_BYTES = 512 * 2**20
-"""What a block of the first step may cost: the larger blocks are, the fewer components cross them."""
-
-
-@dataclass(frozen=True, eq=False)
-class Watershed:
-    """The instances of maps, as something that is read by blocks while its folder is there.
-
-    Parameters
-    ----------
-    blocks : list of Box
-        Of the first step.
-    labels : Volume
-        What each block numbered by itself.
-    markers : Markers
-    numbers : (M + 1,) int64
-        The instance of each marker, 0 or 1..count.
-    floods : dict of int to list of Path
-        The floods that reach into each block.
-    count : int
-    largest : int
-        The highest value of the mask.
-    """
-
-    blocks: list[Box]
-    labels: Volume
-    markers: Markers
-    numbers: Integers
-    floods: dict[int, list[Path]]
-    count: int
-    largest: int
-
-    def read(self, box: Box, threads: int) -> Array:
-        """Return the instances of `box`."""
-        dtype = smallest_label_type(self.count)
-        result = np.zeros(box.shape, dtype)
-        for block, whole in enumerate(self.blocks):
-            shared = whole.intersection(box)
-            if shared.is_empty:
-                continue
-            part = read_pieces(self.labels, shared, threads)
-            ids = np.arange(int(part.max()) + 1)
-            inside = self.numbers[self.markers.of(block, ids)].astype(dtype)[part]
-            origin = shared.start
-            for file in self.floods.get(block, []):
-                with np.load(file) as flood:
-                    runs = [flood[f"{name}_{block}"] for name in ("starts", "lengths", "markers")]
-                painted(inside, runs[0], runs[1], self.numbers[runs[2]], origin, self.labels.spec.size)
-            result[shared.relative_to(box.start).slices] = inside
-        return result
+GATHERED_BYTES = 4
+"""Of a voxel that is flooded, beside the flood: its value twice, and its share of runs."""
 
 
-@contextmanager
-def watershed(
-    maps: Volume, target: VolumePath, parameters: DecodeParameters, running: Running
-) -> Iterator[Watershed]:
-    """Decode maps by `mw`, up to the writing of the result.
+def work(parameters: DecodeParameters) -> BlockWork:
+    """Return what is done with a block."""
+    return BlockWork(WatershedPart, block_part, parameters, BYTES_PER_VOXEL)
+
+
+def instances(
+    maps: Volume, parts: Parts, parameters: DecodeParameters, running: Running, engine: Engine
+) -> Found:
+    """Flood what crosses blocks, and number the instances.
 
     Raises
     ------
     InputError
         Where a component of the foreground is too large for the budget.
-    TargetError
     """
-    with workspace(target, force=running.force) as folder:
-        blocks, parts, largest = _flood_blocks(maps, folder, parameters, running)
-        markers = joined_markers(parts, parameters.min_seed_voxels)
-        groups = joined_components(parts)
-        voxels, floods = _flood_across(maps, folder, blocks, parts, groups, markers, running)
-        numbers = final_numbers(markers, markers.voxels + voxels, parameters.min_size_voxels)
-        with open_volume(VolumePath(str(folder / "blocks.zarr"))) as labels:
-            count = int(numbers.max(initial=0))
-            yield Watershed(blocks, labels, markers, numbers, floods, count, largest)
-
-
-@dataclass(frozen=True)
-class _BlockFlood:
-    """The first step, of one block, wherever it is sent."""
-
-    maps: Volume
-    writer: Writer
-    folder: Path
-    parameters: DecodeParameters
-    threads: int
-
-    def __call__(self, item: tuple[int, Box]) -> tuple[BlockPart, int]:
-        number, box = item
-        size = self.maps.spec.size
-        seen = Box(box.start, size3([min(b + 1, n) for b, n in zip(box.stop, size, strict=True)]))
-        maps = as_uint8(read_pieces(self.maps, seen, self.threads), self.maps.name)
-        seeds = maps[0] > grey_level(self.parameters.seed_foreground)
-        if len(maps) > 1:
-            seeds &= maps[1] < grey_level(self.parameters.seed_contour)
-        part = block_watershed(
-            np.ascontiguousarray(maps[0]),
-            seeds,
-            grey_level(self.parameters.foreground),
-            self.parameters.min_seed_voxels,
-            self.parameters.min_size_voxels,
-            Place(box.start, box.shape, size),
-        )
-        write_pieces(self.writer, box, part.labels, self.threads)
-        np.savez(
-            self.folder / f"block{number}.npz",
-            starts=part.run_starts, lengths=part.run_lengths, components=part.run_components,
-            values=part.values, markers=part.markers,
-        )  # fmt: skip
-        return part.table(), int(maps[0].max())
-
-
-def _flood_blocks(
-    maps: Volume, folder: Path, parameters: DecodeParameters, running: Running
-) -> tuple[list[Box], list[BlockPart], int]:
-    target = VolumePath(str(folder / "blocks.zarr"))
-    spec = planned(target, VolumeSpec(maps.spec.size, np.dtype(np.uint32), chunks=UNIT))
-    voxel_bytes = BYTES_PER_VOXEL + (2 * maps.spec.dtype.itemsize + 8 * (maps.spec.dtype.kind == "f")) * (
-        maps.spec.channels or 1
+    tables: list[WatershedPart] = parts.tables
+    markers = _markers(tables, parameters.min_seed_voxels)
+    crossing = crossing_components(tables, markers.numbers)
+    voxels = np.zeros(markers.voxels.size, np.int64)
+    is_alone = crossing.marker > 0
+    np.add.at(voxels, crossing.marker[is_alone], crossing.voxels[is_alone])
+    files = _flood_across(maps, parts, crossing, markers, voxels, parameters.landscape, running, engine)
+    numbers = markers.final(voxels, parameters.min_size_voxels)
+    layers = (
+        Layer(parts.files("runs"), markers.numbers.through(numbers)),
+        Layer(parts.files("open_runs"), Numbers(crossing.groups.names, crossing.alone()).through(numbers)),
+        Layer(files, Everywhere(numbers)),
     )
-    demand = replace(demand_of(spec, [maps], voxel_bytes), preferred_bytes=PREFERRED_BYTES)
-    with running.engine() as engine, create_volume(target, spec) as writer:
-        plan = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
-        check_count(maps.name, spec.size, plan.block)
-        blocks = grid(spec.size, plan.block)
-        threads = plan.threads // max(engine.processes, 1)
-        found: dict[int, tuple[BlockPart, int]] = {}
-        flooded = engine.map(
-            _BlockFlood(maps, writer, folder, parameters, threads), enumerate(blocks), plan.slots
-        )
-        with closing(flooded):
-            for (number, _), result in running.track(flooded, len(blocks), "flood", "blocks"):
-                found[number] = result
-    parts = [found[number][0] for number in range(len(blocks))]
-    return blocks, parts, max(largest for _, largest in found.values())
+    found = Instances(maps.spec.size, parts.blocks, layers, int(numbers.max(initial=0)))
+    return Found(found, _why_none(tables, markers, parameters))
+
+
+def _markers(tables: Sequence[WatershedPart], min_seed_voxels: int) -> Markers:
+    shared = [part.shared_markers for part in tables]
+    groups = joined(shared)
+    stays = group_voxels(shared, groups) >= max(min_seed_voxels, 1)
+    firsts = group_firsts(shared, groups)
+    known = [part.markers for part in tables]
+    return joined_markers(known, groups, firsts, np.zeros(groups.count, np.int64), stays)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,88 +96,92 @@ class _AcrossFlood:
     """The second step, of some components, wherever it is sent."""
 
     folder: Path
-    markers: Markers
+    markers: Numbers
     shape: Size
+    landscape: str
+    room_bytes: float
 
-    def __call__(self, batch: tuple[int, dict[int, Integers]]) -> tuple[Integers, Integers]:
+    def __call__(self, batch: tuple[int, dict[int, Integers]]) -> tuple[Integers, Integers, int]:
+        """Return the markers, the voxels that each reaches, and the memory that is lacking, or 0."""
         number, components = batch
-        runs = [self._runs(block, own) for block, own in components.items()]
-        starts, lengths, of_block = (np.concatenate([run[k] for run in runs]) for k in range(3))
-        order = np.argsort(starts)
-        values, markers = (selected(np.concatenate([run[k] for run in runs]), lengths, order) for k in (3, 4))
-        labels = flood_runs(starts[order], lengths[order], values, markers, self.shape)
-        reached_starts, reached_lengths, reached, of_run = reached_runs(starts[order], lengths[order], labels)
-        block = of_block[order][of_run]
-        pieces: dict[str, Any] = {}
-        for own in components:
-            is_own = block == own
-            pieces[f"starts_{own}"] = reached_starts[is_own]
-            pieces[f"lengths_{own}"] = reached_lengths[is_own]
-            pieces[f"markers_{own}"] = reached[is_own]
-        np.savez(self.folder / f"across{number}.npz", **pieces)
-        markers, of_marker = np.unique(reached, return_inverse=True)
-        return markers, np.bincount(of_marker, reached_lengths, markers.size).astype(np.int64)
-
-    def _runs(self, block: int, components: Integers) -> tuple[Array, ...]:
-        """Return start, length and block of the runs of some components of a block, and their voxels."""
-        with np.load(self.folder / f"block{block}.npz") as part:
-            lengths = part["lengths"]
-            of_run = np.isin(part["components"], components)
-            of_voxel = np.repeat(of_run, lengths)
-            numbers = np.zeros(int(part["markers"].max(initial=0)) + 1, np.uint32)
-            numbers[:] = self.markers.of(block, np.arange(numbers.size))
-            return (
-                part["starts"][of_run],
-                lengths[of_run],
-                np.full(int(of_run.sum()), block),
-                part["values"][of_voxel],
-                numbers[part["markers"][of_voxel]],
+        parts = {
+            block: gathered(
+                all_runs(file_of(self.folder, "open_runs", block)),
+                np.fromfile(file_of(self.folder, "values", block), LANDSCAPES[self.landscape]),
+                all_runs(file_of(self.folder, "seeds", block)),
+                own,
+                block,
+                self.markers,
             )
+            for block, own in components.items()
+        }
+        gathered_bytes = sum(part.nbytes for part in parts.values())
+        try:
+            reached, markers, voxels = flooded(parts, self.shape, self.room_bytes - 2 * gathered_bytes)
+        except MemoryError as error:
+            none = np.zeros(0, np.int64)
+            return none, none, 2 * gathered_bytes + int(error.args[0])
+        for block, runs in reached.items():
+            runs.tofile(file_of(self.folder, f"across-{number}", block))
+        return markers, voxels, 0
 
 
 def _flood_across(
     maps: Volume,
-    folder: Path,
-    blocks: list[Box],
-    parts: list[BlockPart],
-    groups: Groups,
+    parts: Parts,
+    crossing: Crossing,
     markers: Markers,
+    voxels: Integers,
+    landscape: str,
     running: Running,
-) -> tuple[Integers, dict[int, list[Path]]]:
-    """Flood the components across blocks; return the voxels that each marker reaches, and where they are."""
-    voxels = np.zeros(markers.voxels.size, np.int64)
-    floods: dict[int, list[Path]] = {}
-    if groups.count == 0:
-        return voxels, floods
-    with running.engine() as engine:
-        taken = resident_bytes() + engine.processes * (WORKER_BYTES + KERNEL_BYTES)
-        room = int((memory_of(running, engine) * SLACK - taken) / FLOOD_BYTES)
-        sizes = _check_room(maps, blocks, parts, groups, room)
-        most = max(room // engine.threads, int(sizes.max()))
-        batches = batched(groups, sizes, most)
-        flood = _AcrossFlood(folder, markers, maps.spec.size)
-        # Where one component takes more than a thread's share, fewer are flooded at the same time.
-        work = engine.map(flood, enumerate(batches), min(engine.threads, room // most))
-        with closing(work):
-            tracked = running.track(work, len(batches), "flood across blocks", "batches")
-            for (number, batch), (reached, counts) in tracked:
-                np.add.at(voxels, reached, counts)
-                for block in batch:
-                    floods.setdefault(block, []).append(folder / f"across{number}.npz")
-    return voxels, {block: sorted(files) for block, files in floods.items()}
+    engine: Engine,
+) -> dict[int, list[Path]]:
+    """Flood the components across blocks, add what each marker reaches to its voxels; return the files."""
+    files: dict[int, list[Path]] = {}
+    sizes = np.where(crossing.marker == SEVERAL, crossing.voxels, 0)
+    if not sizes.any():
+        return files
+    taken = resident_bytes() + engine.processes * (WORKER_BYTES + KERNEL_BYTES)
+    room_bytes = memory_of(running, engine) * SLACK - taken
+    needs = sizes * (FLOOD_BYTES + GATHERED_BYTES)
+    most = max(room_bytes / engine.threads, float(needs.max()))
+    batches = batched(crossing, int(most / (FLOOD_BYTES + GATHERED_BYTES)))
+    # Where one component may take more than a thread's share, fewer are flooded at the same time.
+    slots = max(1, min(engine.threads, int(room_bytes / most)))
+    flood = _AcrossFlood(parts.folder, markers.numbers, maps.spec.size, landscape, room_bytes / slots)
+    with closing(engine.map(flood, enumerate(batches), slots)) as work:
+        tracked = running.track(work, len(batches), "flood across blocks", "batches")
+        for (number, batch), (reached, counts, need) in tracked:
+            if need:
+                raise _no_room(maps, parts.blocks, batch, crossing, need)
+            np.add.at(voxels, reached, counts)
+            for block in batch:
+                files.setdefault(block, []).append(file_of(parts.folder, f"across-{number}", block))
+    return files
 
 
-def _check_room(
-    maps: Volume, blocks: list[Box], parts: list[BlockPart], groups: Groups, room: int
-) -> Integers:
-    """Return the voxels of each component across blocks; InputError where there is no room for one."""
-    voxels = group_voxels(parts, groups)
-    largest = int(voxels.argmax())
-    if voxels[largest] > room:
-        touched = groups.names[groups.group_of == largest] >> BLOCK_SHIFT
-        start = size3(np.min([blocks[block].start for block in touched], axis=0))
-        stop = size3(np.max([blocks[block].stop for block in touched], axis=0))
-        need = written(voxels[largest] * FLOOD_BYTES)
-        why = f"a piece of foreground in {Box(start, stop)} has {voxels[largest]} voxels, which takes {need}"
-        raise InputError(maps.name, why, "Raise --memory, or --foreground so that it falls apart")
-    return voxels
+def _no_room(
+    maps: Volume, blocks: Sequence[Box], batch: dict[int, Integers], crossing: Crossing, need: int
+) -> InputError:
+    """Return the error where there is no room to flood a component: its place, its size, and what helps."""
+    start = size3(np.min([blocks[block].start for block in batch], axis=0))
+    stop = size3(np.max([blocks[block].stop for block in batch], axis=0))
+    names = np.concatenate([names_of(block, own) for block, own in batch.items()])
+    voxels = int(crossing.voxels[np.unique(crossing.groups.of(names))].sum())
+    why = f"a piece of foreground in {Box(start, stop)} has {voxels} voxels, which takes {written(need)}"
+    return InputError(maps.name, why, "Raise --memory, or --foreground so that it falls apart")
+
+
+def _why_none(tables: Sequence[WatershedPart], markers: Markers, parameters: DecodeParameters) -> str:
+    """Return why there is no instance, if there is none: which threshold leaves nothing."""
+    foreground, seeds, kept = np.sum([part.found for part in tables], axis=0).tolist()
+    if not foreground:
+        return f"no voxel is foreground with --foreground {parameters.foreground:g}"
+    if not seeds:
+        return (
+            f"no voxel is a seed with --seed-foreground {parameters.seed_foreground:g} and --seed-contour "
+            f"{parameters.seed_contour:g}"
+        )
+    if not kept and markers.voxels.size == 1:
+        return f"no seed has --min-seed {parameters.min_seed_voxels} voxels"
+    return f"no instance has --min-size {parameters.min_size_voxels} voxels"

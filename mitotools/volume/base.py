@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
+from mitotools.errors import InputError
 from mitotools.volume.blocks import Box, block_shape, boxes_within, size3
 
 if TYPE_CHECKING:
@@ -134,12 +135,16 @@ class Volume:
         What to call the volume in messages.
     box : Box, optional
         The part of the volume that is seen; all of it by default.
-    channels : slice or int, optional
+    channels : slice, list of int or int, optional
         The channels that are seen; an integer drops the channel axis.
     """
 
     def __init__(
-        self, reader: Reader, name: str, box: Box | None = None, channels: slice | int | None = None
+        self,
+        reader: Reader,
+        name: str,
+        box: Box | None = None,
+        channels: slice | list[int] | int | None = None,
     ) -> None:
         self._reader = reader
         self._box = box or Box.whole(reader.spec.size)
@@ -149,6 +154,8 @@ class Volume:
         leading: tuple[int, ...] = full
         if isinstance(channels, slice):
             leading = (len(range(*channels.indices(full[0]))),)
+        elif isinstance(channels, list):
+            leading = (len(channels),)
         elif channels is not None:
             leading = ()
         self.spec = replace(reader.spec, shape=leading + self._box.shape)
@@ -179,6 +186,19 @@ class Volume:
         other = copy(self)
         other.spec = replace(self.spec, voxel_size_nm=voxel_size_nm)
         return other
+
+    def with_channels(self, channels: tuple[int, ...]) -> Volume:
+        """Return the volume with some of its channels, in the order that they are named.
+
+        Raises
+        ------
+        InputError
+            Where there is no such channel.
+        """
+        count = self.spec.channels or 1
+        if max(channels) >= count:
+            raise InputError(self.name, f"has channels 0 to {count - 1}, and no channel {max(channels)}")
+        return Volume(self.with_channel_axis(), self.name, channels=list(channels))
 
     def with_channel_axis(self) -> Volume:
         """Return the volume with a channel axis, which may have been there before."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 from mitotools import history
 from mitotools.errors import MitotoolsError, TargetError
-from mitotools.volume.atomic import appearing, check_file, remove, unfinished_of
+from mitotools.volume.atomic import appearing, check_file
 from mitotools.volume.formats import OME_ZARR, Format, is_glob, writable_format_of
 
 if TYPE_CHECKING:
@@ -22,10 +20,6 @@ if TYPE_CHECKING:
     from mitotools.volume.blocks import Box
     from mitotools.volume.formats.ome_zarr import ZarrWriter
     from mitotools.volume.path import VolumePath
-
-
-PARTS = ".parts"
-"""Suffix of the workspace of an unfinished volume."""
 
 
 @dataclass(frozen=True)
@@ -176,38 +170,6 @@ def _behind_url(url: str, spec: VolumeSpec, *, force: bool) -> Iterator[OpenWrit
         with suppress(MitotoolsError):  # what went wrong first matters more
             zarr_places.discard(url)
         raise
-
-
-@contextmanager
-def workspace(target: VolumePath, *, force: bool) -> Iterator[Path]:
-    """Yield a folder for what is made on the way to a volume, and remove it when the block ends.
-
-    It lies beside the unfinished volume, where other processes see it as well; among the temporaries where
-    the volume is behind a URL.
-
-    Raises
-    ------
-    TargetError
-        Where a run left one, or is using it.
-    """
-    if target.is_remote:
-        with TemporaryDirectory(prefix="mitotools-", dir=os.environ.get("MITOTOOLS_TMPDIR") or None) as name:
-            yield Path(name)
-        return
-    unfinished = unfinished_of(final_of(target))
-    folder = unfinished.with_name(unfinished.name + PARTS)
-    if force:
-        remove(folder)
-    folder.parent.mkdir(exist_ok=True)  # the first labels of an image
-    try:
-        folder.mkdir()
-    except FileExistsError as error:
-        why = "another run is writing this output, or was killed"
-        raise TargetError(str(folder), why, "Use --force to start over") from error
-    try:
-        yield folder.absolute()
-    finally:
-        remove(folder)
 
 
 def check_target(target: VolumePath, *, force: bool = False, resume: bool = False) -> None:

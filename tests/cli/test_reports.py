@@ -132,12 +132,31 @@ def test_info_shows_a_volume_and_its_history(labels, tmp_path, capsys):
     assert len(record["inputs"][0]["fingerprint"]) == 16
 
 
-def test_decode_says_why_there_is_no_instance(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("", "no voxel is foreground with --foreground 0.8; the largest mask value is 0.78"),
+        ("--foreground 0.5", "no voxel is a seed with --seed-foreground 0.85 and --seed-contour 0.6"),
+        ("--foreground 0.5 --seed-foreground 0.7", "no voxel is a seed with --seed-foreground 0.7 and"),
+        (
+            "--foreground 0.5 --seed-foreground 0.7 --seed-contour 0.8 --min-seed 121",
+            "no seed has --min-seed 121",
+        ),
+        (
+            "--foreground 0.5 --seed-foreground 0.7 --seed-contour 0.8 --min-seed 9",
+            "no instance has --min-size 1024 voxels",
+        ),
+        ("--method cc", "no voxel is left by --foreground 0.8 and --seed-contour 0.6"),
+        ("--method cc --foreground 0.5 --seed-contour 0.8", "no instance has --min-size 1024 voxels"),
+    ],
+)
+def test_decode_says_which_threshold_leaves_no_instance(tmp_path, capsys, options, why):
     with h5py.File(tmp_path / "maps.h5", "w") as file:
-        file["main"] = np.full((2, 4, 5, 6), 100, "uint8")
-    assert run(["decode", str(tmp_path / "maps.h5"), str(tmp_path / "labels.h5")]) == 0
-    words = capsys.readouterr().err
-    assert "warning: no instance: the largest mask value is 0.39, and --seed-foreground is 0.85" in words
+        file["main"] = np.full((2, 4, 5, 6), 200, "uint8")
+    assert run(["decode", str(tmp_path / "maps.h5"), str(tmp_path / "labels.h5"), *options.split()]) == 0
+    assert f"warning: no instance: {why}" in capsys.readouterr().err
+    with h5py.File(tmp_path / "labels.h5") as file:
+        assert not file["main"][:].any()
 
 
 def test_quiet_says_nothing(labels, tmp_path, capsys):

@@ -48,7 +48,7 @@ def test_two_boxes_are_two_instances_with_the_voxel_size_of_the_maps(tmp_path, m
     assert (labels == 1).sum() == (labels == 2).sum() == 2 * 4 * 6
     assert labels[1, 2, 1] == 1
     assert attributes["voxel_size_nm"].tolist() == [30, 8, 8]
-    assert '"seed_foreground": 0.85' in attributes["history"]
+    assert '"seed_contour": 0.6' in attributes["history"]
 
 
 def test_floating_point_maps_decode_as_their_uint8(tmp_path, maps):

@@ -6,26 +6,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
+from scipy import ndimage
 
-from mitotools.segment.components import connected_components, drop_small, grey_level, smallest_labels
+from mitotools.segment.blockwise.components import ComponentsPart, block_components
+from mitotools.segment.blockwise.painting import paint
+from mitotools.segment.blockwise.places import Place
+from mitotools.segment.components import drop_small, grey_level, smallest_labels
 from mitotools.segment.decoders import decoder
 
 if TYPE_CHECKING:
-    from mitotools.conventions import Labels, Maps, Mask
+    from mitotools.conventions import Array, Labels, Maps, Mask
     from mitotools.parameters import DecodeParameters
 
 REACH_VOXELS = 2
 """How far a voxel may be from the component that it joins, along y and along x."""
+
+WINDOW_VOXELS = (2 * REACH_VOXELS + 1) ** 2
+"""A component grows to that many times its size at most."""
 
 
 def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     """Split maps into instances by connected components (26).
 
     With a mask alone the instances are the components of the mask above `foreground`. With a contour map they
-    are the components of the mask above `foreground` where the contour is below `seed_contour`; then every
-    other voxel of the mask that has a component in the window (1, 5, 5) around it joins the nearest one
-    (Euclidean distance in voxels, ties to the lower number). Joined voxels draw in no others, and may be the
-    only contact between two instances.
+    are the components of the mask above `foreground` where the contour is below `seed_contour`, grown within
+    the window (1, 5, 5) around each voxel (see `grown`).
 
     Parameters
     ----------
@@ -52,15 +57,51 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     2020 (U3D-B, U3D-BC).
     """
     decoder("cc").require(maps)
-    foreground: Mask = maps[0] > grey_level(parameters.foreground)
-    if len(maps) == 1:
-        labels, count = connected_components(foreground, 26)
-    else:
-        cores = foreground & (maps[1] < grey_level(parameters.seed_contour))
-        labels, count = connected_components(cores, 26)
-        _join(labels, foreground)
-    count = drop_small(labels, count, parameters.min_size_voxels)
+    place = Place.whole(maps.shape[1:])
+    part = block_part(maps, parameters, place)
+    labels = np.zeros(place.core, np.uint32)
+    paint(labels, part.runs, part.runs["id"], place.origin, place.volume)
+    if len(maps) > 1:
+        labels = grown(labels, maps[0] > grey_level(parameters.foreground), parameters.as_program)
+    count = drop_small(labels, part.firsts.size - 1, parameters.min_size_voxels)
     return smallest_labels(labels, count)
+
+
+def block_part(maps: Maps, parameters: DecodeParameters, place: Place) -> ComponentsPart:
+    """Find the components of a block of maps; see `block_components`."""
+    mask: Mask = maps[0] > grey_level(parameters.foreground)
+    least = parameters.min_size_voxels
+    if len(maps) > 1:
+        mask &= maps[1] < grey_level(parameters.seed_contour)
+        least = -(-least // WINDOW_VOXELS)
+    return block_components(mask, least, place)
+
+
+def grown(labels: Labels, foreground: Mask, as_program: str) -> Labels:
+    """Let voxels near components join them, in each slice.
+
+    Parameters
+    ----------
+    labels : (Z, Y, X) unsigned integers
+        Components; changed in place, as mitotools does it.
+    foreground : (Z, Y, X) bool
+        The voxels that may join, as mitotools does it.
+    as_program : {"mitotools", "pytc"}
+        mitotools: every voxel of the foreground that has a component in the window (1, 5, 5) around it joins
+        the nearest one (Euclidean distance in voxels, ties to the lower number). Joined voxels draw in no
+        others, and may be the only contact between two instances. pytc: a grey dilation, as PyTorch
+        Connectomics does: every voxel takes the largest number in its window, labelled or background.
+
+    Returns
+    -------
+    (Z, Y, X) unsigned integers
+    """
+    if as_program == "pytc":
+        side = 2 * REACH_VOXELS + 1
+        dilated: Labels = ndimage.maximum_filter(labels, (1, side, side), mode="constant")
+        return dilated
+    _join(labels, foreground)
+    return labels
 
 
 @njit(cache=True, nogil=True)
@@ -76,7 +117,7 @@ def _join(labels: Labels, foreground: Mask) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _nearest(components: Labels, y: int, x: int) -> np.uint32:
+def _nearest(components: Array, y: int, x: int) -> np.uint32:
     """Return the nearest component in the window, the lowest of those equally near, or 0."""
     height, width = components.shape
     found = np.uint32(0)

@@ -1,0 +1,272 @@
+"""The options of decoders: on the command line, in a file from tune, and in tune's grid."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from mitotools.cli import arguments
+from mitotools.errors import UsageError
+from mitotools.parameters import DecodeParameters
+from mitotools.segment.decoders import DECODERS, decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+TABLE = "decode"
+"""Name of the table of options in a file."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An option of decoders.
+
+    Parameters
+    ----------
+    field : str
+        Of `DecodeParameters`.
+    name : str
+        Of the option, without its dashes.
+    type : click.ParamType
+    text : str
+        Its help, but for the methods that read it.
+    """
+
+    field: str
+    name: str
+    type: click.ParamType[Any]
+    text: str
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed."""
+        return f"--{self.name}"
+
+    @property
+    def help(self) -> str:
+        """The text, and the methods."""
+        readers = [entry.name for entry in DECODERS if self.field in entry.options]
+        return f"{self.text}." if len(readers) == len(DECODERS) else f"{self.text} ({', '.join(readers)})."
+
+    def read(self, value: Any) -> Any:
+        """Return the value that a text or a number in a file stands for."""
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        try:
+            return self.type.convert(text, None, None)
+        except click.BadParameter as error:
+            raise UsageError(f"{self.name} = {text}", error.message.rstrip(".")) from error
+
+
+SETTINGS = (
+    Setting("seed_foreground", "seed-foreground", arguments.PROBABILITY, "Lowest mask of a seed"),
+    Setting("seed_contour", "seed-contour", arguments.PROBABILITY, "Highest contour of a seed"),
+    Setting("foreground", "foreground", arguments.PROBABILITY, "Lowest mask of an instance"),
+    Setting("min_size_voxels", "min-size", arguments.VOXELS, "Drop instances with fewer voxels"),
+    Setting("min_seed_voxels", "min-seed", arguments.VOXELS, "Drop seeds with fewer voxels"),
+    Setting(
+        "landscape",
+        "landscape",
+        click.Choice(["mask", "mask-contour"]),
+        "What is flooded: the mask, or max(mask - contour, 0), so that fronts meet at the membrane",
+    ),
+    Setting("seed_distance", "seed-distance", arguments.SIGNED, "Lowest signed distance of a seed"),
+    Setting(
+        "foreground_distance",
+        "foreground-distance",
+        arguments.SIGNED,
+        "Lowest signed distance of an instance",
+    ),
+    Setting(
+        "link_iou",
+        "link-iou",
+        arguments.PROBABILITY,
+        "Lowest IoU of profiles in neighbouring slices that are linked",
+    ),
+    Setting(
+        "as_program",
+        "as",
+        click.Choice(["mitotools", "pytc"]),
+        "As which program does: PyTorch Connectomics dilates ids where we join voxels to the nearest",
+    ),
+    Setting(
+        "supervoxels",
+        "supervoxels",
+        click.Choice(["2d", "3d"]),
+        "What is joined: parts of the volume, or of each slice, for anisotropic voxels",
+    ),
+    Setting("beta", "beta", arguments.SHARE, "Above 0.5 cut more, below join more"),
+    Setting(
+        "affinity_low",
+        "affinity-low",
+        arguments.PROBABILITY,
+        "Cut edges of at most this affinity; voxels without any other are background",
+    ),
+    Setting(
+        "affinity_high", "affinity-high", arguments.PROBABILITY, "Never separate voxels joined above this"
+    ),
+    Setting(
+        "merge_affinity", "merge-affinity", arguments.PROBABILITY, "Merge regions whose border is above this"
+    ),
+    Setting(
+        "scoring",
+        "scoring",
+        click.STRING,
+        "Affinity of a border: mean, quantile-Q or quantile-Q-max (Q: 10 to 95)",
+    ),
+    Setting(
+        "merge_size_voxels",
+        "merge-size",
+        arguments.VOXELS,
+        "Keep regions apart that both have so many voxels",
+    ),
+    Setting(
+        "affinity_offsets",
+        "affinity-offsets",
+        arguments.OFFSETS,
+        "Z,Y,X of each channel's edges; the nearest attract, the others repel",
+    ),
+    Setting("mutex_bias", "mutex-bias", arguments.PROBABILITY, "Above 0.5 split more, below join more"),
+)
+
+
+def setting(name: str) -> Setting:
+    """Return the option of this name.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    for entry in SETTINGS:
+        if entry.name == name:
+            return entry
+    names = ", ".join(entry.name for entry in SETTINGS)
+    raise UsageError(name, "decode has no such option", f"There is {names}")
+
+
+method = click.option(
+    "--method",
+    type=click.Choice([entry.name for entry in DECODERS]),
+    default=DecodeParameters.method,
+    show_default=True,
+    help=f"How ({', '.join(f'{entry.name}: {entry.title}' for entry in DECODERS)}).",
+)
+
+
+def decoding(command: Function) -> Function:
+    """Add the options of decoders, and pass them on as one `parameters: DecodeParameters`."""
+
+    @click.option(
+        "--config",
+        type=click.Path(dir_okay=False, exists=True),
+        metavar="FILE.toml",
+        help="Options from tune; those of the command line come first.",
+    )
+    @functools.wraps(command)
+    def wrapped(*args: Any, config: str | None, **kwargs: Any) -> Any:
+        values = {entry.field: kwargs.pop(entry.field) for entry in SETTINGS}
+        values["method"] = kwargs.pop("method")
+        context = click.get_current_context()
+        given = {
+            field: value
+            for field, value in values.items()
+            if context.get_parameter_source(field) is not ParameterSource.DEFAULT
+        }
+        stored = read_config(Path(config)) if config else {}
+        return command(*args, parameters=parameters_of(given, stored), **kwargs)
+
+    for entry in reversed(SETTINGS):
+        default = getattr(DecodeParameters, entry.field)
+        wrapped = click.option(
+            entry.flag,
+            entry.field,
+            type=entry.type,
+            default=default,
+            show_default=";".join(",".join(map(str, part)) for part in default)
+            if isinstance(default, tuple)
+            else True,
+            help=entry.help,
+        )(wrapped)
+    return method(wrapped)  # type: ignore[return-value]
+
+
+def parameters_of(given: Mapping[str, Any], stored: Mapping[str, Any]) -> DecodeParameters:
+    """Return parameters from what was given on the command line, and what stood in a file.
+
+    Raises
+    ------
+    UsageError
+        Where an option was given that the method does not read.
+    """
+    parameters = DecodeParameters(**{**stored, **given})
+    known = decoder(parameters.method).options
+    for entry in SETTINGS:
+        if entry.field in given and entry.field not in known:
+            flags = ", ".join(other.flag for other in SETTINGS if other.field in known)
+            raise UsageError(
+                entry.flag, f"--method {parameters.method} does not read it", f"It reads {flags}"
+            )
+    return parameters
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """Return parameters from a file that tune wrote, or one like it.
+
+    Raises
+    ------
+    UsageError
+        Where it is no TOML, or holds what decode does not know.
+    """
+    try:
+        table = tomllib.loads(file.read_text("utf-8")).get(TABLE)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(file), f"is no TOML file ({error})") from error
+    if not isinstance(table, dict):
+        raise UsageError(str(file), f"has no table [{TABLE}]")
+    found = {
+        setting(name).field: setting(name).read(value) for name, value in table.items() if name != "method"
+    }
+    if "method" in table:
+        found["method"] = decoder(str(table["method"])).name
+    return found
+
+
+def written_config(parameters: DecodeParameters) -> str:
+    """Return the table of a file that `read_config` reads: the method, and the options that it reads."""
+    lines = [f"[{TABLE}]", f'method = "{parameters.method}"']
+    lines += [
+        f"{entry.name} = {_toml(getattr(parameters, entry.field))}"
+        for entry in SETTINGS
+        if entry.field in decoder(parameters.method).options
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def written_options(parameters: DecodeParameters) -> str:
+    """Return the options that make these parameters, those of other values than the defaults, for a shell."""
+    words = [f"--method {parameters.method}"]
+    for entry in SETTINGS:
+        value = getattr(parameters, entry.field)
+        if entry.field in decoder(parameters.method).options and value != getattr(
+            DecodeParameters, entry.field
+        ):
+            words.append(f"{entry.flag} {_text(value)}")
+    return " ".join(words)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "'" + ";".join(",".join(map(str, part)) for part in value) + "'"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _toml(value: Any) -> str:
+    return repr(value) if isinstance(value, (int, float)) else f'"{_text(value).strip(chr(39))}"'
