@@ -57,7 +57,7 @@ class Trial:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """What trials are sorted by: the AP, among equals that over all thresholds; the best is the lowest."""
+        """What trials are sorted by, ascending: the AP, and among equals the AP over all thresholds."""
         return -(self.ap or 0), -(self.report["ap"]["0.50:0.95"]["all"] or 0)
 
 
