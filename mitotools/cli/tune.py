@@ -53,8 +53,8 @@ def tune(
 
     Prints a table, the best first, and behind it the options to paste into decode. Trials are ranked by the
     AP of all instances, AP-75 by default, the mean where --iou names several thresholds. Options that are not
-    in the grid stay as given. With -o the best options become a file for decode --config. Maps may be as large
-    as those of decode.
+    in the grid stay as given. With -o the best options become a file for decode --config. Maps may be as
+    large as those of decode.
 
     \b
       $ mitotools tune maps.zarr truth.zarr -o best.toml; mitotools decode maps.zarr seg.h5 --config best.toml
