@@ -62,7 +62,7 @@ def decode_volume(
     check_target(target, force=running.force, resume=bool(running.resume))
     if scores is not None:
         check_scores(scores, parameters.method, running)
-    with open_maps(source, parameters.method, channels) as volume:
+    with open_maps(source, parameters, channels) as volume:
         made_with = {**parameters_used(parameters), "channels": channels, "crop": source.crop}
         records = history.extended([source_of(source, volume)], running.command_line, made_with)
         voxel_size = volume.spec.voxel_size_nm

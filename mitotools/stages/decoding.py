@@ -61,7 +61,9 @@ class _InMemory:
 
 
 @contextmanager
-def open_maps(source: VolumePath, method: str, channels: Mapping[str, int] | None) -> Iterator[Volume]:
+def open_maps(
+    source: VolumePath, parameters: DecodeParameters, channels: Mapping[str, int] | None
+) -> Iterator[Volume]:
     """Yield maps as a method reads them.
 
     Raises
@@ -72,12 +74,17 @@ def open_maps(source: VolumePath, method: str, channels: Mapping[str, int] | Non
         Where `channels` are none that it reads.
     """
     with open_volume(source, "maps") as opened:
-        entry = decoder(method)
+        method = decoder(parameters.method)
+        volume = opened.with_channels(method.selected(channels)) if channels else opened
+        count = volume.spec.channels or 1
         try:
-            volume = opened.with_channels(entry.selected(channels)) if channels else opened
-            entry.require_channels(volume.spec.channels or 1)
+            method.require_channels(count)
         except InputError as error:
             raise InputError(str(source), f"{error.what} {error.why}", error.what_next) from error
+        edges = len(parameters.affinity_offsets)
+        if not method.channels and count != edges:
+            why = f"has {count} channels, and --affinity-offsets names the edges of {edges}"
+            raise InputError(str(source), why)
         yield volume
 
 

@@ -109,7 +109,7 @@ def tune_decoding(
     alike: dict[DecodeParameters, list[int]] = {}
     for number, point in enumerate(points):
         alike.setdefault(replace(point, min_size_voxels=0), []).append(number)
-    with open_maps(maps, base.method, channels) as volume, open_volume(truth, "labels") as true:
+    with open_maps(maps, base, channels) as volume, open_volume(truth, "labels") as true:
         require_same_size(volume, true)
         made_with = {**parameters_used(base), "grid": dict(grid), "channels": channels, "crop": maps.crop}
         inputs = [source_of(maps, volume), source_of(truth, true)]
