@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from mitotools.run.budget import plan_blocks
+from mitotools.errors import UsageError
+from mitotools.run.budget import SLACK, plan_blocks, written
 from mitotools.run.journal import made
+from mitotools.run.memory import resident_bytes
+from mitotools.segment.blockwise.joining import BYTES_PER_ROW
 from mitotools.segment.blockwise.places import Place
 from mitotools.segment.blockwise.tables import Known, Shared
 from mitotools.stages.maps import as_uint8
@@ -66,8 +69,6 @@ class BlockWork:
 
     Parameters
     ----------
-    part : type
-        Of `Part`.
     function : callable
         Returns the part of a block of maps, which is seen with the first planes of the next blocks.
     parameters : DecodeParameters
@@ -75,7 +76,6 @@ class BlockWork:
         Of a block, beside its maps.
     """
 
-    part: type
     function: Callable[[Maps, DecodeParameters, Place], Any]
     parameters: DecodeParameters
     bytes_per_voxel: float
@@ -105,8 +105,6 @@ class Parts:
     folder : Path
         Where it is put aside.
     blocks : list of Box
-    tables : list of Part
-        Without what grows with the blocks.
     largest : list of int
         The largest value of each map.
     slots : int
@@ -115,9 +113,31 @@ class Parts:
 
     folder: Path
     blocks: list[Box]
-    tables: list[Any]
     largest: list[int]
     slots: int
+
+    def tables(self, name: str) -> Iterator[Any]:
+        """Yield one of the tables, or arrays, of every block."""
+        for block in range(len(self.blocks)):
+            with np.load(file_of(self.folder, "table", block)) as table:
+                yield _restored(name, table)
+
+    def shared(self, name: str, memory_bytes: int) -> list[Shared]:
+        """Return what the blocks share.
+
+        Raises
+        ------
+        UsageError
+            Where there is no room to join it.
+        """
+        found = list(self.tables(name))
+        need = int((resident_bytes() + BYTES_PER_ROW * sum(table.rows for table in found)) / SLACK)
+        if need > memory_bytes:
+            why = f"{written(memory_bytes)} is too little for what crosses the faces of blocks"
+            raise UsageError(
+                "--memory", why, f"The least is {written(need)}, or less where fewer voxels are seeds"
+            )
+        return found
 
     def files(self, kind: str) -> dict[int, list[Path]]:
         """Return the files of one kind of things, by block."""
@@ -199,9 +219,9 @@ def known_parts(
         for (number, _), _ in running.track(computed, len(left), "decode", "blocks"):
             if space.journal:
                 space.journal.add((number,))
-    tables = [np.load(file_of(space.folder, "table", number)) for number in range(len(blocks))]
-    largest = np.max([table["largest"] for table in tables], axis=0).tolist()
-    return Parts(space.folder, blocks, [_restored(work.part, table) for table in tables], largest, plan.slots)
+    parts = Parts(space.folder, blocks, [], plan.slots)
+    largest = np.max(list(parts.tables("largest")), axis=0).tolist()
+    return replace(parts, largest=largest)
 
 
 @dataclass(frozen=True)
@@ -233,26 +253,24 @@ def _flat(part: Part) -> dict[str, Any]:
     for field in fields(part):  # type: ignore[arg-type]
         value = getattr(part, field.name)
         if field.name in part.FILES:
-            found[field.name] = value[:0]
-        elif is_dataclass(value):
+            continue
+        if is_dataclass(value):
             found |= {f"{field.name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
         else:
             found[field.name] = value
     return found
 
 
-def _restored(part: type, arrays: Any) -> Any:
-    tables: dict[str, dict[str, Any]] = {}
-    found = {}
-    for name in arrays.files:
-        table, _, field = name.rpartition(".")
-        if table:
-            tables.setdefault(table, {})[field] = arrays[name]
-        elif name != "largest":
-            found[name] = arrays[name]
-    for table, columns in tables.items():
-        found[table] = Shared(**columns) if "at" in columns else Known(**columns)
-    return part(**found)
+def _restored(name: str, arrays: Any) -> Any:
+    """Return an array, or the table whose columns are called NAME.COLUMN."""
+    if name in arrays:
+        return arrays[name]
+    columns = {
+        column.removeprefix(f"{name}."): arrays[column]
+        for column in arrays.files
+        if column.startswith(f"{name}.")
+    }
+    return Shared(**columns) if "at" in columns else Known(**columns)
 
 
 def _base(target: VolumePath) -> Path:

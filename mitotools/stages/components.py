@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.segment.blockwise.components import BYTES_PER_VOXEL, ComponentsPart
+from mitotools.segment.blockwise.components import BYTES_PER_VOXEL
 from mitotools.segment.blockwise.joining import Numbers, group_firsts, group_voxels, joined, joined_markers
 from mitotools.segment.blockwise.painting import paint, runs_of_labels
 from mitotools.segment.components import grey_level
@@ -17,6 +17,7 @@ from mitotools.stages.block_step import BlockWork, file_of
 from mitotools.stages.instances import Everywhere, Found, Instances, Layer, runs_between
 from mitotools.stages.maps import as_uint8
 from mitotools.stages.pieces import read_pieces
+from mitotools.stages.planning import memory_of
 from mitotools.volume.blocks import Box, size3
 
 if TYPE_CHECKING:
@@ -35,18 +36,18 @@ if TYPE_CHECKING:
 
 def work(parameters: DecodeParameters) -> BlockWork:
     """Return what is done with a block."""
-    return BlockWork(ComponentsPart, block_part, parameters, BYTES_PER_VOXEL)
+    return BlockWork(block_part, parameters, BYTES_PER_VOXEL)
 
 
 def instances(
     maps: Volume, parts: Parts, parameters: DecodeParameters, running: Running, engine: Engine
 ) -> Found:
     """Join components across blocks, let the other voxels join them, and number the instances."""
-    shared = [part.shared for part in parts.tables]
+    shared = parts.shared("shared", memory_of(running, engine))
     groups = joined(shared)
     sizes, firsts = group_voxels(shared, groups), group_firsts(shared, groups)
     everywhere = np.ones(groups.count, np.bool_)
-    markers = joined_markers([part.known for part in parts.tables], groups, firsts, sizes, everywhere)
+    markers = joined_markers(list(parts.tables("known")), groups, firsts, sizes, everywhere)
     if (maps.spec.channels or 1) == 1:
         numbers = markers.final(0, parameters.min_size_voxels)
         layer = Layer(parts.files("runs"), markers.numbers.through(numbers))
@@ -61,7 +62,7 @@ def instances(
 
 def _why_none(maps: Volume, parts: Parts, parameters: DecodeParameters) -> str:
     """Return why there is no instance, if there is none: which threshold leaves nothing."""
-    if any(part.found.any() for part in parts.tables):
+    if any(found.any() for found in parts.tables("found")):
         return f"no instance has --min-size {parameters.min_size_voxels} voxels"
     contour = f" and --seed-contour {parameters.seed_contour:g}" if (maps.spec.channels or 1) > 1 else ""
     return f"no voxel is left by --foreground {parameters.foreground:g}{contour}"

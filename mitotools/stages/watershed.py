@@ -6,6 +6,7 @@ that hold several markers are gathered from what blocks put aside, and flooded; 
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,16 +17,14 @@ from mitotools.errors import InputError
 from mitotools.run.budget import KERNEL_BYTES, SLACK, WORKER_BYTES, written
 from mitotools.run.memory import resident_bytes
 from mitotools.segment.blockwise.across import batched, crossing_components, flooded, gathered
-from mitotools.segment.blockwise.flood import BYTES_PER_VOXEL as FLOOD_BYTES
 from mitotools.segment.blockwise.joining import (
     Numbers,
     group_firsts,
     group_voxels,
     joined,
     joined_markers,
-    names_of,
 )
-from mitotools.segment.blockwise.watershed import BYTES_PER_VOXEL, SEVERAL, WatershedPart
+from mitotools.segment.blockwise.watershed import BYTES_PER_VOXEL, SEVERAL
 from mitotools.segment.decoders.watershed import LANDSCAPES, block_part
 from mitotools.stages.block_step import BlockWork, file_of
 from mitotools.stages.instances import Everywhere, Found, Instances, Layer, all_runs
@@ -43,16 +42,17 @@ if TYPE_CHECKING:
     from mitotools.segment.blockwise.across import Crossing
     from mitotools.segment.blockwise.joining import Markers
     from mitotools.segment.blockwise.places import Integers
+    from mitotools.segment.blockwise.tables import Known, Shared
     from mitotools.stages.block_step import Parts
     from mitotools.volume.base import Volume
 
-GATHERED_BYTES = 4
-"""Of a voxel that is flooded, beside the flood: its value twice, and its share of runs."""
+_Batch = tuple[int, dict[int, "Integers"], float]
+"""Number, components by block, and the memory that their flood may take."""
 
 
 def work(parameters: DecodeParameters) -> BlockWork:
     """Return what is done with a block."""
-    return BlockWork(WatershedPart, block_part, parameters, BYTES_PER_VOXEL)
+    return BlockWork(block_part, parameters, BYTES_PER_VOXEL)
 
 
 def instances(
@@ -65,9 +65,16 @@ def instances(
     InputError
         Where a component of the foreground is too large for the budget.
     """
-    tables: list[WatershedPart] = parts.tables
-    markers = _markers(tables, parameters.min_seed_voxels)
-    crossing = crossing_components(tables, markers.numbers)
+    memory = memory_of(running, engine)
+    shared = parts.shared("shared_markers", memory)
+    markers = _markers(shared, list(parts.tables("markers")), parameters.min_seed_voxels)
+    del shared  # one kind of tables at a time is in memory
+    crossing = crossing_components(
+        parts.shared("shared_components", memory),
+        parts.tables("pieces"),
+        parts.tables("pairs"),
+        markers.numbers,
+    )
     voxels = np.zeros(markers.voxels.size, np.int64)
     is_alone = crossing.marker > 0
     np.add.at(voxels, crossing.marker[is_alone], crossing.voxels[is_alone])
@@ -79,15 +86,13 @@ def instances(
         Layer(files, Everywhere(numbers)),
     )
     found = Instances(maps.spec.size, parts.blocks, layers, int(numbers.max(initial=0)))
-    return Found(found, _why_none(tables, markers, parameters))
+    return Found(found, _why_none(list(parts.tables("found")), markers, parameters))
 
 
-def _markers(tables: Sequence[WatershedPart], min_seed_voxels: int) -> Markers:
-    shared = [part.shared_markers for part in tables]
+def _markers(shared: Sequence[Shared], known: Sequence[Known], min_seed_voxels: int) -> Markers:
     groups = joined(shared)
     stays = group_voxels(shared, groups) >= max(min_seed_voxels, 1)
     firsts = group_firsts(shared, groups)
-    known = [part.markers for part in tables]
     return joined_markers(known, groups, firsts, np.zeros(groups.count, np.int64), stays)
 
 
@@ -99,11 +104,10 @@ class _AcrossFlood:
     markers: Numbers
     shape: Size
     landscape: str
-    room_bytes: float
 
-    def __call__(self, batch: tuple[int, dict[int, Integers]]) -> tuple[Integers, Integers, int]:
-        """Return the markers, the voxels that each reaches, and the memory that is lacking, or 0."""
-        number, components = batch
+    def __call__(self, batch: _Batch) -> tuple[Integers, Integers, int]:
+        """Return markers, the voxels that each reaches, and the memory it takes, where that is not there."""
+        number, components, room_bytes = batch
         parts = {
             block: gathered(
                 all_runs(file_of(self.folder, "open_runs", block)),
@@ -117,7 +121,7 @@ class _AcrossFlood:
         }
         gathered_bytes = sum(part.nbytes for part in parts.values())
         try:
-            reached, markers, voxels = flooded(parts, self.shape, self.room_bytes - 2 * gathered_bytes)
+            reached, markers, voxels = flooded(parts, self.shape, room_bytes - 2 * gathered_bytes)
         except MemoryError as error:
             none = np.zeros(0, np.int64)
             return none, none, 2 * gathered_bytes + int(error.args[0])
@@ -138,20 +142,24 @@ def _flood_across(
 ) -> dict[int, list[Path]]:
     """Flood the components across blocks, add what each marker reaches to its voxels; return the files."""
     files: dict[int, list[Path]] = {}
-    sizes = np.where(crossing.marker == SEVERAL, crossing.voxels, 0)
-    if not sizes.any():
+    is_flooded = crossing.marker == SEVERAL
+    if not is_flooded.any():
         return files
     taken = resident_bytes() + engine.processes * (WORKER_BYTES + KERNEL_BYTES)
     room_bytes = memory_of(running, engine) * SLACK - taken
-    needs = sizes * (FLOOD_BYTES + GATHERED_BYTES)
-    most = max(room_bytes / engine.threads, float(needs.max()))
-    batches = batched(crossing, int(most / (FLOOD_BYTES + GATHERED_BYTES)))
+    batches = batched(crossing, room_bytes / engine.threads)
     # Where one component may take more than a thread's share, fewer are flooded at the same time.
-    slots = max(1, min(engine.threads, int(room_bytes / most)))
-    flood = _AcrossFlood(parts.folder, markers.numbers, maps.spec.size, landscape, room_bytes / slots)
-    with closing(engine.map(flood, enumerate(batches), slots)) as work:
+    largest = float(crossing.nbytes[is_flooded].max())
+    slots = max(1, min(engine.threads, int(room_bytes / largest)))
+    flood = _AcrossFlood(parts.folder, markers.numbers, maps.spec.size, landscape)
+    # What it would take at most is known; where that is too much, what it takes is found out on the way.
+    items = [
+        (number, batch, math.inf if crossing.bytes_of(batch) <= room_bytes / slots else room_bytes)
+        for number, batch in enumerate(batches)
+    ]
+    with closing(engine.map(flood, items, slots)) as work:
         tracked = running.track(work, len(batches), "flood across blocks", "batches")
-        for (number, batch), (reached, counts, need) in tracked:
+        for (number, batch, _), (reached, counts, need) in tracked:
             if need:
                 raise _no_room(maps, parts.blocks, batch, crossing, need)
             np.add.at(voxels, reached, counts)
@@ -166,15 +174,14 @@ def _no_room(
     """Return the error where there is no room to flood a component: its place, its size, and what helps."""
     start = size3(np.min([blocks[block].start for block in batch], axis=0))
     stop = size3(np.max([blocks[block].stop for block in batch], axis=0))
-    names = np.concatenate([names_of(block, own) for block, own in batch.items()])
-    voxels = int(crossing.voxels[np.unique(crossing.groups.of(names))].sum())
+    voxels = int(crossing.voxels[crossing.groups_in(batch)].sum())
     why = f"a piece of foreground in {Box(start, stop)} has {voxels} voxels, which takes {written(need)}"
     return InputError(maps.name, why, "Raise --memory, or --foreground so that it falls apart")
 
 
-def _why_none(tables: Sequence[WatershedPart], markers: Markers, parameters: DecodeParameters) -> str:
+def _why_none(tables: Sequence[Integers], markers: Markers, parameters: DecodeParameters) -> str:
     """Return why there is no instance, if there is none: which threshold leaves nothing."""
-    foreground, seeds, kept = np.sum([part.found for part in tables], axis=0).tolist()
+    foreground, seeds, kept = np.sum(tables, axis=0).tolist()
     if not foreground:
         return f"no voxel is foreground with --foreground {parameters.foreground:g}"
     if not seeds:

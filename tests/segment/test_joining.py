@@ -60,8 +60,10 @@ def test_batches_hold_whole_components_of_several_markers_the_largest_first():
     names = np.concatenate([names_of(0, integers(1, 2, 3)), names_of(1, integers(1, 4))])
     # Group 0 lies in both blocks, groups 1, 2 and 3 in one each; group 3 has one marker, and is not flooded.
     groups = Groups(names, integers(0, 1, 3, 0, 2), 4)
-    crossing = Crossing(groups, integers(10, 3, 4, 99), integers(SEVERAL, SEVERAL, SEVERAL, 7))
+    nbytes = integers(10, 3, 4, 99)
+    crossing = Crossing(groups, nbytes, nbytes, integers(SEVERAL, SEVERAL, SEVERAL, 7))
     found = batched(crossing, most=10)
     as_lists = [{block: own.tolist() for block, own in batch.items()} for batch in found]
     assert as_lists == [{0: [1], 1: [1]}, {0: [2], 1: [4]}]
+    assert [crossing.bytes_of(batch) for batch in found] == [10, 7]
     assert crossing.alone().tolist() == [0, 0, 7, 0, 0]

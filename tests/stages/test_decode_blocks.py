@@ -251,7 +251,8 @@ def one_piece(shape, markers):
 
 def test_a_component_beyond_the_budget_is_refused_with_its_place_and_size(tmp_path, monkeypatch):
     small(monkeypatch, (32, 64, 64))
-    monkeypatch.setattr("mitotools.segment.blockwise.flood.BYTES_PER_VOXEL", 2**20)
+    for module in ("flood", "across"):
+        monkeypatch.setattr(f"mitotools.segment.blockwise.{module}.BYTES_PER_VOXEL", 2**20)
     with pytest.raises(InputError, match=r"a piece of foreground in \[0:64,0:64,0:128\] has 524288 voxels"):
         decoded(tmp_path, one_piece((64, 64, 128), 2), DecodeParameters(), memory_bytes=2**33)
     assert [entry.name for entry in tmp_path.iterdir()] == ["maps.h5"]
@@ -270,7 +271,7 @@ def test_large_components_are_flooded_one_after_the_other(tmp_path, monkeypatch)
     maps = np.concatenate([maps, one_piece((64, 64, 64), 2)], axis=3)
     voxels = 64 * 64 * 64
     monkeypatch.setattr("mitotools.stages.watershed.resident_bytes", lambda: 0)
-    monkeypatch.setattr("mitotools.stages.watershed.GATHERED_BYTES", 2**33 * 0.85 / (1.5 * voxels))
+    monkeypatch.setattr("mitotools.segment.blockwise.across.BYTES_PER_VOXEL", 2**33 * 0.85 / (1.5 * voxels))
     at_work, most = [], []
 
     def watched(*arguments):

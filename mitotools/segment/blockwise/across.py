@@ -7,18 +7,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.segment.blockwise.flood import flood
-from mitotools.segment.blockwise.joining import BLOCK_SHIFT, all_names, every, group_voxels, joined
+from mitotools.segment.blockwise.flood import BYTES_PER_RUN, BYTES_PER_VOXEL, flood
+from mitotools.segment.blockwise.joining import (
+    BLOCK_SHIFT,
+    all_names,
+    every,
+    group_voxels,
+    joined,
+    names_of,
+)
 from mitotools.segment.blockwise.painting import selected
 from mitotools.segment.blockwise.watershed import SEVERAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mitotools.conventions import Array, Size
     from mitotools.segment.blockwise.joining import Groups, Numbers
     from mitotools.segment.blockwise.places import Integers
-    from mitotools.segment.blockwise.watershed import WatershedPart
+    from mitotools.segment.blockwise.tables import Shared
+
+
+VALUE_BYTES = 2
+"""Of a voxel of the landscape, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,50 +42,75 @@ class Crossing:
         Their parts.
     voxels : (G,) int64
         Of each.
+    nbytes : (G,) int64
+        About what its flood would take, at most.
     marker : (G,) int64
         The one marker in it, to which all of it belongs; 0: none; SEVERAL: it has to be flooded.
     """
 
     groups: Groups
     voxels: Integers
+    nbytes: Integers
     marker: Integers
+
+    def groups_in(self, batch: Mapping[int, Integers]) -> Integers:
+        """Return the components of which there are parts, given by the blocks' own numbers."""
+        names = np.concatenate([names_of(block, own) for block, own in batch.items()])
+        return np.unique(self.groups.of(names))
+
+    def bytes_of(self, batch: Mapping[int, Integers]) -> int:
+        """Return about what their flood would take."""
+        return int(self.nbytes[self.groups_in(batch)].sum())
 
     def alone(self) -> Integers:
         """Return the marker of each part of a component, 0 where there is not exactly one."""
         return np.maximum(self.marker, 0)[self.groups.group_of]
 
 
-def crossing_components(parts: Sequence[WatershedPart], markers: Numbers) -> Crossing:
-    """Join components of blocks, and find the markers in them."""
-    shared = [part.shared_components for part in parts]
+def crossing_components(
+    shared: Sequence[Shared], pieces: Iterable[Integers], pairs: Iterable[Integers], markers: Numbers
+) -> Crossing:
+    """Join components of blocks, and find the markers in them.
+
+    Parameters
+    ----------
+    shared : sequence of Shared
+        The components of every block.
+    pieces : iterable of (N,) int64
+        How many runs of each, and of the markers in it, every block has.
+    pairs : iterable of (P, 2) int64
+        The components and markers that overlap in every block.
+    markers : Numbers
+    """
     groups = joined(shared)
-    found = np.unique(
-        np.stack(
-            [
-                groups.of(all_names([part.pairs[:, 0] for part in parts])),
-                every([markers.of(block, part.pairs[:, 1]) for block, part in enumerate(parts)]),
-            ]
-        ),
-        axis=1,
-    )
-    group, marker = found[:, found[1] != 0]
+    found = [np.zeros((2, 0), np.int64)]
+    for block, table in enumerate(pairs):
+        marker = markers.of(block, table[:, 1])
+        names = names_of(block, table[marker != 0, 0])
+        found.append(np.stack([groups.of(names), marker[marker != 0]]))
+    group, marker = np.unique(np.concatenate(found, axis=1), axis=1)
     only = np.zeros(groups.count, np.int64)
     only[group] = marker
     only[np.bincount(group, minlength=groups.count) > 1] = SEVERAL
-    return Crossing(groups, group_voxels(shared, groups), only)
+    voxels = group_voxels(shared, groups)
+    runs = np.zeros(groups.count, np.int64)
+    names = all_names([table.ids for table in shared])
+    np.add.at(runs, groups.of(names), every(list(pieces)))
+    nbytes = voxels * (BYTES_PER_VOXEL + 2 * VALUE_BYTES) + runs * 3 * BYTES_PER_RUN
+    return Crossing(groups, voxels, nbytes, only)
 
 
-def batched(crossing: Crossing, most: int) -> list[dict[int, Integers]]:
-    """Return which components, of which blocks, are flooded together: about as many as make `most` voxels."""
-    groups, voxels = crossing.groups, crossing.voxels
+def batched(crossing: Crossing, most: float) -> list[dict[int, Integers]]:
+    """Return which components, of which blocks, are flooded together: about as many as take `most` bytes."""
+    groups, nbytes = crossing.groups, crossing.nbytes
     several = np.flatnonzero(crossing.marker == SEVERAL)
     batch_of = np.full(groups.count, -1)
     batch, filled = 0, 0
-    for group in several[np.argsort(-voxels[several], kind="stable")].tolist():  # the longest first
-        if filled and filled + voxels[group] > most:
+    for group in several[np.argsort(-nbytes[several], kind="stable")].tolist():  # the longest first
+        if filled and filled + nbytes[group] > most:
             batch, filled = batch + 1, 0
         batch_of[group] = batch
-        filled += int(voxels[group])
+        filled += int(nbytes[group])
     of_part = batch_of[groups.group_of]
     block, own = groups.names >> BLOCK_SHIFT, groups.names & ((1 << BLOCK_SHIFT) - 1)
     order = np.lexsort((groups.names, of_part))

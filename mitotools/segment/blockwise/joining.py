@@ -15,8 +15,13 @@ from scipy.sparse.csgraph import connected_components
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
+
     from mitotools.segment.blockwise.places import Flags, Integers
     from mitotools.segment.blockwise.tables import Known, Shared
+
+BYTES_PER_ROW = 160
+"""What joining takes of each row of the tables, and of each shared voxel: names, nodes, edges, sorted."""
 
 BLOCK_SHIFT = 32
 """A part of a component is named by its block's number and its number there, in one integer."""
@@ -108,33 +113,32 @@ class Markers:
         return numbers
 
 
-def names_of(block: int, ids: Integers) -> Integers:
+def names_of(block: int, ids: npt.NDArray[np.integer]) -> Integers:
     """Return the names of parts in a block."""
     names: Integers = np.asarray(ids, np.int64) | (block << BLOCK_SHIFT)
     return names
 
 
-def every(arrays: Sequence[Integers]) -> Integers:
+def every(arrays: Sequence[npt.NDArray[np.integer]]) -> Integers:
     """Return the arrays of all blocks as one."""
     return np.concatenate([np.zeros(0, np.int64), *arrays])
 
 
-def all_names(ids: Sequence[Integers]) -> Integers:
+def all_names(ids: Sequence[npt.NDArray[np.integer]]) -> Integers:
     """Return the names of parts, given those of every block."""
     return every([names_of(block, own) for block, own in enumerate(ids)])
 
 
 def joined(shared: Sequence[Shared]) -> Groups:
     """Join parts that were seen at the same voxel; those that nobody else saw stay alone."""
+    names = all_names([table.ids for table in shared])  # ascending: blocks are, and ids in them
     at = every([table.at for table in shared])
-    seen = all_names([table.at_ids for table in shared])
-    names = np.unique(np.concatenate([all_names([table.ids for table in shared]), seen]))
-    order = np.lexsort((seen, at))
-    at, nodes = at[order], np.searchsorted(names, seen[order])
-    same = np.flatnonzero(at[1:] == at[:-1])
-    edges = coo_array(
-        (np.ones(same.size, np.bool_), (nodes[same], nodes[same + 1])), shape=(names.size, names.size)
-    )
+    order = np.argsort(at, kind="stable")
+    is_same = np.diff(at[order]) == 0
+    nodes = np.searchsorted(names, all_names([table.at_ids for table in shared])).astype(np.uint32)[order]
+    del at, order
+    one, other = nodes[:-1][is_same], nodes[1:][is_same]
+    edges = coo_array((np.ones(one.size, np.bool_), (one, other)), shape=(names.size, names.size))
     count, group_of = connected_components(edges, directed=False)
     return Groups(names, group_of.astype(np.int64), int(count))
 

@@ -10,9 +10,13 @@ import numpy as np
 from mitotools.segment.blockwise.places import shared_voxels
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from mitotools.conventions import Array
     from mitotools.segment.blockwise.places import Flags, Integers, Place
     from mitotools.segment.blockwise.runs import Components
+
+    Small = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +43,28 @@ class Shared:
 
     Parameters
     ----------
-    ids : (N,) int64, ascending
+    ids : (N,) uint32, ascending
         The block's own numbers.
     firsts : (N,) int64
         Index in the volume of the first voxel in the block itself.
-    voxels : (N,) int64
+    voxels : (N,) uint32
         In the block itself.
-    at, at_ids : (S,) int64
-        Voxels that other blocks see as well, and the component at each.
+    at : (S,) int64
+        Voxels that other blocks see as well.
+    at_ids : (S,) uint32
+        The component at each.
     """
 
-    ids: Integers
+    ids: Small
     firsts: Integers
-    voxels: Integers
+    voxels: Small
     at: Integers
-    at_ids: Integers
+    at_ids: Small
+
+    @property
+    def rows(self) -> int:
+        """Rows of both kinds."""
+        return int(self.ids.size + self.at.size)
 
 
 def shared_table(
@@ -61,4 +72,7 @@ def shared_table(
 ) -> Shared:
     """Describe the components that are shared; `volume` is what their runs were found in."""
     ids = np.flatnonzero(is_shared)
-    return Shared(ids, firsts[ids], sizes[ids], *shared_voxels(components, place, volume))
+    at, at_ids = shared_voxels(components, place, volume)
+    return Shared(
+        ids.astype(np.uint32), firsts[ids], sizes[ids].astype(np.uint32), at, at_ids.astype(np.uint32)
+    )

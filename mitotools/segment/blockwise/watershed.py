@@ -61,6 +61,8 @@ class WatershedPart:
         The landscape there.
     seeds : array of RUN
         The markers' voxels there.
+    pieces : (O,) int64
+        How many of these two there are of each shared component.
     found : (3,) int64
         Voxels of foreground, and of seeds, in the block as it is seen, and markers in this block alone that
         are large enough.
@@ -76,6 +78,7 @@ class WatershedPart:
     open_runs: Array
     values: Array
     seeds: Array
+    pieces: Integers
     found: Integers
 
 
@@ -142,6 +145,8 @@ def block_watershed(
     ids = np.flatnonzero(kept)
     waiting = open_components[overlaps.components] & (stays | open_markers)[overlaps.markers]
     open_runs = core_runs(components, place, open_components)
+    pieces = np.bincount(open_runs["id"], minlength=components.count + 1)
+    pieces += np.bincount(overlaps.components[waiting], minlength=components.count + 1)
     return WatershedPart(
         runs=runs[kept[runs["id"]]],
         markers=Known(ids, firsts[ids], reached[ids]),
@@ -155,6 +160,7 @@ def block_watershed(
         seeds=runs_in_core(
             overlaps.starts, overlaps.stops, overlaps.markers, waiting, components.runs.shape, place
         ),
+        pieces=pieces[open_components],
         found=np.array(
             [voxels.sum(), (markers.runs.stops - markers.runs.starts).sum(), stays.sum()], np.int64
         ),
