@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mitotools.run.engine import Engine
     from mitotools.run.journal import Journal
     from mitotools.run.running import Running
+    from mitotools.segment.blockwise.places import Flags
     from mitotools.volume.base import Volume
     from mitotools.volume.path import VolumePath
 
@@ -119,18 +120,33 @@ class Parts:
     def tables(self, name: str) -> Iterator[Any]:
         """Yield one of the tables, or arrays, of every block."""
         for block in range(len(self.blocks)):
-            with np.load(file_of(self.folder, "table", block)) as table:
-                yield _restored(name, table)
+            yield self.table(name, block)
 
-    def shared(self, name: str, memory_bytes: int) -> list[Shared]:
-        """Return what the blocks share.
+    def table(self, name: str, block: int) -> Any:
+        """Return one of the tables, or arrays, of a block."""
+        with np.load(file_of(self.folder, "table", block)) as tables:
+            return _restored(name, tables)
+
+    def shared(self, name: str, memory_bytes: int, matters: Callable[[int, Shared], Flags]) -> list[Shared]:
+        """Return what the blocks share, but for components that turn out to lie in one block alone.
+
+        Parameters
+        ----------
+        name : str
+        memory_bytes : int
+            The budget.
+        matters : callable
+            Returns which components of a block stay even so.
 
         Raises
         ------
         UsageError
             Where there is no room to join it.
         """
-        found = list(self.tables(name))
+        elsewhere = np.unique(np.concatenate([table.at[table.is_next] for table in self.tables(name)]))
+        found = [
+            table.part(matters(block, table), elsewhere) for block, table in enumerate(self.tables(name))
+        ]
         need = int((resident_bytes() + BYTES_PER_ROW * sum(table.rows for table in found)) / SLACK)
         if need > memory_bytes:
             why = f"{written(memory_bytes)} is too little for what crosses the faces of blocks"

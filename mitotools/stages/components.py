@@ -12,7 +12,7 @@ from mitotools.segment.blockwise.components import BYTES_PER_VOXEL
 from mitotools.segment.blockwise.joining import Numbers, group_firsts, group_voxels, joined, joined_markers
 from mitotools.segment.blockwise.painting import paint, runs_of_labels
 from mitotools.segment.components import grey_level
-from mitotools.segment.decoders.connected_components import REACH_VOXELS, block_part, grown
+from mitotools.segment.decoders.connected_components import REACH_VOXELS, block_part, grown, least_voxels
 from mitotools.stages.block_step import BlockWork, file_of
 from mitotools.stages.instances import Everywhere, Found, Instances, Layer, runs_between
 from mitotools.stages.maps import as_uint8
@@ -43,7 +43,8 @@ def instances(
     maps: Volume, parts: Parts, parameters: DecodeParameters, running: Running, engine: Engine
 ) -> Found:
     """Join components across blocks, let the other voxels join them, and number the instances."""
-    shared = parts.shared("shared", memory_of(running, engine))
+    least = least_voxels(parameters, maps.spec.channels or 1)
+    shared = parts.shared("shared", memory_of(running, engine), lambda _, table: table.voxels >= least)
     groups = joined(shared)
     sizes, firsts = group_voxels(shared, groups), group_firsts(shared, groups)
     everywhere = np.ones(groups.count, np.bool_)

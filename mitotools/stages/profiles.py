@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mitotools.run.engine import Engine
     from mitotools.run.running import Running
     from mitotools.segment.blockwise.joining import Markers
-    from mitotools.segment.blockwise.places import Integers
+    from mitotools.segment.blockwise.places import Flags, Integers
     from mitotools.segment.blockwise.tables import Known, Shared
     from mitotools.stages.block_step import Parts
     from mitotools.volume.base import Volume
@@ -47,7 +48,7 @@ def instances(
     engine: Engine,
 ) -> Found:
     """Link the profiles across blocks, and number the instances."""
-    shared = parts.shared("shared", memory_of(running, engine))
+    shared = parts.shared("shared", memory_of(running, engine), _Linked(parts, parameters.min_size_voxels))
     markers = _chains(
         shared, list(parts.tables("overlaps")), list(parts.tables("known")), parameters.link_iou
     )
@@ -58,6 +59,19 @@ def instances(
     if any(found.any() for found in parts.tables("found")):
         return Found(found, f"no instance has --min-size {parameters.min_size_voxels} voxels")
     return Found(found, f"no voxel is foreground with --foreground {parameters.foreground:g}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Linked:
+    """Which profiles of a block may be linked, or are an instance by themselves."""
+
+    parts: Parts
+    min_size_voxels: int
+
+    def __call__(self, block: int, table: Shared) -> Flags:
+        overlaps = self.parts.table("overlaps", block)
+        found: Flags = np.isin(table.ids, overlaps[:, :2]) | (table.voxels >= self.min_size_voxels)
+        return found
 
 
 def _chains(

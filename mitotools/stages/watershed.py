@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.segment.blockwise.across import Crossing
     from mitotools.segment.blockwise.joining import Markers
-    from mitotools.segment.blockwise.places import Integers
+    from mitotools.segment.blockwise.places import Flags, Integers
     from mitotools.segment.blockwise.tables import Known, Shared
     from mitotools.stages.block_step import Parts
     from mitotools.volume.base import Volume
@@ -66,11 +66,13 @@ def instances(
         Where a component of the foreground is too large for the budget.
     """
     memory = memory_of(running, engine)
-    shared = parts.shared("shared_markers", memory)
+    shared = parts.shared(
+        "shared_markers", memory, lambda _, table: table.voxels >= parameters.min_seed_voxels
+    )
     markers = _markers(shared, list(parts.tables("markers")), parameters.min_seed_voxels)
     del shared  # one kind of tables at a time is in memory
     crossing = crossing_components(
-        parts.shared("shared_components", memory),
+        parts.shared("shared_components", memory, _Marked(parts, markers.numbers)),
         parts.tables("pieces"),
         parts.tables("pairs"),
         markers.numbers,
@@ -87,6 +89,20 @@ def instances(
     )
     found = Instances(maps.spec.size, parts.blocks, layers, int(numbers.max(initial=0)))
     return Found(found, _why_none(list(parts.tables("found")), markers, parameters))
+
+
+@dataclass(frozen=True, eq=False)
+class _Marked:
+    """Which components of a block have a marker in it that stays."""
+
+    parts: Parts
+    markers: Numbers
+
+    def __call__(self, block: int, table: Shared) -> Flags:
+        pairs = self.parts.table("pairs", block)
+        stays = self.markers.of(block, pairs[:, 1]) != 0
+        found: Flags = np.isin(table.ids, pairs[stays, 0])
+        return found
 
 
 def _markers(shared: Sequence[Shared], known: Sequence[Known], min_seed_voxels: int) -> Markers:

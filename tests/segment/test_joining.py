@@ -15,7 +15,7 @@ def integers(*values):
 
 
 def shared(ids, at=(), at_ids=()):
-    return Shared(integers(*ids), integers(), integers(), integers(*at), integers(*at_ids))
+    return Shared(integers(*ids), integers(), integers(), integers(*at), integers(*at_ids), integers())
 
 
 def test_parts_seen_at_one_voxel_are_one():

@@ -10,8 +10,6 @@ import numpy as np
 from mitotools.segment.blockwise.flood import BYTES_PER_RUN, BYTES_PER_VOXEL, flood
 from mitotools.segment.blockwise.joining import (
     BLOCK_SHIFT,
-    all_names,
-    every,
     group_voxels,
     joined,
     names_of,
@@ -76,8 +74,8 @@ def crossing_components(
     ----------
     shared : sequence of Shared
         The components of every block.
-    pieces : iterable of (N,) int64
-        How many runs of each, and of the markers in it, every block has.
+    pieces : iterable of (N, 2) int64
+        Components, and how many runs of each and of the markers in it every block has.
     pairs : iterable of (P, 2) int64
         The components and markers that overlap in every block.
     markers : Numbers
@@ -94,8 +92,9 @@ def crossing_components(
     only[np.bincount(group, minlength=groups.count) > 1] = SEVERAL
     voxels = group_voxels(shared, groups)
     runs = np.zeros(groups.count, np.int64)
-    names = all_names([table.ids for table in shared])
-    np.add.at(runs, groups.of(names), every(list(pieces)))
+    for block, table in enumerate(pieces):
+        known = table[np.isin(table[:, 0], shared[block].ids)]
+        np.add.at(runs, groups.of(names_of(block, known[:, 0])), known[:, 1])
     nbytes = voxels * (BYTES_PER_VOXEL + 2 * VALUE_BYTES) + runs * 3 * BYTES_PER_RUN
     return Crossing(groups, voxels, nbytes, only)
 

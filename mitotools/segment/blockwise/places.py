@@ -27,6 +27,11 @@ NOWHERE = np.iinfo(np.int64).max
 RUN = np.dtype([("start", "<i8"), ("length", "<i4"), ("id", "<u4")])
 """A run of voxels along x: index of the first one in the whole volume, in C order, and whose they are."""
 
+_INSIDE, _SEVERAL, _SHARED = np.uint8(1), np.uint8(16), np.uint8(32)
+_NEXT = (np.uint8(2), np.uint8(4), np.uint8(8))
+"""Where a component has voxels: in the block, in several next blocks at once, in planes that others see as
+well; in the next block along one axis."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -64,20 +69,16 @@ class Place:
 
 
 def is_open(components: Components, place: Place) -> Flags:
-    """Return which components other blocks may share, by number; 0 stands for none."""
-    flags = np.zeros(components.count + 1, np.bool_)
+    """Return which components other blocks may share, by number; 0 stands for none.
+
+    A component that lies wholly in the first plane of one next block is not among them: that block sees all
+    of it, and this one knows nothing more. In noise these are most of what is seen of other blocks.
+    """
+    where = np.zeros(components.count + 1, np.uint8)
     runs = components.runs
-    _find_open(
-        runs.starts,
-        runs.stops,
-        components.numbers,
-        runs.shape,
-        place.core,
-        place.has_before,
-        place.has_next,
-        flags,
-    )
-    return flags
+    _find_where(runs.starts, runs.stops, components.numbers, runs.shape, place.core, place.has_before, where)
+    found: Flags = ((where & _SHARED) != 0) & ~np.isin(where & ~_SHARED, _NEXT)
+    return found
 
 
 def sizes_and_firsts(components: Components, place: Place) -> tuple[Integers, Integers]:
@@ -147,21 +148,30 @@ def shared_voxels(components: Components, place: Place, volume: Array) -> tuple[
 
 
 @njit(cache=True, nogil=True)
-def _find_open(
-    starts: Array, stops: Array, numbers: Array, shape: Size, core: Size, before: tuple[bool, bool, bool],
-    behind: tuple[bool, bool, bool], flags: Flags,
-) -> None:  # fmt: skip
+def _find_where(
+    starts: Array,
+    stops: Array,
+    numbers: Array,
+    shape: Size,
+    core: Size,
+    before: tuple[bool, bool, bool],
+    where: Array,
+) -> None:
+    """Note of each component whether it is shared, and where: in the block, in one next block, in several."""
     _, height, width = shape
     for run in range(starts.size):
         row = starts[run] // width
         z, y = row // height, row % height
         first, last = starts[run] - row * width, stops[run] - row * width
-        if (
-            (before[0] and z == 0) or (behind[0] and z == core[0])
-            or (before[1] and y == 0) or (behind[1] and y == core[1])
-            or (before[2] and first == 0) or (behind[2] and last > core[2])
-        ):  # fmt: skip
-            flags[numbers[run]] = True
+        is_row_next = z == core[0] or y == core[1]
+        place = _SEVERAL if z == core[0] and y == core[1] else _NEXT[0] if z == core[0] else _NEXT[1]
+        if first < core[2]:
+            where[numbers[run]] |= place if is_row_next else _INSIDE
+        if last > core[2]:
+            where[numbers[run]] |= _SEVERAL if is_row_next else _NEXT[2]
+        is_before = (before[0] and z == 0) or (before[1] and y == 0) or (before[2] and first == 0)
+        if is_before or is_row_next or last > core[2]:
+            where[numbers[run]] |= _SHARED
 
 
 @njit(cache=True, nogil=True)

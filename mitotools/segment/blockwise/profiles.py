@@ -67,7 +67,11 @@ def block_profiles(mask: Mask, link_iou: float, min_size_voxels: int, place: Pla
     profiles = components_of(runs_of(mask), 8)
     sizes, firsts = sizes_and_firsts(profiles, place)
     overlaps = _overlaps_of(profiles, place)
-    open_profiles = _reaching(is_open(profiles, place), overlaps)
+    is_shared = is_open(profiles, place)
+    # A profile in the next slice is another block's, and what it is linked to is not known here.
+    open_profiles = _reaching(is_shared | (sizes == 0), overlaps)
+    open_profiles[0] = False
+    is_shared = open_profiles & (is_shared | (sizes > 0) | np.isin(np.arange(sizes.size), overlaps[:, :2]))
     is_inside = ~open_profiles[overlaps[:, 0]]
     chains = linked(overlaps[is_inside], sizes, firsts, link_iou)
     voxels = np.zeros(chains.size, np.int64)
@@ -82,7 +86,7 @@ def block_profiles(mask: Mask, link_iou: float, min_size_voxels: int, place: Pla
     return ProfilesPart(
         runs,
         Known(ids[ids > 0], firsts[ids[ids > 0]], voxels[ids[ids > 0]]),
-        shared_table(profiles, open_profiles, sizes, firsts, place, mask),
+        shared_table(profiles, is_shared, sizes, firsts, place, mask),
         overlaps[~is_inside & (overlaps[:, 2] > 0)],
         sizes.sum(keepdims=True),
     )

@@ -53,6 +53,8 @@ class Shared:
         Voxels that other blocks see as well.
     at_ids : (S,) uint32
         The component at each.
+    is_next : (S,) bool
+        Whether the voxel is another block's.
     """
 
     ids: Small
@@ -60,6 +62,24 @@ class Shared:
     voxels: Small
     at: Integers
     at_ids: Small
+    is_next: Flags
+
+    def part(self, matters: Flags, elsewhere: Integers) -> Shared:
+        """Return what is left when components that matter to nobody else are left out.
+
+        Parameters
+        ----------
+        matters : (N,) bool
+            Components that stay even where no other block has a part of them.
+        elsewhere : (M,) int64, ascending
+            The voxels of this block that others have something to say about.
+        """
+        is_met = self.is_next | np.isin(self.at, elsewhere)
+        stays = matters | np.isin(self.ids, self.at_ids[is_met])
+        return Shared(
+            self.ids[stays], self.firsts[stays], self.voxels[stays],
+            self.at[is_met], self.at_ids[is_met], self.is_next[is_met],
+        )  # fmt: skip
 
     @property
     def rows(self) -> int:
@@ -73,6 +93,16 @@ def shared_table(
     """Describe the components that are shared; `volume` is what their runs were found in."""
     ids = np.flatnonzero(is_shared)
     at, at_ids = shared_voxels(components, place, volume)
+    at, at_ids = at[is_shared[at_ids]], at_ids[is_shared[at_ids]]
+    positions = np.unravel_index(at, place.volume)
+    is_next = np.zeros(at.size, np.bool_)
+    for position, start, length in zip(positions, place.origin, place.core, strict=True):
+        is_next |= position == start + length
     return Shared(
-        ids.astype(np.uint32), firsts[ids], sizes[ids].astype(np.uint32), at, at_ids.astype(np.uint32)
+        ids.astype(np.uint32),
+        firsts[ids],
+        sizes[ids].astype(np.uint32),
+        at,
+        at_ids.astype(np.uint32),
+        is_next,
     )

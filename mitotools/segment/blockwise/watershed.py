@@ -61,8 +61,8 @@ class WatershedPart:
         The landscape there.
     seeds : array of RUN
         The markers' voxels there.
-    pieces : (O,) int64
-        How many of these two there are of each shared component.
+    pieces : (O, 2) int64
+        The open components, and how many of these two there are of each.
     found : (3,) int64
         Voxels of foreground, and of seeds, in the block as it is seen, and markers in this block alone that
         are large enough.
@@ -160,7 +160,7 @@ def block_watershed(
         seeds=runs_in_core(
             overlaps.starts, overlaps.stops, overlaps.markers, waiting, components.runs.shape, place
         ),
-        pieces=pieces[open_components],
+        pieces=np.stack([np.flatnonzero(open_components), pieces[open_components]], axis=1),
         found=np.array(
             [voxels.sum(), (markers.runs.stops - markers.runs.starts).sum(), stays.sum()], np.int64
         ),

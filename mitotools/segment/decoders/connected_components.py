@@ -70,11 +70,14 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
 def block_part(maps: Maps, parameters: DecodeParameters, place: Place) -> ComponentsPart:
     """Find the components of a block of maps; see `block_components`."""
     mask: Mask = maps[0] > grey_level(parameters.foreground)
-    least = parameters.min_size_voxels
     if len(maps) > 1:
         mask &= maps[1] < grey_level(parameters.seed_contour)
-        least = -(-least // WINDOW_VOXELS)
-    return block_components(mask, least, place)
+    return block_components(mask, least_voxels(parameters, len(maps)), place)
+
+
+def least_voxels(parameters: DecodeParameters, channels: int) -> int:
+    """Return the voxels of a component that may become a large enough instance."""
+    return -(-parameters.min_size_voxels // (WINDOW_VOXELS if channels > 1 else 1))
 
 
 def grown(labels: Labels, foreground: Mask, as_program: str) -> Labels:
