@@ -166,7 +166,7 @@ def decoding(command: Function) -> Function:
 
     @click.option(
         "--config",
-        type=click.Path(dir_okay=False, exists=True),
+        type=click.Path(dir_okay=False),
         metavar="FILE.toml",
         help="Options from tune; those of the command line come first.",
     )
@@ -227,7 +227,9 @@ def read_config(file: Path) -> dict[str, Any]:
     """
     try:
         table = tomllib.loads(file.read_text("utf-8")).get(TABLE)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise UsageError(str(file), f"cannot be read ({error.strerror})") from error
+    except ValueError as error:
         raise UsageError(str(file), f"is no TOML file ({error})") from error
     if not isinstance(table, dict):
         raise UsageError(str(file), f"has no table [{TABLE}]")
