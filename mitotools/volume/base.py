@@ -23,6 +23,10 @@ SMALLEST_VOXEL_NM, LARGEST_VOXEL_NM = 0.1, 1000.0
 """A voxel size outside is taken for a placeholder (a header that says 1 mm, say)."""
 
 
+MOST_CHANNELS = 16
+"""Of maps: an array with more of them in front, and at most so many at its end, has its channels last."""
+
+
 @dataclass(frozen=True)
 class VolumeSpec:
     """The properties of a volume.
@@ -235,6 +239,24 @@ class _Stacked:
 
     def close(self) -> None:
         self._volume.close()
+
+
+def has_channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether an array is (Z, Y, X, C), as other programs write maps, in formats that do not say it."""
+    return len(shape) == 4 and shape[0] > MOST_CHANNELS >= shape[3]
+
+
+def channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that an array has with its channels in front."""
+    return (shape[3], *shape[:3]) if has_channels_last(shape) else shape
+
+
+def read_box(array: Array, box: Box) -> Array:
+    """Return the voxels of `box`, channels in front, from an array or what is indexed like one."""
+    if has_channels_last(array.shape):
+        return np.moveaxis(array[(*box.slices, slice(None))], 3, 0)
+    found: Array = array[(..., *box.slices)]
+    return found
 
 
 def known_voxel_size(values: tuple[float, ...] | None) -> VoxelSize | None:

@@ -2,8 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from segment import reference_decoders as reference
 
 from mitotools.errors import InputError
 from mitotools.parameters import DecodeParameters
@@ -104,10 +102,3 @@ def test_maps_that_are_read_only_or_not_contiguous_decode_alike():
 def test_a_wrong_number_of_channels_is_refused_with_the_names_of_the_right_ones():
     with pytest.raises(InputError, match=r"decoder cc: needs channels 1 \(mask\) or 2 \(mask, contour\)"):
         decode(np.zeros((3, 2, 2, 2), np.uint8), EASY)
-
-
-@settings(deadline=None, max_examples=300)
-@given(reference.decoding_tasks())
-def test_random_maps_give_the_labels_of_the_slow_reference(task):
-    maps, parameters = task
-    assert np.array_equal(decode(maps, parameters), reference.connected_components(maps, parameters))

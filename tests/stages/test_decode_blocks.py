@@ -10,8 +10,8 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_decoders import decoding_tasks, reference
 from scipy import ndimage
+from segment.reference_decoders import decoding_tasks, reference
 
 from mitotools.errors import InputError, TargetError, UsageError
 from mitotools.parameters import DecodeParameters

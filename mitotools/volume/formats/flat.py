@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mitotools.errors import InputError
+from mitotools.volume.base import read_box
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,7 @@ class FlatArray:
         # The map lives as long as this call: pages that were read do not pile up in resident memory.
         memory = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         whole: Array = np.ndarray(self._shape, self._dtype, memory, self._offset, order=self._order)
-        return np.array(whole[(..., *box.slices)], dtype=self._dtype.newbyteorder("="), order="C")
+        return np.array(read_box(whole, box), dtype=self._dtype.newbyteorder("="), order="C")
 
     def write(self, box: Box, array: Array) -> None:
         """Store the voxels of `box`, all channels, in C order.

@@ -18,7 +18,7 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
-from mitotools.volume.base import VolumeSpec, known_voxel_size
+from mitotools.volume.base import VolumeSpec, channels_first, has_channels_last, known_voxel_size, read_box
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.formats.hdf5_direct import direct
 from mitotools.volume.formats.hdf5_filters import check_filters, pipeline_of
@@ -51,18 +51,19 @@ class Hdf5Reader:
         self._file = file
         self._dataset = dataset
         self._lock = threading.Lock()
-        chunks = dataset.chunks or (1, *dataset.shape[-2:])
+        is_last = has_channels_last(dataset.shape)
+        chunks = dataset.chunks or (1, *(dataset.shape[1:] if is_last else dataset.shape[-2:]))
         pipeline = pipeline_of(dataset, math.prod(chunks) * dataset.dtype.itemsize)
         check_filters(self._name, pipeline)
         self.spec = VolumeSpec(
-            shape=dataset.shape,
+            shape=channels_first(dataset.shape),
             dtype=dataset.dtype.newbyteorder("="),
             voxel_size_nm=_voxel_size(dataset),
             history=history.from_json(dataset.attrs.get("history")),
-            chunks=size3((1, 1, 1, *chunks)[-3:]),
+            chunks=size3(chunks[:3] if is_last else (1, 1, 1, *chunks)[-3:]),
             attributes={**_tile_attributes(dataset), **kept(dict(dataset.attrs))},
         )
-        self._direct = direct(dataset, pipeline, self._name, self._lock)
+        self._direct = None if is_last else direct(dataset, pipeline, self._name, self._lock)
 
     def read(self, box: Box) -> Array:
         """Return the voxels of `box`, all channels."""
@@ -72,7 +73,7 @@ class Hdf5Reader:
     def _read_by_hdf5(self, box: Box) -> Array:
         try:
             with self._lock:
-                found: Array = self._dataset[(..., *box.slices)]
+                found = read_box(self._dataset, box)
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(self._name, f"{box} cannot be read ({error})") from error
         return found

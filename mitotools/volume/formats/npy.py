@@ -12,7 +12,7 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
-from mitotools.volume.base import VolumeSpec
+from mitotools.volume.base import VolumeSpec, channels_first
 from mitotools.volume.formats import flat
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class NpyReader:
         shape, order, dtype = _header(path, file)
         flat.check_size(path, path.stat().st_size, file.tell(), shape, dtype)
         self._array = flat.FlatArray(file, shape, dtype, file.tell(), order)
-        _, y, x = shape[-3:]
+        z, y, x = channels_first(shape)[-3:]
         self.spec = VolumeSpec(
-            shape=shape,
+            shape=channels_first(shape),
             dtype=dtype.newbyteorder("="),
             history=history.read_sidecar(path),
             # In Fortran order slices of x lie in one piece.
-            chunks=(1, y, x) if order == "C" else (shape[-3], y, 1),
+            chunks=(1, y, x) if order == "C" else (z, y, 1),
         )
 
     def read(self, box: Box) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, MitotoolsError, TargetError
-from mitotools.volume.base import VolumeSpec
+from mitotools.volume.base import VolumeSpec, has_channels_last
 from mitotools.volume.blocks import size3
 from mitotools.volume.formats.ngff import AXES, axes_of, group_documents, voxel_size_of
 from mitotools.volume.formats.nifti_affine import kept
@@ -56,6 +56,8 @@ class ZarrReader:
         self._place = place
         self._array = FastArray(array)
         self._axes = axes_of(found.image, array.ndim)
+        if found.image is None and has_channels_last(array.shape):
+            self._axes = ["z", "y", "x", "c"]
         self._missing: set[Path] = set()
         self._fill_value = array.fill_value
         lengths = dict(zip(self._axes, array.shape, strict=False))
