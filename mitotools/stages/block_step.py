@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mitotools.errors import UsageError
-from mitotools.run.budget import SLACK, plan_blocks, written
+from mitotools.run.budget import plan_blocks
 from mitotools.run.journal import made
-from mitotools.run.memory import resident_bytes
-from mitotools.segment.blockwise.joining import BYTES_PER_ROW
 from mitotools.segment.blockwise.places import Place
-from mitotools.segment.blockwise.tables import Known, Shared
 from mitotools.stages.maps import as_uint8
+from mitotools.stages.parts import Parts, save_part
 from mitotools.stages.pieces import read_pieces
 from mitotools.stages.planning import check_count, demand_of, memory_of
 from mitotools.stages.resuming import is_worth_continuing, journal_for, made_of
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
     from mitotools.run.engine import Engine
     from mitotools.run.journal import Journal
     from mitotools.run.running import Running
-    from mitotools.segment.blockwise.places import Flags
     from mitotools.volume.base import Volume
     from mitotools.volume.path import VolumePath
 
@@ -52,16 +48,6 @@ PREFERRED_BYTES = 512 * 2**20
 
 PARTS = ".parts"
 """Suffix of the folder, behind the name of the output."""
-
-
-class Part(Protocol):
-    """What a block knows: a dataclass of arrays, and of tables of arrays."""
-
-    FILES: ClassVar[tuple[str, ...]]
-    """The fields that grow with the block."""
-
-
-PartT = TypeVar("PartT", bound=Part)
 
 
 @dataclass(frozen=True)
@@ -95,74 +81,6 @@ class Workspace:
 
     folder: Path
     journal: Journal | None
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """What the blocks know.
-
-    Parameters
-    ----------
-    folder : Path
-        Where it is put aside.
-    blocks : list of Box
-    largest : list of int
-        The largest value of each map.
-    slots : int
-        How many blocks may be in memory.
-    """
-
-    folder: Path
-    blocks: list[Box]
-    largest: list[int]
-    slots: int
-
-    def tables(self, name: str) -> Iterator[Any]:
-        """Yield one of the tables, or arrays, of every block."""
-        for block in range(len(self.blocks)):
-            yield self.table(name, block)
-
-    def table(self, name: str, block: int) -> Any:
-        """Return one of the tables, or arrays, of a block."""
-        with np.load(file_of(self.folder, "table", block)) as tables:
-            return _restored(name, tables)
-
-    def shared(self, name: str, memory_bytes: int, matters: Callable[[int, Shared], Flags]) -> list[Shared]:
-        """Return what the blocks share, but for components that turn out to lie in one block alone.
-
-        Parameters
-        ----------
-        name : str
-        memory_bytes : int
-            The budget.
-        matters : callable
-            Returns which components of a block stay even so.
-
-        Raises
-        ------
-        UsageError
-            Where there is no room to join it.
-        """
-        elsewhere = np.unique(np.concatenate([table.at[table.is_next] for table in self.tables(name)]))
-        found = [
-            table.part(matters(block, table), elsewhere) for block, table in enumerate(self.tables(name))
-        ]
-        need = int((resident_bytes() + BYTES_PER_ROW * sum(table.rows for table in found)) / SLACK)
-        if need > memory_bytes:
-            why = f"{written(memory_bytes)} is too little for what crosses the faces of blocks"
-            raise UsageError(
-                "--memory", why, f"The least is {written(need)}, or less where fewer voxels are seeds"
-            )
-        return found
-
-    def files(self, kind: str) -> dict[int, list[Path]]:
-        """Return the files of one kind of things, by block."""
-        return {block: [file_of(self.folder, kind, block)] for block in range(len(self.blocks))}
-
-
-def file_of(folder: Path, kind: str, block: int) -> Path:
-    """Return the file of one kind of things of a block."""
-    return folder / f"{kind}-{block}"
 
 
 def block_plan(
@@ -257,36 +175,7 @@ class _BlockStep:
         largest = maps.max(axis=(1, 2, 3))
         part = self.work.function(maps, self.work.parameters, Place(box.start, box.shape, size))
         del maps
-        for kind in part.FILES:
-            getattr(part, kind).tofile(file_of(self.folder, kind, number))
-        with file_of(self.folder, "table", number).open("wb") as file:
-            np.savez(file, largest=largest, **_flat(part))
-
-
-def _flat(part: Part) -> dict[str, Any]:
-    """Return a part's arrays by name, those of its tables as TABLE.FIELD."""
-    found: dict[str, Any] = {}
-    for field in fields(part):  # type: ignore[arg-type]
-        value = getattr(part, field.name)
-        if field.name in part.FILES:
-            continue
-        if is_dataclass(value):
-            found |= {f"{field.name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
-        else:
-            found[field.name] = value
-    return found
-
-
-def _restored(name: str, arrays: Any) -> Any:
-    """Return an array, or the table whose columns are called NAME.COLUMN."""
-    if name in arrays:
-        return arrays[name]
-    columns = {
-        column.removeprefix(f"{name}."): arrays[column]
-        for column in arrays.files
-        if column.startswith(f"{name}.")
-    }
-    return Shared(**columns) if "at" in columns else Known(**columns)
+        save_part(self.folder, number, part, largest)
 
 
 def _base(target: VolumePath) -> Path:

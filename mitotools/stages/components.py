@@ -13,9 +13,10 @@ from mitotools.segment.blockwise.joining import Numbers, group_firsts, group_vox
 from mitotools.segment.blockwise.painting import paint, runs_of_labels
 from mitotools.segment.components import grey_level
 from mitotools.segment.decoders.connected_components import REACH_VOXELS, block_part, grown, least_voxels
-from mitotools.stages.block_step import BlockWork, file_of
+from mitotools.stages.block_step import BlockWork
 from mitotools.stages.instances import Everywhere, Found, Instances, Layer, runs_between
 from mitotools.stages.maps import as_uint8
+from mitotools.stages.parts import file_of
 from mitotools.stages.pieces import read_pieces
 from mitotools.stages.planning import memory_of
 from mitotools.volume.blocks import Box, size3
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.segment.blockwise.joining import Markers
     from mitotools.segment.blockwise.places import Integers
-    from mitotools.stages.block_step import Parts
+    from mitotools.stages.parts import Parts
     from mitotools.volume.base import Volume
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mitotools.segment.blockwise.joining import Markers
     from mitotools.segment.blockwise.places import Flags, Integers
     from mitotools.segment.blockwise.tables import Known, Shared
-    from mitotools.stages.block_step import Parts
+    from mitotools.stages.parts import Parts
     from mitotools.volume.base import Volume
 
 

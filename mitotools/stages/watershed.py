@@ -26,8 +26,9 @@ from mitotools.segment.blockwise.joining import (
 )
 from mitotools.segment.blockwise.watershed import BYTES_PER_VOXEL, SEVERAL
 from mitotools.segment.decoders.watershed import LANDSCAPES, block_part
-from mitotools.stages.block_step import BlockWork, file_of
+from mitotools.stages.block_step import BlockWork
 from mitotools.stages.instances import Everywhere, Found, Instances, Layer, all_runs
+from mitotools.stages.parts import file_of
 from mitotools.stages.planning import memory_of
 from mitotools.volume.blocks import Box, size3
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from mitotools.segment.blockwise.joining import Markers
     from mitotools.segment.blockwise.places import Flags, Integers
     from mitotools.segment.blockwise.tables import Known, Shared
-    from mitotools.stages.block_step import Parts
+    from mitotools.stages.parts import Parts
     from mitotools.volume.base import Volume
 
 _Batch = tuple[int, dict[int, "Integers"], float]
