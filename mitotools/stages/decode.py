@@ -75,7 +75,8 @@ def decode_volume(
             with decoded(volume, target, records, parameters, running) as (instances, running_on):
                 count = instances.count
                 dtype = smallest_label_type(count)
-                voxels = Work(instances.read, "write", (), 2 * dtype.itemsize)
+                # Beside the labels, their runs: of sixteen voxels two or three start one.
+                voxels = Work(instances.read, "write", (), 2 * dtype.itemsize + 6)
                 write_volume(target, replace(spec, dtype=dtype), voxels, running_on)
         if scores is not None:
             write_scores(target, volume, scores, records, running)
