@@ -85,12 +85,12 @@ def made(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def entries(path: Path) -> int:
-    """Return the number of blocks that a journal says are done."""
+def entries(path: Path) -> list[Entry]:
+    """Return the blocks that a journal says are done."""
     if not path.is_file():
-        return 0
+        return []
     with path.open("rb") as file:
-        return len(_whole_entries(file)[0])
+        return _whole_entries(file)[0]
 
 
 def _line(value: object) -> bytes:

@@ -12,12 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mitotools.errors import UsageError
 from mitotools.run.budget import check_enough, plan_blocks, written
 from mitotools.run.engine import ordered_map
 from mitotools.stages.levels import level_demands, level_work
 from mitotools.stages.pieces import read_pieces, write_pieces
 from mitotools.stages.planning import Stored, check_count, check_disk, demand_of, memory_of, needs
-from mitotools.stages.resuming import is_complete, is_worth_continuing, journal_for, made_of, not_done
+from mitotools.stages.resuming import (
+    blocks_begun,
+    is_complete,
+    is_worth_continuing,
+    journal_for,
+    made_of,
+    not_done,
+)
 from mitotools.stages.staging import check_staged, is_staged, remove_staged, staged_of
 from mitotools.stages.work import Work
 from mitotools.volume.atomic import remove
@@ -76,6 +84,8 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
         return spec
     with running.engine() as engine:
         plans = _planned(demands, memory_of(running, engine), engine.threads, engine.processes)
+        if running.resume and not target.is_remote:
+            plans[0] = _like_before(target, plans[0], demands[0], memory_of(running, engine), engine)
         check_count(target, spec.size, plans[0].block)
         check_disk(target, spec)
         with _opened(target, spec, running) as (writer, journal):
@@ -107,6 +117,22 @@ def _planned(demands: list[Demand], memory_bytes: int, threads: int, processes: 
         "x".join(map(str, plans[0].block)), plans[0].slots, written(plans[0].memory_bytes),
     )  # fmt: skip
     return plans
+
+
+def _like_before(
+    target: VolumePath, plan: BlockPlan, demand: Demand, memory_bytes: int, engine: Engine
+) -> BlockPlan:
+    """Return a plan with the blocks of the run that is continued: others would do some of it again."""
+    begun = blocks_begun(final_of(target))
+    if begun is None or any(
+        b % u and b != n for b, u, n in zip(begun, demand.unit, demand.size, strict=True)
+    ):
+        return plan
+    try:
+        same = replace(demand, size=begun, unit=begun)
+        return plan_blocks(same, memory_bytes, engine.threads, engine.processes)
+    except UsageError:
+        return plan
 
 
 def map_blocks(

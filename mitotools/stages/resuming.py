@@ -12,12 +12,14 @@ from mitotools import history
 from mitotools.errors import InputError, MitotoolsError, TargetError
 from mitotools.run.journal import continued_journal, entries, made, new_journal
 from mitotools.volume.atomic import journal_of, remove, unfinished_of
+from mitotools.volume.blocks import size3
 from mitotools.volume.plan import flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from mitotools.conventions import Size
     from mitotools.history import History
     from mitotools.run.journal import Journal
     from mitotools.run.running import Running
@@ -69,7 +71,7 @@ def journal_for(final: Path, what: dict[str, object], running: Running) -> Itera
         Where another run has it open, or it is to become something else.
     """
     path = journal_of(final)
-    can_continue = running.resume and unfinished_of(final).exists() and entries(path) > 0
+    can_continue = running.resume and unfinished_of(final).exists() and bool(entries(path))
     if can_continue:
         _check_same(final, what)
     path.parent.mkdir(exist_ok=True)  # the first labels of an image
@@ -82,13 +84,15 @@ def journal_for(final: Path, what: dict[str, object], running: Running) -> Itera
         except MitotoolsError as error:
             if not is_worth_continuing(final, running):
                 raise
-            advice = f"{entries(path)} blocks are done, and --resume continues"
+            advice = f"{len(entries(path))} blocks are done, and --resume continues"
             raise type(error)(
                 error.what, error.why, ". ".join(filter(None, (error.what_next, advice)))
             ) from error
         except KeyboardInterrupt:
             if is_worth_continuing(final, running):
-                logging.getLogger(__name__).info("%d blocks are done, and --resume continues", entries(path))
+                logging.getLogger(__name__).info(
+                    "%d blocks are done, and --resume continues", len(entries(path))
+                )
             raise
         finally:
             if not unfinished_of(final).exists():
@@ -97,7 +101,16 @@ def journal_for(final: Path, what: dict[str, object], running: Running) -> Itera
 
 def is_worth_continuing(final: Path, running: Running) -> bool:
     """Whether a failed run got somewhere, and its command can continue."""
-    return running.resume is not None and entries(journal_of(final)) > 0
+    return running.resume is not None and bool(entries(journal_of(final)))
+
+
+def blocks_begun(final: Path) -> Size | None:
+    """Return the shape of the blocks that an earlier run wrote, at the first level, if there are any."""
+    done = [entry[1:] for entry in entries(journal_of(final)) if entry[0] == 0]
+    if not done:
+        return None
+    bounds = np.array(done)
+    return size3((bounds[:, 1::2] - bounds[:, 0::2]).max(axis=0))
 
 
 def made_of(records: History, **properties: object) -> dict[str, object]:
