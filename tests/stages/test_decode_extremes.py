@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import zarr
@@ -38,9 +41,6 @@ def peak_bytes(folder, *command):
         "import resource, sys; from mitotools.cli.main import run; status = run(sys.argv[1:]); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(status)"
     )
-    import subprocess
-    import sys
-
     result = subprocess.run(
         [sys.executable, "-c", script, *map(str, command)],
         cwd=folder,
