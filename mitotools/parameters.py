@@ -5,14 +5,11 @@ The commands' help reads the defaults from here, and every output records the va
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
-
-from mitotools.errors import UsageError
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 
 AFFINITY_OFFSETS = (
@@ -116,6 +113,11 @@ class EvaluateParameters:
     """Size limits other than the protocol's."""
     min_truth_size_voxels: int | None = None
     """A least truth size other than the protocol's."""
+    errors: ErrorParameters = ErrorParameters()
+    ignore_border: bool = False
+    """Leave out instances that the border of the volume cuts, as those outside a size class are."""
+    bootstrap: int = 0
+    """Samples of instances from which intervals of AP are taken; 0: no intervals."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,31 @@ class FilterParameters:
     min_size_voxels: int = 0
     relabel: bool = False
     """Number those that stay 1..n, in the order of their ids."""
+    where: str = ""
+    """A condition that those that stay fulfil (see `mitotools.segment.where`); "": none."""
+    keep_ids: tuple[int, ...] | None = None
+    """Those that may stay; None: all."""
+    drop_ids: tuple[int, ...] = ()
+    clear_border: bool = False
+    """Drop those that reach the border of the volume."""
+    erode_voxels: int = 0
+    """Steps in which all instances lose their outermost voxels, before any are chosen."""
+    dilate_voxels: int = 0
+    """Steps in which they gain the background around them, thereafter."""
+    split: bool = False
+    """Make every 26-connected piece of an instance one of its own, thereafter."""
+    fill_holes: bool = False
+    """Give background that one instance encloses to it, before they erode."""
+    edits: tuple[str, ...] = ()
+    """What is put right by hand, before anything else (see `mitotools.stages.edits`)."""
+
+
+@dataclass(frozen=True)
+class StatsParameters:
+    """What is told of instances: a row for each, or a summary of all, or of each host, with quantiles."""
+
+    summary: bool = False
+    quantiles: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
@@ -216,47 +243,6 @@ class TrainParameters:
     device: str = "auto"
     precision: str = "auto"
     seed: int = 0
-
-
-PRESETS = {
-    "u3d-b": TrainParameters(preset="u3d-b", targets=("mask",)),
-    "u3d-bc": TrainParameters(),
-}
-"""Named settings of `train`."""
-
-
-def with_settings(base: TrainParameters, settings: Sequence[str], **chosen: Any) -> TrainParameters:
-    """Return training parameters changed by ``KEY=VALUE`` texts and by values.
-
-    Raises
-    ------
-    UsageError
-        Where there is no such key, which names the nearest ones, or the value is of another kind.
-    """
-    for text in settings:
-        if text.partition("=")[0] in chosen:
-            raise UsageError(f"--set {text}", "this has an option of its own")
-    return replace(base, **chosen, **dict(_setting(base, text) for text in settings))
-
-
-def _setting(base: TrainParameters, text: str) -> tuple[str, Any]:
-    key, _, value = text.partition("=")
-    known = [field.name for field in fields(base) if getattr(base, field.name) is not None]
-    if key not in known:
-        near = get_close_matches(key, known, cutoff=0.4) or known
-        raise UsageError(f"--set {text}", f"there is no setting {key!r}", f"There is {', '.join(near)}")
-    default = getattr(base, key)
-    try:
-        return key, _like(default, value)
-    except ValueError as error:
-        raise UsageError(f"--set {text}", f"{value!r} is nothing like {default!r}") from error
-
-
-def _like(default: Any, value: str) -> Any:
-    """Return a value of the same type as the default; tuples are separated by commas."""
-    if isinstance(default, tuple):
-        return tuple(_like(default[0], word) for word in value.split(","))
-    return type(default)(value)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
             rest = line[match.end() :].split("`")[0]
             for name, value in VARIABLES.items():
                 rest = rest.replace(name, value)
-            yield list(takewhile(lambda word: not set(word) & set("|&;<>()"), _words(rest)))
+            yield list(takewhile(lambda word: not set(word) <= set("|&;<>()"), _words(rest)))
 
 
 def _words(line: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "--scores",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.tsv",
-    help="Write how sure the maps are of each instance: mask, contour at the surface, neck, and one score.",
+    help="Table of scores, one row an instance; written: how sure the maps are of mask, contour and neck.",
 )
 @options.running
 @options.engines

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mitotools.cli import arguments, options
+from mitotools.cli import arguments, evaluate_options, options
 from mitotools.cli.score_options import scoring as scoring_options
+from mitotools.errors import UsageError
+from mitotools.parameters import EvaluateParameters
 
 if TYPE_CHECKING:
-    from mitotools.parameters import EvaluateParameters
     from mitotools.run.running import Running
+    from mitotools.stages.evaluate import EvaluateFiles
     from mitotools.volume.path import VolumePath
 
 
 @click.command(short_help="Score a prediction against the truth.")
-@click.argument("prediction", type=arguments.VOLUME)
-@click.argument("truth", type=arguments.VOLUME)
+@click.argument("volumes", type=arguments.VOLUME, nargs=-1, required=True, metavar="PREDICTION TRUTH")
 @scoring_options
+@evaluate_options.leaving_out
+@evaluate_options.files
+@click.option("--combine", is_flag=True, help="Average the scores of several volumes, given their reports.")
 @click.option(
     "--format",
     "form",
@@ -28,10 +34,12 @@ if TYPE_CHECKING:
     help="[default: table on a terminal, else tsv]",
 )
 @options.running
+@options.processes
 def evaluate(
-    prediction: VolumePath,
-    truth: VolumePath,
+    volumes: tuple[VolumePath, ...],
     scoring: EvaluateParameters,
+    files: EvaluateFiles,
+    combine: bool,
     form: str | None,
     running: Running,
 ) -> None:
@@ -40,17 +48,49 @@ def evaluate(
     Average precision is computed by size class exactly as the MitoEM benchmark does. The JSON holds all ten
     thresholds, detection counts, foreground overlap, variation of information and adapted Rand error.
 
+    A file that --save-overlap has written stands for both volumes. With --combine, reports in JSON take the
+    place of the volumes; scores are their means, the papers' Overall, and counts are sums.
+
     \b
       $ mitotools evaluate labels.zarr truth.zarr
       $ mitotools evaluate labels.zarr truth.zarr --iou 0.5 --iou 0.75 --format json > scores.json
+      $ mitotools evaluate --combine rat.json human.json
+      $ mitotools evaluate one.zarr other.zarr --matches disagreements.tsv --save-overlap both.overlap
     """
     from mitotools.cli.score_table import print_table
-    from mitotools.stages.evaluate import evaluate_volumes
 
-    with options.source_volumes(prediction, truth) as (predicted, true):
-        report = evaluate_volumes(predicted, true, scoring, running)
+    report = (_combined if combine else _scored)(volumes, scoring, files, running)
     form = form or ("table" if sys.stdout.isatty() else "tsv")
     if form == "json":
         click.echo(json.dumps(report, indent=1))
     else:
         print_table(report, form)
+
+
+def _scored(
+    volumes: tuple[VolumePath, ...], scoring: EvaluateParameters, files: EvaluateFiles, running: Running
+) -> dict[str, Any]:
+    from mitotools.stages.evaluate import evaluate_overlap, evaluate_volumes
+
+    if len(volumes) == 1:
+        if volumes[0].is_pipe:
+            raise UsageError("TRUTH", "is missing")
+        return evaluate_overlap(Path(str(volumes[0]) + volumes[0].crop), scoring, running, files)
+    if len(volumes) != 2:
+        raise UsageError(str(volumes[2]), "is one volume too many", "Give PREDICTION and TRUTH")
+    if files.ignore is None:
+        with options.source_volumes(*volumes) as (predicted, true):
+            return evaluate_volumes(predicted, true, scoring, running, files)
+    with options.source_volumes(*volumes, files.ignore) as (predicted, true, ignored):
+        return evaluate_volumes(predicted, true, scoring, running, replace(files, ignore=ignored))
+
+
+def _combined(
+    volumes: tuple[VolumePath, ...], scoring: EvaluateParameters, files: EvaluateFiles, running: Running
+) -> dict[str, Any]:
+    from mitotools.stages.combine import combine_reports
+    from mitotools.stages.evaluate import EvaluateFiles
+
+    if scoring != EvaluateParameters() or files != EvaluateFiles():
+        raise UsageError("--combine", "reads scores, and computes none", "Leave options of scoring out")
+    return combine_reports([Path(str(volume) + volume.crop) for volume in volumes], running)

@@ -31,33 +31,59 @@ def print_table(report: dict[str, Any], form: str) -> None:
 
 
 def _rows(report: dict[str, Any]) -> Iterator[Row]:
-    """Yield the table: AP at the chosen thresholds and over all, counts, and scores without size classes."""
+    """Yield the whole table: what is by size class, then scores of all voxels."""
+    for group in _rows_by_class(report):
+        yield from group
+    yield from ((name, [None, None, None, value]) for name, value in _rows_of_all(report))
+
+
+def _rows_by_class(report: dict[str, Any]) -> Iterator[list[Row]]:
+    """Yield groups of rows: AP, and of how many truths; then what was detected at each threshold."""
+    intervals = report.get("bootstrap", {}).get("ap", {})
+    rows: list[Row] = []
     for threshold in [*report["detection"], "0.50:0.95"]:
-        yield f"AP {threshold}", [report["ap"][threshold][name] for name in CLASSES]
+        rows.append((f"AP {threshold}", [report["ap"][threshold][name] for name in CLASSES]))
+        for end, word in enumerate(("low", "high") if intervals else ()):
+            ends = [intervals[threshold][name] for name in CLASSES]
+            rows.append((f"AP {threshold} {word}", [pair[end] if pair else None for pair in ends]))
+    of_any = next(iter(report["detection"].values()))
+    rows.append(("truths", [of_any[name]["tp"] + of_any[name]["fn"] for name in CLASSES]))
+    yield rows
     for threshold, by_class in report["detection"].items():
-        for key in ("precision", "recall", "f1", "accuracy", "tp", "fp", "fn"):
-            yield f"{key} {threshold}", [by_class[name][key] for name in CLASSES]
-    for key, value in report["foreground"].items():
-        yield f"foreground {key}", [None, None, None, value]
-    for key, value in report["voi"].items():
-        yield f"VOI {key}", [None, None, None, value]
-    yield "adapted Rand error", [None, None, None, report["adapted_rand_error"]]
-    for key, value in report["errors"].items():
-        yield f"{key} instances", [None, None, None, value]
+        keys = ("precision", "recall", "f1", "accuracy", "pq", "tp", "fp", "fn")
+        yield [(f"{key} {threshold}", [by_class[name][key] for name in CLASSES]) for key in keys]
 
 
-def _headline(report: dict[str, Any]) -> list[str]:
+def _rows_of_all(report: dict[str, Any]) -> Iterator[tuple[str, float | None]]:
+    """Yield the scores without size classes."""
+    yield from ((f"foreground {key}", value) for key, value in report["foreground"].items())
+    yield from ((f"VOI {key}", value) for key, value in report["voi"].items())
+    yield "adapted Rand error", report["adapted_rand_error"]
+    yield from ((f"{key} instances", value) for key, value in report["errors"].items())
+
+
+def _headline(report: dict[str, Any]) -> Iterator[str]:
+    volumes = report.get("volumes", [report])
+    for volume in volumes:
+        for side in ("prediction", "truth"):
+            told = volume[side]
+            yield f"{side:<10} {told['path']}: {told['instances']} instances, {told['voxels']} voxels"
     small, medium = report["sizes"]
-    lines = [
-        f"{side:<10} {report[side]['path']}: {report[side]['instances']} instances, "
-        f"{report[side]['voxels']} voxels"
-        for side in ("prediction", "truth")
-    ]
-    lines.append(
-        f"protocol   {report['protocol']}: small up to {small} voxels, medium up to {medium}"
-        + (f", truth under {report['min_truth_size']} left out" if report["min_truth_size"] else "")
+    yield f"protocol   {report['protocol']}: small up to {small} voxels, medium up to {medium}" + (
+        f", truth under {report['min_truth_size']} left out" if report["min_truth_size"] else ""
     )
-    return lines
+    if len(volumes) > 1:
+        yield f"overall    mean over {len(volumes)} volumes; counts are sums"
+    if report["score"] != "size":
+        yield "ranked     by the scores of a table"
+    if "ignore" in report:
+        yield f"ignored    {report['ignore']['path']}: {report['ignore']['voxels']} voxels"
+    if "ignore_border" in report:
+        cut = report["ignore_border"]
+        yield f"left out   {cut['prediction']} predictions and {cut['truth']} truths at the border"
+    if "bootstrap" in report:
+        sample = report["bootstrap"]
+        yield f"low, high  {sample['level']:.0%} interval of AP, {sample['samples']} samples of the instances"
 
 
 def _markdown(report: dict[str, Any]) -> Iterator[str]:
@@ -73,18 +99,27 @@ def _print_rich(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    by_class = Table(box=None, pad_edge=False, header_style="bold")
+    by_class.add_column("", min_width=22)
     for name in CLASSES:
-        table.add_column(name.capitalize(), justify="right")
-    for name, values in _rows(report):
-        style = "bold" if name.startswith("AP") else ""
-        table.add_row(name, *(_words(value) for value in values), style=style)
+        by_class.add_column(name.capitalize(), justify="right", min_width=7)
+    for number, group in enumerate(_rows_by_class(report)):
+        if number:
+            by_class.add_row()
+        for name, values in group:
+            is_ap = name.startswith("AP") and not name.endswith(("low", "high"))
+            by_class.add_row(name, *map(_words, values), style="bold" if is_ap else "")
+    of_all = Table(box=None, pad_edge=False, show_header=False)
+    of_all.add_column("", min_width=22)
+    of_all.add_column("", justify="right", min_width=7)
+    for name, value in _rows_of_all(report):
+        of_all.add_row(name, _words(value))
     console = Console()
     for line in _headline(report):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print()
-    console.print(table)
+    for table in (by_class, of_all):
+        console.print()
+        console.print(table)
 
 
 def _words(value: float | None) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mitotools.cli import arguments, options
-from mitotools.parameters import PRESETS, TrainParameters
+from mitotools.parameters import TrainParameters
+from mitotools.presets import PRESETS
 
 if TYPE_CHECKING:
     from mitotools.conventions import Size
@@ -84,7 +85,7 @@ def train(
       $ mitotools train raw.zarr labels.zarr model.safetensors --minutes 60
       $ mitotools train cell.h5:raw cell.h5:mito model.safetensors --patch 64,64,64 --set filters=16,32,64
     """
-    from mitotools.parameters import with_settings
+    from mitotools.presets import with_settings
     from mitotools.stages.train import train_model
 
     chosen = {

@@ -10,6 +10,7 @@ alarm while a truth of another class fits it well.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,11 +129,16 @@ def average_precision(
     """
     classes = size_classes(protocol.size_limits_voxels)
     thresholds = iou_thresholds(protocol.name, more_iou)
-    confidence = instances.predictions.sizes if scores is None else scores
-    order = np.argsort(-confidence.astype(np.float64), kind="stable")
+    order = ranking(instances, scores)
     columns = {name: _ap_of_class(instances, limits, thresholds, order) for name, limits in classes.items()}
     names = [*list(thresholds)[:10], MEAN, *list(thresholds)[10:]]
     return {name: {size: column[name] for size, column in columns.items()} for name in names}
+
+
+def ranking(instances: Instances, scores: Array | None = None) -> Indices:
+    """Return the predictions in the order of AP, (P,) intp: by descending score, then by ascending id."""
+    confidence = instances.predictions.sizes if scores is None else scores
+    return np.argsort(-confidence.astype(np.float64), kind="stable")
 
 
 def scores_by_id(predictions: Ids, ids: Array, scores: Array) -> Floats:
@@ -176,12 +182,11 @@ def _ap_of_class(
     truths = int(instances.truths.within(limits).sum())
     if truths == 0:
         return dict.fromkeys([*thresholds, MEAN])
-    best_iou, in_class = _best_truths(instances, limits)
-    alarms = instances.predictions.within(limits)
+    judged = judge(instances, limits)
     curves = []
     for threshold in thresholds.values():
-        hits = best_iou >= threshold
-        curves.append(_precisions((hits & in_class)[order], (~hits & alarms)[order], truths))
+        hits = judged.hits(threshold)
+        curves.append(precisions((hits & judged.in_class)[order], (~hits & judged.is_alarm)[order], truths))
     found: dict[str, float | None] = {
         name: float(np.mean(curve)) for name, curve in zip(thresholds, curves, strict=True)
     }
@@ -189,12 +194,38 @@ def _ap_of_class(
     return found
 
 
-def _best_truths(instances: Instances, limits: Limits) -> tuple[Floats, Flags]:
-    """Return each prediction's IoU with its truth, -1 without one, and whether that truth is in the class.
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What each prediction is judged by in one size class.
 
     Its truth is the one of the class that it fits best, or else the one of any size; ties go to the lower id.
+
+    Parameters
+    ----------
+    iou : (P,) float64
+        With its truth; -1 where there is none.
+    truth : (P,) intp
+        Index of its truth; -1 where there is none.
+    in_class : (P,) bool
+        Whether its truth is of the class: a hit is a true positive.
+    is_alarm : (P,) bool
+        Whether the prediction is of the class: without a hit it is a false alarm.
     """
+
+    iou: Floats
+    truth: Indices
+    in_class: Flags
+    is_alarm: Flags
+
+    def hits(self, iou: float) -> Flags:
+        """Return which predictions fit their truth."""
+        return self.iou >= iou
+
+
+def judge(instances: Instances, limits: Limits) -> Judged:
+    """Find the truth by which each prediction is judged in one size class (low, high] in voxels."""
     best_iou = np.full(len(instances.predictions.ids), -1.0)
+    best_truth = np.full(len(best_iou), -1, np.intp)
     in_class = np.zeros(len(best_iou), bool)
     ranked = np.lexsort((-instances.iou, instances.prediction))  # stable: of equal IoU, the lower id first
     any_size = instances.truths.sizes <= LARGEST_VOXELS
@@ -202,12 +233,25 @@ def _best_truths(instances: Instances, limits: Limits) -> tuple[Floats, Flags]:
         pairs = ranked[truths[instances.truth[ranked]]]
         found, first = np.unique(instances.prediction[pairs], return_index=True)
         best_iou[found] = instances.iou[pairs[first]]
+        best_truth[found] = instances.truth[pairs[first]]
         in_class[found] = inside
-    return best_iou, in_class
+    return Judged(best_iou, best_truth, in_class, instances.predictions.within(limits))
 
 
-def _precisions(hits: Flags, alarms: Flags, truths: int) -> Floats:
-    """Return the precision at 101 recalls, (101,) float64, by the benchmark's operations in their order."""
+def precisions(hits: Array, alarms: Array, truths: int) -> Floats:
+    """Return the precision at 101 recalls, by the benchmark's operations in their order.
+
+    Parameters
+    ----------
+    hits, alarms : (P,) bool or int64
+        How often each prediction is a true and a false positive, the surest first.
+    truths : int
+        At least 1.
+
+    Returns
+    -------
+    (101,) float64
+    """
     true, false = np.cumsum(hits, dtype=np.float64), np.cumsum(alarms, dtype=np.float64)
     recall = true / truths
     precision = true / (false + true + np.spacing(1))

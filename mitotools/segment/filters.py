@@ -143,6 +143,31 @@ def replace_ids(labels: Array, ids: Ids, new_ids: Ids, label_type: npt.DTypeLike
     return replaced
 
 
+def edit_ids(labels: Array, ids: Ids, new_ids: Ids, label_type: npt.DTypeLike) -> Labels:
+    """Give instances other ids, and leave those that are not listed as they are.
+
+    Parameters
+    ----------
+    labels, ids, new_ids, label_type
+        As for `replace_ids`. A new id may be 0.
+
+    Returns
+    -------
+    (Z, Y, X) array
+
+    Raises
+    ------
+    InputError
+        If the labels' type is no integer, or an id is negative.
+    """
+    pieces = [np.unique(as_ids(runs.values[0], "labels")) for runs in iterate_runs([labels])]
+    found = np.unique(np.concatenate([np.zeros(0, np.uint64), *pieces]))
+    is_listed = np.isin(found, ids)
+    edited = found.copy()
+    edited[is_listed] = new_ids[np.searchsorted(ids, found[is_listed])]
+    return replace_ids(labels, found, edited, label_type)
+
+
 def _looked_up(values: Ids, ids: Ids, new_ids: Ids) -> Ids:
     if len(ids) == 0:
         return np.zeros_like(values)

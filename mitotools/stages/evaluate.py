@@ -2,42 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import logging
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError, UsageError
-from mitotools.parameters import PROTOCOLS, ErrorParameters, EvaluationProtocol
-from mitotools.segment.average_precision import average_precision, select_thresholds
+from mitotools.errors import UsageError
+from mitotools.parameters import PROTOCOLS, EvaluationProtocol
+from mitotools.segment.average_precision import (
+    average_precision,
+    iou_thresholds,
+    scores_by_id,
+    select_thresholds,
+)
+from mitotools.segment.bootstrap import LEVEL, ap_intervals
+from mitotools.segment.comparison import Comparison
 from mitotools.segment.foreground import foreground_scores
 from mitotools.segment.instances import instances_of
 from mitotools.segment.matching import detection, find_errors
-from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
 from mitotools.segment.rand_voi import adapted_rand_error, variation_of_information
-from mitotools.stages.blockwise import map_blocks
-from mitotools.stages.pieces import read_pieces
-from mitotools.volume.files import open_volume, source_of
+from mitotools.segment.verdicts import COLUMNS, verdicts
+from mitotools.stages.comparing import Compared, compare_volumes, require_same_size
+from mitotools.stages.overlap_file import load_overlap, save_overlap
+from mitotools.stages.score_file import read_scores
+from mitotools.volume.atomic import check_file, create_file
+from mitotools.volume.table import tsv_lines
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from mitotools.history import History
     from mitotools.parameters import EvaluateParameters
     from mitotools.run.running import Running
-    from mitotools.segment.instances import Side
-    from mitotools.volume.base import Volume
-    from mitotools.volume.blocks import Box
+    from mitotools.segment.instances import Instances, Side
+    from mitotools.segment.overlap import Overlap
+    from mitotools.stages.score_file import Listed
     from mitotools.volume.path import VolumePath
+
+__all__ = ["EvaluateFiles", "Report", "chosen_protocol", "evaluate_volumes", "require_same_size", "scores"]
 
 Report = dict[str, Any]
 """What `mitotools evaluate --format json` prints."""
 
 
+@dataclass(frozen=True)
+class EvaluateFiles:
+    """What is read and written beside the two labelings.
+
+    Parameters
+    ----------
+    ignore : VolumePath, optional
+        (Z, Y, X) volume: voxels that are not 0 are left out of everything.
+    scores : Path, optional
+        Table of scores, by which predictions are ranked instead of by size.
+    matches : Path, optional
+        The table to write of what became of every instance.
+    save_overlap : Path, optional
+        The file to write from which `evaluate_overlap` scores again.
+    """
+
+    ignore: VolumePath | None = None
+    scores: Path | None = None
+    matches: Path | None = None
+    save_overlap: Path | None = None
+
+    def check(self, running: Running) -> None:
+        """Raise TargetError where an output cannot be written, UsageError where two are one file."""
+        if self.matches is not None and self.matches == self.save_overlap:
+            raise UsageError(str(self.matches), "is to be two files, --matches and --save-overlap")
+        for file in (self.matches, self.save_overlap):
+            if file is not None:
+                check_file(file, force=running.force)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """What is scored: instances and, where a table gives them, the scores of the predictions."""
+
+    overlap: Overlap
+    instances: Instances
+    protocol: EvaluationProtocol
+    ranks: npt.NDArray[np.float64] | None = None
+
+
 def evaluate_volumes(
-    prediction: VolumePath, truth: VolumePath, parameters: EvaluateParameters, running: Running
+    prediction: VolumePath,
+    truth: VolumePath,
+    parameters: EvaluateParameters,
+    running: Running,
+    files: EvaluateFiles = EvaluateFiles(),
 ) -> Report:
     """Score predicted instances against true ones.
 
-    Both volumes are read once, by blocks, into a table of overlaps from which every score is computed.
+    The volumes are read once, by blocks, into a table of overlaps from which every score is computed.
 
     Parameters
     ----------
@@ -45,51 +106,133 @@ def evaluate_volumes(
         (Z, Y, X) labels of the same shape.
     parameters : EvaluateParameters
     running : Running
+    files : EvaluateFiles, optional
 
     Returns
     -------
     dict
         protocol, iou, sizes, min_truth_size, score, prediction, truth, ap, detection, foreground, voi,
-        adapted_rand_error, errors, history. A value that is not defined is None.
+        adapted_rand_error, errors, history; and where they were asked for bootstrap, ignore, ignore_border. A
+        value that is not defined is None.
 
     Raises
     ------
     InputError
-        Where a volume holds no labels, or the shapes differ.
+        Where a volume holds no labels, the shapes differ, or the table of scores is none.
+    TargetError
+        Where an output cannot be written.
     """
-    with open_volume(prediction, "labels") as predicted, open_volume(truth, "labels") as true:
-        require_same_size(predicted, true)
-        overlap = _overlap(predicted, true, running)
-        inputs = [source_of(prediction, predicted), source_of(truth, true)]
-    records = history.extended(inputs, running.command_line, asdict(parameters))
-    report = scores(overlap, parameters)
-    report["prediction"]["path"], report["truth"]["path"] = inputs[0].path, inputs[1].path
-    report["history"] = list(records)
-    return report
+    files.check(running)
+    listed = read_scores(files.scores) if files.scores else None
+    wanted = parameters.ignore_border or files.save_overlap is not None
+    compared = compare_volumes(prediction, truth, files.ignore, running, with_border=wanted)
+    return _finished(compared, listed, parameters, running, files)
+
+
+def evaluate_overlap(
+    file: Path, parameters: EvaluateParameters, running: Running, files: EvaluateFiles = EvaluateFiles()
+) -> Report:
+    """Score a comparison that was saved, as `evaluate_volumes` scores volumes.
+
+    Raises
+    ------
+    InputError
+    TargetError
+    UsageError
+        Where something needs the volumes.
+    """
+    if files.ignore is not None or files.save_overlap is not None:
+        option = "--ignore" if files.ignore is not None else "--save-overlap"
+        raise UsageError(option, "needs the volumes", f"{file} is all that is given")
+    files.check(running)
+    listed = read_scores(files.scores) if files.scores else None
+    comparison, origin, records = load_overlap(file, running)
+    source = history.Input(str(file.resolve()), history=records)
+    return _finished(Compared(comparison, origin, [source]), listed, parameters, running, files)
 
 
 def scores(overlap: Overlap, parameters: EvaluateParameters) -> Report:
     """Compute every score from the overlaps of two whole volumes."""
+    return _report(_scored(Comparison.of(overlap), parameters), parameters)
+
+
+def _finished(
+    compared: Compared,
+    listed: Listed | None,
+    parameters: EvaluateParameters,
+    running: Running,
+    files: EvaluateFiles,
+) -> Report:
+    """Score a comparison, and write what is to be written."""
+    inputs = list(compared.inputs)
+    if files.scores:
+        inputs.append(history.Input(str(files.scores.resolve()), history=history.read_sidecar(files.scores)))
+    records = history.extended(inputs, running.command_line, asdict(parameters))
+    scored = _scored(compared.comparison, parameters, listed)
+    report = _report(scored, parameters)
+    origin = compared.origin
+    report["prediction"]["path"], report["truth"]["path"] = origin.prediction, origin.truth
+    if origin.ignore:
+        report["ignore"] = {"path": origin.ignore, "voxels": origin.ignored_voxels}
+    report["history"] = list(records)
+    if files.save_overlap:
+        save_overlap(files.save_overlap, compared.comparison, origin, records, force=running.force)
+    if files.matches:
+        _write_matches(files.matches, scored, parameters, records, running)
+    return report
+
+
+def _scored(comparison: Comparison, parameters: EvaluateParameters, listed: Listed | None = None) -> _Scored:
     protocol = chosen_protocol(parameters)
+    overlap = comparison.overlap.without_small_truths(protocol.min_truth_size_voxels)
+    cut = (comparison.cut_predictions, comparison.cut_truths) if parameters.ignore_border else ()
+    instances = instances_of(overlap, *cut)
+    if listed is None:
+        return _Scored(overlap, instances, protocol)
+    _compare_ids(instances.predictions, listed[0])
+    return _Scored(overlap, instances, protocol, scores_by_id(instances.predictions.ids, *listed))
+
+
+def _compare_ids(predictions: Side, ids: npt.NDArray[np.uint64]) -> None:
+    """Say where a table of scores and the predictions do not belong together."""
+    log = logging.getLogger(__name__)
+    unlisted = int((~np.isin(predictions.ids, ids)).sum())
+    unknown = int((~np.isin(ids, predictions.ids)).sum())
+    if unlisted:
+        log.warning("--scores lists no score of %d predictions: they have score 0", unlisted)
+    if unknown:
+        log.warning("--scores lists %d ids that are no prediction: they are not used", unknown)
+
+
+def _report(scored: _Scored, parameters: EvaluateParameters) -> Report:
+    protocol, instances, overlap = scored.protocol, scored.instances, scored.overlap
     thresholds = select_thresholds(protocol.name, parameters.iou)
-    overlap = overlap.without_small_truths(protocol.min_truth_size_voxels)
-    instances = instances_of(overlap)
     split, merge = variation_of_information(overlap)
-    return {
+    report = {
         "protocol": protocol.name,
         "iou": list(parameters.iou),
         "sizes": list(protocol.size_limits_voxels),
         "min_truth_size": protocol.min_truth_size_voxels,
-        "score": "size",
+        "score": "size" if scored.ranks is None else "file",
         "prediction": _side(instances.predictions),
         "truth": _side(instances.truths),
-        "ap": average_precision(instances, protocol, more_iou=thresholds.values()),
+        "ap": average_precision(instances, protocol, scored.ranks, thresholds.values()),
         "detection": detection(instances, protocol, thresholds),
         "foreground": foreground_scores(overlap),
         "voi": {"split": split, "merge": merge},
         "adapted_rand_error": adapted_rand_error(overlap),
-        "errors": find_errors(instances, ErrorParameters()).counts(),
+        "errors": find_errors(instances, parameters.errors).counts(),
     }
+    if parameters.ignore_border:
+        report["ignore_border"] = {
+            name: int(side.ignored.sum())
+            for name, side in (("prediction", instances.predictions), ("truth", instances.truths))
+        }
+    if parameters.bootstrap:
+        named = iou_thresholds(protocol.name, thresholds.values())
+        intervals = ap_intervals(instances, protocol, named, parameters.bootstrap, scored.ranks)
+        report["bootstrap"] = {"samples": parameters.bootstrap, "level": LEVEL, "ap": intervals}
+    return report
 
 
 def chosen_protocol(parameters: EvaluateParameters) -> EvaluationProtocol:
@@ -105,26 +248,16 @@ def chosen_protocol(parameters: EvaluateParameters) -> EvaluationProtocol:
     return protocol
 
 
-def require_same_size(prediction: Volume, truth: Volume) -> None:
-    """Raise InputError where two volumes differ in size, with the crop that would help."""
-    a, b = prediction.spec.size, truth.spec.size
-    if a == b:
-        return
-    advice = ""
-    if a[1:] == b[1:]:
-        longer = prediction if a[0] > b[0] else truth
-        advice = f"They differ in z alone: crop {longer.name}[0:{min(a[0], b[0])},:,:] would fit"
-    raise InputError(f"{prediction.name} and {truth.name}", f"have different shapes, {a} and {b}", advice)
-
-
-def _overlap(prediction: Volume, truth: Volume, running: Running) -> Overlap:
-
-    def overlap(box: Box, threads: int) -> Overlap:
-        return overlap_of_block(read_pieces(prediction, box, threads), read_pieces(truth, box, threads))
-
-    # Besides the labels, the table of their runs: three numbers a run, as many as voxels at worst.
-    voxel_bytes = prediction.spec.dtype.itemsize + truth.spec.dtype.itemsize + 20
-    return merge_overlaps(map_blocks([truth, prediction], overlap, "evaluate", running, voxel_bytes))
+def _write_matches(
+    file: Path, scored: _Scored, parameters: EvaluateParameters, records: History, running: Running
+) -> None:
+    """Write what became of every instance at the first of the thresholds."""
+    (iou, *_) = select_thresholds(scored.protocol.name, parameters.iou).values()
+    found = verdicts(scored.instances, scored.protocol, iou, parameters.errors)
+    rows = ([getattr(verdict, name) for name in COLUMNS] for verdict in found)
+    with create_file(file, force=running.force) as path:
+        path.write_text("".join(f"{line}\n" for line in tsv_lines(COLUMNS, rows)), "utf-8")
+        history.write_sidecar(path, records)
 
 
 def _side(side: Side) -> Report:

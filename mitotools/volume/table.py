@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from typing import TYPE_CHECKING, Any
+
+from mitotools import history
+from mitotools.errors import UsageError
+from mitotools.volume.atomic import check_file, create_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from mitotools.history import History
+
+SUFFIXES = (".tsv", ".csv", ".json")
+"""Of the files that tables are written to."""
 
 
 def tsv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
@@ -19,4 +31,62 @@ def field(value: Any) -> str:
     """Return a value as its field: floats in the shortest form that reads back as the same number."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def check_table(file: Path, *, force: bool) -> None:
+    """Raise an error where a table cannot be written, so that no work is done in vain.
+
+    Raises
+    ------
+    UsageError
+        Where the suffix is none of `SUFFIXES`.
+    TargetError
+        Where the file exists and `force` is not given, or has no folder to lie in.
+    """
+    if file.suffix.lower() not in SUFFIXES:
+        raise UsageError(str(file), f"a table is one of {', '.join(SUFFIXES)}")
+    check_file(file, force=force)
+
+
+def write_table(
+    file: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], records: History, *, force: bool
+) -> None:
+    """Write a table, complete or not at all, with its history beside it.
+
+    Parameters
+    ----------
+    file : Path
+        Its suffix says how: tab-separated, comma-separated (RFC 4180), or a JSON list with an object a row.
+    columns : sequence of str
+    rows : iterable of sequences
+    records : History
+    force : bool
+        Replace what is there.
+
+    Raises
+    ------
+    UsageError, TargetError
+    """
+    check_table(file, force=force)
+    with create_file(file, force=force) as path:
+        with path.open("w", encoding="utf-8", newline="") as opened:
+            if file.suffix.lower() == ".json":
+                opened.writelines(_json_lines(columns, rows))
+            elif file.suffix.lower() == ".csv":
+                writer = csv.writer(opened)
+                writer.writerow(columns)
+                writer.writerows([field(value) for value in row] for row in rows)
+            else:
+                opened.writelines(f"{line}\n" for line in tsv_lines(columns, rows))
+        history.write_sidecar(path, records)
+
+
+def _json_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    before = "[\n"
+    for row in rows:
+        yield before + json.dumps(dict(zip(columns, row, strict=True)))
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"

@@ -10,7 +10,14 @@ from segment.labelings import volumes
 
 from mitotools.errors import InputError
 from mitotools.segment import runs
-from mitotools.segment.filters import ids_of_size, keep_ids, relabel, replace_ids, smallest_label_type
+from mitotools.segment.filters import (
+    edit_ids,
+    ids_of_size,
+    keep_ids,
+    relabel,
+    replace_ids,
+    smallest_label_type,
+)
 
 LABELS = np.array([[[0, 3, 3, 0], [5, 5, 0, 9]]], np.uint16)
 
@@ -59,6 +66,13 @@ def test_several_ids_may_become_one():
     merged = replace_ids(LABELS, ids(3, 5, 9), ids(2**40, 4, 2**40), np.uint64)
 
     assert merged.tolist() == [[[0, 2**40, 2**40, 0], [4, 4, 0, 2**40]]]
+
+
+def test_edited_ids_leave_the_others_as_they_are():
+    edited = edit_ids(LABELS, ids(3, 5, 70), ids(0, 2**40, 9), np.uint64)
+
+    assert edited.tolist() == [[[0, 0, 0, 0], [2**40, 2**40, 0, 9]]]
+    assert edit_ids(LABELS, ids(), ids(), np.uint16).tolist() == LABELS.tolist()
 
 
 def test_background_stays_background_whatever_is_listed():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -10,7 +12,7 @@ from segment.labelings import cuts, volumes
 from skimage.measure import regionprops
 
 from mitotools.errors import InputError
-from mitotools.segment import runs
+from mitotools.segment import row_runs, runs
 from mitotools.segment.measure import (
     Measurements,
     measure_block,
@@ -30,6 +32,10 @@ def columns(measurements: Measurements) -> list[list]:
             measurements.sums,
         )
     ]
+
+
+def same(one: Measurements, other: Measurements) -> bool:
+    return columns(one) == columns(other) and one.products.tolist() == other.products.tolist()
 
 
 def test_size_box_and_index_sums_of_two_instances():
@@ -98,12 +104,29 @@ def test_labels_of_another_type_and_negative_ids_are_refused():
         measure_block(np.array([[[0, -1]]], np.int8))
 
 
+def test_sums_of_products_of_indices():
+    labels = np.zeros((3, 4, 5), np.uint8)
+    labels[1, 2, 3:5] = labels[2, 2, 3] = 9
+
+    found = measure_block(labels)
+
+    zz, yy, xx = 1 + 1 + 4, 4 + 4 + 4, 9 + 16 + 9
+    zy, zx, yx = 2 + 2 + 4, 3 + 4 + 6, 6 + 8 + 6
+    assert found.products.tolist() == [[zz, yy, xx, zy, zx, yx]]
+
+
 def test_the_table_is_in_physical_units():
     labels = np.zeros((3, 3, 4), np.uint8)
-    labels[1:3, 1, 1:4] = 9  # centroid 1.5, 1, 2
+    labels[1:3, 1, 1:4] = 9  # centroid 1.5, 1, 2; a box of 60 x 8 x 12 nm
 
-    table = measurement_columns(measure_block(labels), (30.0, 8.0, 4.0))
+    table = measurement_columns(replace(measure_block(labels), size=(3, 3, 4)), (30.0, 8.0, 4.0))
 
+    axes = {name: table.pop(name).tolist() for name in list(table) if "axis" in name or "ness" in name}
+    assert axes["major_axis_nm"] == pytest.approx([2 * math.sqrt(5 * 60**2 / 12)])
+    assert axes["middle_axis_nm"] == pytest.approx([2 * math.sqrt(5 * 12**2 / 12)])
+    assert axes["minor_axis_nm"] == pytest.approx([2 * math.sqrt(5 * 8**2 / 12)])
+    assert axes["flatness"] == pytest.approx([12 / 8])
+    assert table.pop("elongation") == pytest.approx([60 / 12])
     assert {name: column.tolist() for name, column in table.items()} == {
         "id": [9],
         "voxels": [6],
@@ -117,6 +140,7 @@ def test_the_table_is_in_physical_units():
         "centroid_z_nm": [45.0],
         "centroid_y_nm": [8.0],
         "centroid_x_nm": [8.0],
+        "touches_border": [True],
     }
 
 
@@ -131,7 +155,28 @@ def test_without_voxel_size_the_physical_columns_are_unknown_and_stand_in_the_sa
         "centroid_z_nm",
         "centroid_y_nm",
         "centroid_x_nm",
+        "major_axis_nm",
+        "middle_axis_nm",
+        "minor_axis_nm",
+        "elongation",
+        "flatness",
     ]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("end", [0, -1])
+def test_an_instance_touches_the_border_that_it_has_a_voxel_at(axis, end):
+    labels = np.zeros((4, 5, 6), np.uint8)
+    labels[2, 2, 2] = 7
+    np.moveaxis(labels, axis, 0)[end, 2, 2] = 3
+
+    table = measurement_columns(replace(measure_block(labels), size=(4, 5, 6)), None)
+
+    assert table["touches_border"].tolist() == [True, False]
+
+
+def test_where_the_size_of_the_volume_is_not_known_nothing_is_said_of_its_border():
+    assert "touches_border" not in measurement_columns(measure_block(np.ones((1, 1, 1), np.uint8)), None)
 
 
 @given(labels=volumes())
@@ -160,9 +205,9 @@ def test_measurements_are_the_same_however_the_volume_is_cut(labels, data):
     piece, merge_rows = data.draw(st.integers(1, 40)), data.draw(st.integers(0, 20))
 
     with (
-        mock.patch.object(runs, "PIECE_VOXELS", piece),
+        mock.patch.object(row_runs, "PIECE_VOXELS", piece),
         mock.patch.object(runs, "MERGE_ROWS", merge_rows),
     ):
         cut = merge_measurements(measure_block(labels[b], tuple(side.start for side in b)) for b in blocks)
 
-    assert columns(cut) == columns(measure_block(labels))
+    assert same(cut, measure_block(labels))

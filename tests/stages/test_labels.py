@@ -15,7 +15,6 @@ from mitotools.parameters import EvaluateParameters, FilterParameters
 from mitotools.run.running import Running
 from mitotools.stages.evaluate import evaluate_volumes
 from mitotools.stages.filter import filter_volume
-from mitotools.stages.stats import measure_instances
 from mitotools.volume.path import VolumePath
 
 CUTS = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
@@ -70,14 +69,6 @@ def test_evaluate_is_the_same_for_every_chunking(tmp_path, chunks, other, thread
     assert json.dumps(cut) == json.dumps(whole)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(chunks=CUTS, threads=st.integers(1, 3))
-def test_stats_are_the_same_for_every_chunking(tmp_path, chunks, threads):
-    labels = random_labels(3)
-    whole = measure_instances(stored(tmp_path, "a", labels), Running(1))
-    assert measure_instances(stored(tmp_path, "b", labels, chunks), Running(threads)) == whole
-
-
 def test_filter_writes_the_smallest_type_that_holds_the_ids(tmp_path):
     labels = np.zeros((2, 3, 4), "uint32")
     labels[0], labels[1, 0, 0] = 200, 70000
@@ -100,12 +91,6 @@ def test_an_empty_labeling_gives_an_empty_table_with_its_header(tmp_path, capsys
     source = stored(tmp_path, "a", np.zeros((2, 3, 4), "uint8"))
     assert run(["stats", source.file, "-q"]) == 0
     assert capsys.readouterr().out.split("\t")[0] == "id"
-
-
-def test_ids_beyond_64_bits_of_sign_are_counted_as_they_are(tmp_path):
-    labels = np.full((1, 1, 3), 2**64 - 1, "uint64")
-    _, rows = measure_instances(stored(tmp_path, "a", labels), Running())
-    assert rows[0][:2] == (2**64 - 1, 3)
 
 
 def test_sizes_and_least_truth_size_override_the_protocol(tmp_path):

@@ -1,0 +1,77 @@
+"""A whole volume's instances in a few numbers."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mitotools.segment.measure import CUBIC_NM_PER_CUBIC_UM
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mitotools.conventions import Array, Size, VoxelSize
+
+SUMMARISED = (
+    "voxels",
+    "volume_um3",
+    "major_axis_nm",
+    "elongation",
+    "surface_um2",
+    "sphericity",
+    "contact_um2",
+    "intensity_mean",
+)
+"""Columns of which mean and quantiles are given, where they are there."""
+
+
+def summary(
+    columns: Mapping[str, Array | None],
+    size: Size,
+    voxel_size_nm: VoxelSize | None,
+    quantiles: Sequence[float],
+) -> dict[str, Any]:
+    """Summarise the table of instances.
+
+    Parameters
+    ----------
+    columns : mapping of str to (N,) array or None
+        Of `mitotools.segment.instance_tables.table_columns`.
+    size : (z, y, x) voxels
+        Of the volume.
+    voxel_size_nm : (z, y, x) or None
+        None if unknown.
+    quantiles : sequence of float
+        In 0..1; between two instances they are interpolated.
+
+    Returns
+    -------
+    dict of str to number or None
+        ``count``, ``touching_border`` (instances), ``whole_volume_um3`` (of the volume, not of its
+        instances), ``density_per_um3`` (instances), ``volume_fraction``, and for each of `SUMMARISED`
+        ``NAME_mean`` and ``NAME_qPP`` (PP in percent). None where there is no instance, or no voxel size.
+    """
+    voxels, touches = columns["voxels"], columns["touches_border"]
+    assert voxels is not None and touches is not None  # noqa: S101, PT018 (they need no voxel size)
+    volume = None if voxel_size_nm is None else prod(size) * prod(voxel_size_nm) / CUBIC_NM_PER_CUBIC_UM
+    found: dict[str, Any] = {
+        "count": len(voxels),
+        "touching_border": int(touches.sum()),
+        "whole_volume_um3": volume,
+        "density_per_um3": None if volume is None else len(voxels) / volume,
+        "volume_fraction": int(voxels.sum()) / prod(size),
+    }
+    for name in SUMMARISED:
+        if name in columns:
+            found |= _distribution(name, columns[name], quantiles)
+    return found
+
+
+def _distribution(name: str, column: Array | None, quantiles: Sequence[float]) -> dict[str, float | None]:
+    names = [f"{name}_mean", *(f"{name}_q{100 * quantile:g}" for quantile in quantiles)]
+    if column is None or len(column) == 0:
+        return dict.fromkeys(names)
+    values = [np.mean(column), *np.quantile(column, quantiles)]
+    return dict(zip(names, map(float, values), strict=True))

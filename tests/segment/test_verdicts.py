@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from segment.labelings import pairs
+
+from mitotools.parameters import PROTOCOLS, ErrorParameters
+from mitotools.segment.instances import Instances, instances_of
+from mitotools.segment.matching import detection, find_errors
+from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
+from mitotools.segment.verdicts import Verdict, verdicts
+
+PAPER = PROTOCOLS[0]
+SMALL_PIECES = ErrorParameters(size_voxels=1)
+
+
+def bars(*bars: tuple[int, int, int], **ignored: np.ndarray) -> Instances:
+    """Return the instances of rows (prediction, truth, voxels)."""
+    prediction, truth, count = np.array(bars, np.int64).reshape(-1, 3).T
+    overlap = merge_overlaps([Overlap(prediction.astype(np.uint64), truth.astype(np.uint64), count)])
+    return instances_of(overlap, **ignored)
+
+
+def found(instances: Instances, iou: float = 0.5) -> list[Verdict]:
+    return list(verdicts(instances, PAPER, iou, SMALL_PIECES))
+
+
+def test_a_match_is_one_row_and_what_has_none_names_what_it_fits_best():
+    instances = bars((1, 5, 8), (0, 5, 2), (2, 5, 1), (0, 6, 4), (3, 0, 7), (2, 6, 1))
+
+    assert found(instances) == [
+        Verdict(5, 1, 11, 8, 8 / 11, "tp", ""),
+        Verdict(6, 2, 5, 2, pytest.approx(1 / 6), "fn", ""),
+        Verdict(6, 2, 5, 2, pytest.approx(1 / 6), "fp", ""),
+        Verdict(None, 3, None, 7, 0.0, "fp", "spurious"),
+    ]
+
+
+def test_a_truth_that_nothing_touches_is_missed_and_has_no_partner():
+    assert found(bars((0, 6, 4))) == [Verdict(6, None, 4, None, 0.0, "fn", "missed")]
+
+
+def test_a_split_truth_and_a_merging_prediction_are_named_though_they_match():
+    # Truth 5 (10): 7 voxels in 1, 3 in 2. Prediction 1 (9) holds 2 of the 8 voxels of truth 6 as well.
+    instances = bars((1, 5, 7), (2, 5, 3), (1, 6, 2), (3, 6, 6))
+
+    rows = [(row.truth, row.prediction, row.verdict, row.errors) for row in found(instances)]
+
+    assert rows == [
+        (5, 1, "tp", "split,merged"),
+        (6, 3, "tp", "split"),
+        (5, 2, "fp", ""),
+    ]
+
+
+def test_a_match_is_named_even_where_another_partner_fits_better():
+    # As two hits go before one, truth 5 is matched with 2, though 1 fits it better.
+    instances = bars((1, 5, 9), (1, 6, 2), (1, 0, 4), (2, 5, 2), (0, 5, 1), (0, 6, 8))
+
+    rows = [(row.truth, row.prediction, row.iou, row.verdict) for row in found(instances, 0.05)]
+
+    assert rows == [(5, 2, 2 / 12, "tp"), (6, 1, 2 / 23, "tp")]
+
+
+def test_of_equal_partners_the_lower_id_is_named():
+    rows = found(bars((8, 5, 1), (7, 5, 1), (0, 5, 6)))
+
+    assert [(row.truth, row.prediction) for row in rows] == [(5, 7), (5, 7), (5, 8)]
+
+
+def test_instances_that_are_left_out_have_no_verdict():
+    instances = bars(
+        (1, 5, 8), (2, 6, 8), (3, 0, 9), ignored_truths=np.array([5]), ignored_predictions=np.array([3])
+    )
+
+    assert [(row.truth, row.prediction, row.verdict, row.errors) for row in found(instances)] == [
+        (5, 1, "ignored", ""),
+        (6, 2, "tp", ""),
+        (None, 3, "ignored", ""),
+    ]
+
+
+def test_ids_of_64_bits_are_named_as_they_are():
+    largest = np.array([2**64 - 1], np.uint64)
+    rows = found(instances_of(Overlap(largest, largest, np.array([3]))))
+
+    assert (rows[0].truth, rows[0].prediction) == (2**64 - 1, 2**64 - 1)
+
+
+@given(
+    pair=pairs(),
+    iou=st.sampled_from([0.1, 0.3, 0.5, 0.75]),
+    cut=st.lists(st.integers(1, 5)),
+)
+@settings(deadline=None, max_examples=80)
+def test_every_instance_has_one_row_and_their_counts_are_those_of_the_scores(pair, iou, cut):
+    overlap = overlap_of_block(*pair)
+    instances = instances_of(overlap, np.array(cut, int), np.array(cut[::2], int))
+
+    rows = found(instances, iou)
+
+    counts = Counter(row.verdict for row in rows)
+    scores = detection(instances, PAPER, {"t": iou})["t"]["all"]
+    assert [counts[name] for name in ("tp", "fp", "fn")] == [scores[name] for name in ("tp", "fp", "fn")]
+    errors = Counter(kind for row in rows for kind in row.errors.split(",") if kind)
+    assert {kind: errors[kind] for kind in ("split", "merged", "missed", "spurious")} == (
+        find_errors(instances, SMALL_PIECES).counts()
+    )
+    truths, left = rows[: len(instances.truths.ids)], rows[len(instances.truths.ids) :]
+    assert [row.truth for row in truths] == instances.truths.ids.tolist()
+    matched = [row.prediction for row in truths if row.iou >= iou and row.verdict != "fn"]
+    alone = [row.prediction for row in left]
+    assert alone == sorted(alone)
+    assert len(set(alone)) == len(alone)
+    assert set(alone) | set(matched) == set(instances.predictions.ids.tolist())
