@@ -26,10 +26,9 @@ from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.outputs import check_target, planned
 
 if TYPE_CHECKING:
-    from mitotools.conventions import Array, Size
+    from mitotools.conventions import Array
     from mitotools.parameters import FilterParameters
     from mitotools.run.running import Running
-    from mitotools.segment.blockwise.places import Flags
     from mitotools.segment.measure import Measurements
     from mitotools.segment.runs import Ids
     from mitotools.segment.where import Condition
@@ -68,7 +67,8 @@ def filter_volume(
     condition = parsed(parameters.where) if parameters.where else None
     with open_volume(source, "labels") as opened:
         volume = _reshaped(opened, parameters, running)
-        measurements = measure_volume(volume, running, "measure")
+        reading_bytes = volume.bytes_per_voxel(volume.spec.unit) if isinstance(volume, Computed) else 0
+        measurements = measure_volume(volume, running, "measure", reading_bytes)
         kept = _selected(measurements, volume.spec, parameters, condition)
         _warn_of_missing(measurements.ids, parameters)
         largest = len(kept) if parameters.relabel else int(kept.max(initial=0))
@@ -105,24 +105,14 @@ def _selected(
     ids = measurements.ids
     stays = np.isin(ids, ids_of_size(ids, measurements.voxels, parameters.min_size_voxels))
     columns = measurement_columns(measurements, spec.voxel_size_nm)
-    touches = _touches_border(columns, spec.size)
-    columns = {**columns, "touches_border": touches}
     if condition is not None:
         stays &= condition.holds(columns)
     if parameters.keep_ids is not None:
         stays &= np.isin(ids, _ids(parameters.keep_ids))
     stays &= ~np.isin(ids, _ids(parameters.drop_ids))
     if parameters.clear_border:
-        stays &= ~touches
+        stays &= ~np.asarray(columns["touches_border"], np.bool_)
     return ids[stays]
-
-
-def _touches_border(columns: dict[str, Array | None], size: Size) -> Flags:
-    """Return which bounding boxes reach a face of the volume."""
-    faces = [columns[f"{axis}_min"] == np.int64(0) for axis in "zyx"]
-    faces += [columns[f"{axis}_max"] == np.int64(length) for axis, length in zip("zyx", size, strict=True)]
-    touches: Flags = np.any(faces, axis=0)
-    return touches
 
 
 def _warn_of_missing(ids: Ids, parameters: FilterParameters) -> None:

@@ -110,13 +110,16 @@ def measure_instances(
     return replace(table, history=history.extended(inputs, running.command_line, made_with))
 
 
-def measure_volume(volume: Volume, running: Running, label: str) -> Measurements:
-    """Measure size, extent and moments of the instances of an open label volume, block by block."""
+def measure_volume(volume: Volume, running: Running, label: str, more_bytes: float = 0) -> Measurements:
+    """Measure size, extent and moments of the instances of an open label volume, block by block.
+
+    `more_bytes` is what reading a voxel takes beside the labels themselves.
+    """
 
     def measure(box: Box, threads: int) -> Measurements:
         return measure_block(read_pieces(volume, box, threads), box.start)
 
-    voxel_bytes = 2 * volume.spec.dtype.itemsize + BYTES_PER_VOXEL
+    voxel_bytes = 2 * volume.spec.dtype.itemsize + BYTES_PER_VOXEL + more_bytes
     found = merge_measurements(map_blocks([volume], measure, label, running, voxel_bytes))
     return replace(found, size=volume.spec.size)
 
