@@ -183,11 +183,11 @@ def test_labels_without_anything_to_change_stay(tmp_path):
 
 
 def test_regions_that_leave_no_room_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(regions, "BYTES_PER_ROW", 2**20)
+    monkeypatch.setattr(regions, "BYTES_PER_ROW", 2**24)
     labels = np.zeros((64, 64, 64), "uint8")
     labels[::2, ::2, ::2] = 1
     with pytest.raises(UsageError, match=r"--memory: .* is too little for the regions that --split"):
-        filtered(tmp_path, labels, split=True, running=Running(1, force=True, memory_bytes=2**30))
+        filtered(tmp_path, labels, split=True, running=Running(1, force=True, memory_bytes=2**33))
 
 
 @pytest.mark.slow
