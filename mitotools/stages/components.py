@@ -19,7 +19,6 @@ from mitotools.stages.maps import as_uint8
 from mitotools.stages.parts import file_of
 from mitotools.stages.pieces import read_pieces
 from mitotools.stages.planning import memory_of
-from mitotools.volume.blocks import Box, size3
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from mitotools.segment.blockwise.places import Integers
     from mitotools.stages.parts import Parts
     from mitotools.volume.base import Volume
+    from mitotools.volume.blocks import Box
 
 
 def work(parameters: DecodeParameters) -> BlockWork:
@@ -88,15 +88,7 @@ class _Growth:
     def __call__(self, item: tuple[int, Box]) -> tuple[Integers, Integers]:
         number, box = item
         size = self.maps.spec.size
-        around = Box(
-            size3([max(box.start[0], 0), *(max(a - REACH_VOXELS, 0) for a in box.start[1:])]),
-            size3(
-                [
-                    box.stop[0],
-                    *(min(b + REACH_VOXELS, n) for b, n in zip(box.stop[1:], size[1:], strict=True)),
-                ]
-            ),
-        )
+        around = box.grown((0, REACH_VOXELS, REACH_VOXELS), size)
         names, labels = self._labels(around)
         inside = box.relative_to(around.start).slices
         maps = as_uint8(read_pieces(self.maps, box, 1), self.maps.name)

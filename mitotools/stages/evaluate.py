@@ -27,8 +27,8 @@ from mitotools.segment.verdicts import COLUMNS, verdicts
 from mitotools.stages.comparing import Compared, compare_volumes, require_same_size
 from mitotools.stages.overlap_file import load_overlap, save_overlap
 from mitotools.stages.score_file import read_scores
-from mitotools.volume.atomic import check_file, create_file
-from mitotools.volume.table import tsv_lines
+from mitotools.volume.atomic import check_file
+from mitotools.volume.table import write_tsv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -255,9 +255,7 @@ def _write_matches(
     (iou, *_) = select_thresholds(scored.protocol.name, parameters.iou).values()
     found = verdicts(scored.instances, scored.protocol, iou, parameters.errors)
     rows = ([getattr(verdict, name) for name in COLUMNS] for verdict in found)
-    with create_file(file, force=running.force) as path:
-        path.write_text("".join(f"{line}\n" for line in tsv_lines(COLUMNS, rows)), "utf-8")
-        history.write_sidecar(path, records)
+    write_tsv(file, COLUMNS, rows, records, force=running.force)
 
 
 def _side(side: Side) -> Report:

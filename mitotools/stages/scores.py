@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools import history
 from mitotools.errors import UsageError
 from mitotools.segment.confidence import confidence_columns, confidence_part, merge_confidence
 from mitotools.segment.decoders import decoder
 from mitotools.stages.blockwise import map_blocks
 from mitotools.stages.maps import as_uint8
 from mitotools.stages.pieces import read_pieces
-from mitotools.volume.atomic import check_file, create_file
-from mitotools.volume.blocks import Box, size3
+from mitotools.volume.atomic import check_file
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import VolumePath
-from mitotools.volume.table import tsv_lines
+from mitotools.volume.table import rows_of, write_tsv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.segment.confidence import ConfidencePart
     from mitotools.volume.base import Volume
+    from mitotools.volume.blocks import Box
 
 BYTES_PER_VOXEL = 60
 """Of a block, beside the maps: labels, and the table of their runs and planes."""
@@ -58,8 +57,7 @@ def write_scores(labels: VolumePath, maps: Volume, file: Path, records: History,
         size = volume.spec.size
 
         def part(box: Box, threads: int) -> ConfidencePart:
-            start = size3([max(a - 1, 0) for a in box.start])
-            around = Box(start, size3([min(b + 1, n) for b, n in zip(box.stop, size, strict=True)]))
+            around = box.grown((1, 1, 1), size)
             core = box.relative_to(around.start).slices
             values = as_uint8(read_pieces(maps, box, threads), maps.name)
             # What the maps hold in the margin is not looked at.
@@ -70,12 +68,7 @@ def write_scores(labels: VolumePath, maps: Volume, file: Path, records: History,
         voxel_bytes = BYTES_PER_VOXEL + 4 * maps.spec.dtype.itemsize * (maps.spec.channels or 1)
         parts = map_blocks([volume, maps], part, "score", running, voxel_bytes)
         columns = confidence_columns(merge_confidence(parts))
-    count = len(columns["id"]) if columns["id"] is not None else 0
-    values = [[None] * count if column is None else column.tolist() for column in columns.values()]
-    rows = zip(*values, strict=True)
-    with create_file(file, force=running.force or bool(running.resume)) as path:
-        path.write_text("".join(f"{line}\n" for line in tsv_lines(list(columns), rows)), "utf-8")
-        history.write_sidecar(path, records)
+    write_tsv(file, list(columns), rows_of(columns), records, force=running.force or bool(running.resume))
 
 
 def _inside(around: Box, core: tuple[slice, ...], values: Array) -> Array:

@@ -18,6 +18,7 @@ from mitotools.stages.blockwise import map_blocks
 from mitotools.stages.pieces import read_pieces
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.table import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,9 +157,7 @@ def _table(tables: Tables, labels: Volume, parameters: StatsParameters) -> Table
 
 
 def _of_columns(columns: Columns) -> Table:
-    count = max(len(column) for column in columns.values() if column is not None)
-    values = [[None] * count if column is None else column.tolist() for column in columns.values()]
-    return Table(list(columns), list(zip(*values, strict=True)))
+    return Table(list(columns), rows_of(columns))
 
 
 def _required_grey(volume: Volume) -> Volume:

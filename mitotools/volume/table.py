@@ -11,9 +11,10 @@ from mitotools.errors import UsageError
 from mitotools.volume.atomic import check_file, create_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from mitotools.conventions import Array
     from mitotools.history import History
 
 SUFFIXES = (".tsv", ".csv", ".json")
@@ -34,6 +35,22 @@ def field(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def rows_of(columns: Mapping[str, Array | None]) -> list[Sequence[Any]]:
+    """Return the rows of columns of one length; a column that is None has no values."""
+    count = max(len(column) for column in columns.values() if column is not None)
+    values = [[None] * count if column is None else column.tolist() for column in columns.values()]
+    return list(zip(*values, strict=True))
+
+
+def write_tsv(
+    file: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], records: History, *, force: bool
+) -> None:
+    """Write a tab-separated table, whatever its file is called, with its history beside it."""
+    with create_file(file, force=force) as path:
+        path.write_text("".join(f"{line}\n" for line in tsv_lines(columns, rows)), "utf-8")
+        history.write_sidecar(path, records)
 
 
 def check_table(file: Path, *, force: bool) -> None:
