@@ -99,7 +99,22 @@ def names_in(folder):
 
 def are_gone(processes):
     """Whether processes have ended."""
-    return not any(process.is_running() and process.status() != "zombie" for process in processes)
+    return not any(is_alive(process) for process in processes)
+
+
+def is_alive(process):
+    try:
+        return process.is_running() and process.status() != "zombie"
+    except psutil.NoSuchProcess:
+        return False
+
+
+def command_line(process):
+    """The arguments of a process in one text; of one that has ended since it was listed, none."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def children(process):

@@ -18,6 +18,7 @@ import zarr
 from command_runs import (
     are_gone,
     children,
+    command_line,
     environment,
     finished,
     journal_of,
@@ -296,7 +297,7 @@ def test_blocks_of_a_worker_that_is_killed_are_computed_by_the_others(folder):
 
 
 def workers_of(process):
-    return [child for child in children(process) if "resource_tracker" not in " ".join(child.cmdline())]
+    return [child for child in children(process) if "resource_tracker" not in command_line(child)]
 
 
 def test_a_process_of_workers_that_is_killed_is_replaced(folder):
@@ -324,8 +325,9 @@ def test_a_block_that_kills_every_worker_is_an_error():
     with Running(workers=1, threads=1).engine() as engine:
         with pytest.raises(MitotoolsError, match=r"4 workers died over 7\. Is there too little"):
             list(engine.map(die, [7], 1))
-        workers = psutil.Process().children(recursive=True)
-    wait_until(lambda: are_gone([worker for worker in workers if "spawn_main" in str(worker.cmdline())]))
+        started_here = psutil.Process().children(recursive=True)
+        workers = [child for child in started_here if "spawn_main" in command_line(child)]
+    wait_until(lambda: are_gone(workers))
 
 
 def test_a_cluster_that_loses_all_workers_waits_for_others_and_says_so(folder, monkeypatch, caplog):
