@@ -184,6 +184,10 @@ class FilterParameters:
 class StatsParameters:
     """What is told of instances: a row for each, or a summary of all, or of each host, with quantiles."""
 
+    skeleton: bool = False
+    """Whether instances are measured along their skeletons, which takes longer than all the rest."""
+    mesh_format: str = "ply"
+    """Of the files with surfaces: ply, or obj."""
     summary: bool = False
     quantiles: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
 

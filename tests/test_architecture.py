@@ -33,6 +33,7 @@ HOMES = {
     "torch": {"learn"},
     "safetensors": {"learn"},
     "numba": {"segment"},
+    "edt": {"segment", "learn"},
     "bioimage_cpp": {"segment"},
     "mwatershed": {"segment"},
     "waterz": {"segment"},
@@ -54,6 +55,7 @@ HOMES = {
     "mrcfile": {"volume"},
     "tensorstore": {"volume"},
     "PIL": {"volume"},
+    "pyarrow": {"volume"},
     "matplotlib": {"view"},
 }
 HEAVY = ["numpy", "torch", "h5py", "zarr", "numba", "scipy", "matplotlib", "tifffile", "rich", "skimage"]

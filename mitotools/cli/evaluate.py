@@ -48,6 +48,10 @@ def evaluate(
     Average precision is computed by size class exactly as the MitoEM benchmark does. The JSON holds all ten
     thresholds, detection counts, foreground overlap, variation of information and adapted Rand error.
 
+    Two people's labels of one volume are compared in the same way, either of them in the place of the truth:
+    the rows of --matches whose verdict is not tp name the instances on which they disagree, those of fn what
+    only TRUTH has, those of fp what only PREDICTION has.
+
     A file that --save-overlap has written stands for both volumes. With --combine, reports in JSON take the
     place of the volumes; scores are their means, the papers' Overall, and counts are sums.
 
@@ -55,7 +59,8 @@ def evaluate(
       $ mitotools evaluate labels.zarr truth.zarr
       $ mitotools evaluate labels.zarr truth.zarr --iou 0.5 --iou 0.75 --format json > scores.json
       $ mitotools evaluate --combine rat.json human.json
-      $ mitotools evaluate one.zarr other.zarr --matches disagreements.tsv --save-overlap both.overlap
+      $ mitotools evaluate labels.zarr truth.zarr --heatmap maps.zarr[0] --save-overlap both.overlap
+      $ mitotools evaluate ann.zarr bob.zarr --iou 0.5 --matches m.tsv && grep -vw tp m.tsv
     """
     from mitotools.cli.score_table import print_table
 
@@ -78,11 +83,11 @@ def _scored(
         return evaluate_overlap(Path(str(volumes[0]) + volumes[0].crop), scoring, running, files)
     if len(volumes) != 2:
         raise UsageError(str(volumes[2]), "is one volume too many", "Give PREDICTION and TRUTH")
-    if files.ignore is None:
-        with options.source_volumes(*volumes) as (predicted, true):
-            return evaluate_volumes(predicted, true, scoring, running, files)
-    with options.source_volumes(*volumes, files.ignore) as (predicted, true, ignored):
-        return evaluate_volumes(predicted, true, scoring, running, replace(files, ignore=ignored))
+    beside = {name: getattr(files, name) for name in ("ignore", "heatmap") if getattr(files, name)}
+    with options.source_volumes(*volumes, *beside.values()) as (predicted, true, *others):
+        received = dict(zip(beside, others, strict=True))
+        files = replace(files, ignore=received.get("ignore"), heatmap=received.get("heatmap"))
+        return evaluate_volumes(predicted, true, scoring, running, files)
 
 
 def _combined(

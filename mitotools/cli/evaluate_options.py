@@ -88,8 +88,16 @@ def files(command: Function) -> Function:
     @click.option(
         "--scores",
         type=file,
-        metavar="FILE",
-        help="Table of scores, one row an instance; its columns id and score rank the predictions.",
+        metavar="FILE[:DATASET]",
+        help="Table of scores, one row an instance; its columns id and score rank the predictions. Text, or "
+        "(N, 2) numbers in .npy or HDF5. An id that is not listed has score 0.",
+    )
+    @click.option(
+        "--heatmap",
+        type=arguments.VOLUME,
+        metavar="MAPS",
+        help="Rank the predictions by the mean of this volume over them, and over its channels; "
+        "maps.zarr[0] is one channel.",
     )
     @click.option(
         "--matches",
@@ -108,13 +116,14 @@ def files(command: Function) -> Function:
         *args: Any,
         ignore: VolumePath | None,
         scores: Path | None,
+        heatmap: VolumePath | None,
         matches: Path | None,
         save_overlap: Path | None,
         **kwargs: Any,
     ) -> Any:
         from mitotools.stages.evaluate import EvaluateFiles
 
-        chosen = EvaluateFiles(ignore, scores, matches, save_overlap)
+        chosen = EvaluateFiles(ignore, scores, matches, save_overlap, heatmap)
         return command(*args, files=chosen, **kwargs)
 
     return wrapped  # type: ignore[return-value]

@@ -74,8 +74,13 @@ def _headline(report: dict[str, Any]) -> Iterator[str]:
     )
     if len(volumes) > 1:
         yield f"overall    mean over {len(volumes)} volumes; counts are sums"
-    if report["score"] != "size":
+    if report["score"] == "file":
         yield "ranked     by the scores of a table"
+    if report["score"] == "heatmap":
+        told = (
+            f" {report['heatmap']['path']}" if "heatmap" in report else ""
+        )  # of combined ones it is not kept
+        yield f"ranked     by the means of a heatmap{told}"
     if "ignore" in report:
         yield f"ignored    {report['ignore']['path']}: {report['ignore']['voxels']} voxels"
     if "ignore_border" in report:

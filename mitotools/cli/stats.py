@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING
 import click
 
 from mitotools.cli import arguments, options
+from mitotools.parameters import StatsParameters
 
 if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.volume.path import VolumePath
 
+_DEFAULT = StatsParameters()
+
 
 @click.command(short_help="Measure every instance.")
-@click.argument("labels", type=arguments.VOLUME)
+@click.argument("labels", type=arguments.VOLUME, nargs=-1, required=True)
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The file to write; .tsv, .csv or .json.  [default: TSV on standard output]",
+    help="The file to write; .tsv, .csv, .json or .parquet.  [default: TSV on standard output]",
 )
 @click.option("--raw", type=arguments.VOLUME, help="Images: adds the intensity of each instance.")
 @click.option(
@@ -31,6 +34,30 @@ if TYPE_CHECKING:
     help="Cells or neurites: adds the one that each instance lies in.",
 )
 @click.option(
+    "--skeleton",
+    is_flag=True,
+    help="Add length, branches, thickness, necks, beads and nanotunnels; this takes longest of all.",
+)
+@click.option(
+    "--mesh",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the surface of each instance, in nm, to a new folder.",
+)
+@click.option(
+    "--mesh-format",
+    type=click.Choice(["ply", "obj"]),
+    default=_DEFAULT.mesh_format,
+    show_default=True,
+    help="Of the files in that folder.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw the volumes with an exponential fit and, with --skeleton, over length: .png or .html.",
+)
+@click.option(
     "--summary",
     is_flag=True,
     help="Count, density, volume fraction and quantiles instead; with --within, a row for each host.",
@@ -38,10 +65,14 @@ if TYPE_CHECKING:
 @options.running
 @options.processes
 def stats(
-    labels: VolumePath,
+    labels: tuple[VolumePath, ...],
     output: Path | None,
     raw: VolumePath | None,
     within: VolumePath | None,
+    skeleton: bool,
+    mesh: Path | None,
+    mesh_format: str,
+    plot: Path | None,
     summary: bool,
     running: Running,
 ) -> None:
@@ -50,23 +81,32 @@ def stats(
     Bounding boxes are half-open, in voxels. Centroids are mean voxel indices times the voxel size. The axes
     are those of the ellipsoid with the same second moments. Surfaces are Crofton's (thirteen directions),
     with the faces that the volume's border cuts; contacts are the faces of voxels shared with neighbours.
+    Several LABELS make one table, with the source in front; tables that stats wrote are taken as they are.
 
     \b
       $ mitotools stats labels.zarr | sort -k2,2nr | head
-      $ mitotools stats labels.zarr -o mitochondria.csv --raw raw.zarr --within neurons.zarr
-      $ mitotools stats labels.zarr --summary
+      $ mitotools stats labels.zarr -o mitochondria.csv --raw raw.zarr --within neurons.zarr --skeleton
+      $ mitotools stats rat.tsv human.tsv --plot sizes.png > both.tsv
+      $ mitotools stats labels.zarr --summary --mesh meshes
     """
-    from mitotools.parameters import StatsParameters
-    from mitotools.stages.stats import measure_instances
+    from mitotools.stages.size_plot import check_plot, plot_sizes
+    from mitotools.stages.stats import tabulate, united
     from mitotools.volume.table import check_table, tsv_lines, write_table
 
     if output is not None:
         check_table(output, force=running.force)
-    named = {"source": labels, "raw": raw, "within": within}
-    given = {name: path for name, path in named.items() if path is not None}
-    with options.source_volumes(*given.values()) as sources:
-        paths = dict(zip(given, sources, strict=True))
-        table = measure_instances(parameters=StatsParameters(summary=summary), running=running, **paths)
+    if plot is not None:
+        check_plot(plot, force=running.force)
+    parameters = StatsParameters(skeleton=skeleton, mesh_format=mesh_format, summary=summary)
+    named = {"raw": raw, "within": within}
+    beside = {name: path for name, path in named.items() if path is not None}
+    with options.source_volumes(*labels, *beside.values()) as paths:
+        sources, others = paths[: len(labels)], dict(zip(beside, paths[len(labels) :], strict=True))
+        tables = tabulate(sources, parameters, running, **others, mesh=mesh)
+    table = united(tables)
+    if plot is not None:
+        columns = {name: one.columns for name, one in tables.items()}
+        plot_sizes(plot, columns, table.history, force=running.force)
     if output is None:
         for line in tsv_lines(table.names, table.rows):
             click.echo(line)

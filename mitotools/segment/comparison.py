@@ -1,13 +1,14 @@
-"""Two labelings compared: their overlap, and the instances that the volume's border cuts."""
+"""Two labelings compared: their overlap, the instances that the border cuts, and sums of a heatmap."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mitotools.conventions import BACKGROUND
+from mitotools.segment.heatmap import HeatSums, heat_of_block, merge_heat
 from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
 from mitotools.segment.runs import as_ids, iterate_runs, merge_gradually
 
@@ -33,15 +34,18 @@ class Comparison:
         Voxels by prediction and truth, background included.
     cut_predictions, cut_truths : (K,) uint64
         Instances with a voxel in an outermost plane of the volume, ascending.
+    heat : HeatSums
+        Sums of a heatmap over the predictions; no rows where there was none.
     """
 
     overlap: Overlap
     cut_predictions: Ids
     cut_truths: Ids
+    heat: HeatSums = field(default_factory=HeatSums.none)
 
     def __len__(self) -> int:
         """Return the number of rows of all tables."""
-        return len(self.overlap) + len(self.cut_predictions) + len(self.cut_truths)
+        return len(self.overlap) + len(self.cut_predictions) + len(self.cut_truths) + len(self.heat)
 
     @classmethod
     def of(cls, overlap: Overlap) -> Comparison:
@@ -50,7 +54,11 @@ class Comparison:
 
 
 def compare_block(
-    prediction: Array, truth: Array, valid: Mask | None = None, edges: Edges = NO_EDGES
+    prediction: Array,
+    truth: Array,
+    valid: Mask | None = None,
+    edges: Edges = NO_EDGES,
+    heatmap: Array | None = None,
 ) -> Comparison:
     """Compare one block of two labelings.
 
@@ -62,6 +70,8 @@ def compare_block(
         Voxels that count; all by default. The others are as if they were not there.
     edges : three pairs of bool
         Where the block touches the border of the volume; by default nowhere.
+    heatmap : (Z, Y, X) or (C, Z, Y, X) numbers, optional
+        As for `heat_of_block`.
 
     Returns
     -------
@@ -70,11 +80,12 @@ def compare_block(
     Raises
     ------
     InputError
-        As `overlap_of_block`.
+        As `overlap_of_block` and `heat_of_block`.
     """
     overlap = overlap_of_block(prediction, truth, valid)
-    cut = (_ids_at(edges, labels, valid) for labels in (prediction, truth))
-    return Comparison(overlap, *cut)
+    cut_predictions, cut_truths = (_ids_at(edges, labels, valid) for labels in (prediction, truth))
+    heat = HeatSums.none() if heatmap is None else heat_of_block(prediction, heatmap, valid)
+    return Comparison(overlap, cut_predictions, cut_truths, heat)
 
 
 def merge_comparisons(comparisons: Iterable[Comparison]) -> Comparison:
@@ -87,6 +98,7 @@ def _merged(parts: list[Comparison]) -> Comparison:
         merge_overlaps([part.overlap for part in parts]),
         _united([part.cut_predictions for part in parts]),
         _united([part.cut_truths for part in parts]),
+        merge_heat(part.heat for part in parts),
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mitotools.segment.row_runs import Places
     from mitotools.segment.runs import Ids, Integers
 
-RUNS = 1 << 16
+RUNS = 1 << 13
 """Runs whose touches are in memory at the same time: of noise, three a run."""
 
 

@@ -20,9 +20,12 @@ from mitotools.segment.measure import (
 from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
 from mitotools.segment.row_runs import iterate_row_runs, plain
 from mitotools.segment.runs import merge_gradually
+from mitotools.segment.surface import steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    import numpy.typing as npt
 
     from mitotools.conventions import Array, Size, VoxelSize
     from mitotools.segment.runs import Integers
@@ -48,13 +51,19 @@ class Tables:
         """Return the number of rows."""
         return len(self.measurements) + len(self.contacts) + (len(self.hosts) if self.hosts else 0)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns."""
+        parts = [part for part in (self.measurements, self.contacts, self.hosts) if part is not None]
+        return sum(getattr(value, "nbytes", 0) for part in parts for value in vars(part).values())
+
     def within(self, size: Size) -> Tables:
         """Return the tables with the volume's size, which tells what touches its border."""
         return replace(self, measurements=replace(self.measurements, size=size))
 
 
 def tables_of_block(
-    labels: Array, core: Core, steps: Integers, raw: Array | None = None, hosts: Array | None = None
+    labels: Array, core: Core, pairs: Integers, raw: Array | None = None, hosts: Array | None = None
 ) -> Tables:
     """Measure the parts of instances that lie in one block, their surfaces and what they touch.
 
@@ -65,7 +74,7 @@ def tables_of_block(
         as far as that.
     core : Core
         The block without its margin.
-    steps : (13, 3) int64
+    pairs : (13, 3) int64
         See `mitotools.segment.surface.steps`.
     raw : (Z, Y, X) integer of 8 or 16 bits, optional
         Grey values of the core.
@@ -85,7 +94,7 @@ def tables_of_block(
     known = plain(labels) if labels.dtype.kind in "bui" else labels
     tables = merge_tables(
         Tables(
-            measure_runs(runs, core, (known, steps), raw),
+            measure_runs(runs, core, (known, pairs), raw),
             contacts_of_runs(known, labels.dtype, runs.places, core.stop),
         )
         for runs in iterate_row_runs(labels)
@@ -96,9 +105,9 @@ def tables_of_block(
     return replace(tables, hosts=overlap_of_block(labels[:z, :y, :x], hosts))
 
 
-def merge_tables(tables: Iterable[Tables]) -> Tables:
-    """Add up the tables of the blocks of one volume, in any order."""
-    return merge_gradually(tables, _merged)
+def merge_tables(tables: Iterable[Tables], merged: Callable[[list[Tables]], Tables] | None = None) -> Tables:
+    """Add up the tables of the blocks of one volume, in any order, by `merged` if it is given."""
+    return merge_gradually(tables, merged or merged_tables)
 
 
 def table_columns(tables: Tables, voxel_size_nm: VoxelSize | None) -> dict[str, Array | None]:
@@ -127,7 +136,18 @@ def table_columns(tables: Tables, voxel_size_nm: VoxelSize | None) -> dict[str, 
     return columns
 
 
-def _merged(parts: list[Tables]) -> Tables:
+def columns_of_none(voxel_size_nm: VoxelSize | None, dtype: npt.DTypeLike) -> dict[str, Array | None]:
+    """Return the columns of `table_columns` without a row: what there will be, before anything is measured.
+
+    The kernels for labels of the type are loaded for it.
+    """
+    one = np.zeros((1, 1, 1), dtype)
+    tables = tables_of_block(one, Core((0, 0, 0), (1, 1, 1)), steps(voxel_size_nm))
+    return table_columns(tables.within((1, 1, 1)), voxel_size_nm)
+
+
+def merged_tables(parts: list[Tables]) -> Tables:
+    """Add up the tables of several blocks, as `merge_tables` does gradually."""
     hosts = [part.hosts for part in parts if part.hosts is not None]
     return Tables(
         merged_measurements([part.measurements for part in parts]),

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mitotools.conventions import Array, Size, VoxelSize
+    from mitotools.segment.blockwise.places import Flags
     from mitotools.segment.row_runs import RowRuns
     from mitotools.segment.runs import Ids, Integers
 
 CUBIC_NM_PER_CUBIC_UM = 1e9
 SQUARE_NM_PER_SQUARE_UM = 1e6
+
+SURFACE = ("surface_um2", "sphericity", "complexity_index")
+"""Columns that take exits."""
 
 _FIRST, _LAST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
@@ -63,6 +67,10 @@ class Measurements:
     def __len__(self) -> int:
         """Return the number of instances."""
         return len(self.ids)
+
+    def touches_border(self) -> Flags:
+        """Return which instances touch a face of the volume, the size of which is known: (N,) bool."""
+        return np.asarray(((self.starts == 0) | (self.stops == self.size)).any(axis=1), np.bool_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,11 +195,12 @@ def measurement_columns(
     dict of str to (N,) array or None
         ``id``, ``voxels``, ``volume_um3``, ``z_min``, ``y_min``, ``x_min``, ``z_max``, ``y_max``, ``x_max``
         (voxels, half-open), ``centroid_z_nm``, ``centroid_y_nm``, ``centroid_x_nm`` (mean voxel index times
-        voxel size: the middle of the first voxel is 0), ``touches_border`` (where the volume's size
-        is known), ``major_axis_nm``, ``middle_axis_nm``, ``minor_axis_nm`` (see `mitotools.segment.shape`),
-        ``elongation`` (major over middle) and ``flatness`` (middle over minor), as ITK has them; where they
-        were counted ``surface_um2`` and ``sphericity`` (see `mitotools.segment.surface`), and
-        ``intensity_mean`` and ``intensity_std``. The physical columns are None where the voxel size is.
+        voxel size: the middle of the first voxel is 0), ``nearest_nm`` (to the nearest other centroid, NaN
+        where there is none), ``touches_border`` (where the volume's size is known), ``major_axis_nm``,
+        ``middle_axis_nm``, ``minor_axis_nm`` (see `mitotools.segment.shape`), ``elongation`` (major over
+        middle) and ``flatness`` (middle over minor), as ITK has them; where they were counted `SURFACE`
+        (see `mitotools.segment.surface`), and ``intensity_mean`` and ``intensity_std``. The physical columns
+        are None where the voxel size is.
     """
     columns: dict[str, Array | None] = {
         "id": measurements.ids,
@@ -200,12 +209,12 @@ def measurement_columns(
     }
     for name, corners in (("min", measurements.starts), ("max", measurements.stops)):
         columns |= {f"{axis}_{name}": corners[:, position] for position, axis in enumerate("zyx")}
-    columns |= dict.fromkeys(f"centroid_{axis}_nm" for axis in "zyx")
+    columns |= dict.fromkeys([*(f"centroid_{axis}_nm" for axis in "zyx"), "nearest_nm"])
     if measurements.size is not None:
-        columns["touches_border"] = _touches_border(measurements, measurements.size)
+        columns["touches_border"] = measurements.touches_border()
     columns |= dict.fromkeys(["major_axis_nm", "middle_axis_nm", "minor_axis_nm", "elongation", "flatness"])
     if measurements.exits.shape[1]:
-        columns |= dict.fromkeys(["surface_um2", "sphericity"])
+        columns |= dict.fromkeys(SURFACE)
     if voxel_size_nm is not None:
         columns |= _physical_columns(measurements, voxel_size_nm)
     if measurements.greys.shape[1]:
@@ -213,16 +222,12 @@ def measurement_columns(
     return columns
 
 
-def _touches_border(measurements: Measurements, size: Size) -> Array:
-    touches: Array = ((measurements.starts == 0) | (measurements.stops == size)).any(axis=1)
-    return touches
-
-
 def _physical_columns(measurements: Measurements, voxel_size_nm: VoxelSize) -> dict[str, Array | None]:
     volume = measurements.voxels * prod(voxel_size_nm)
     columns: dict[str, Array | None] = {"volume_um3": volume / CUBIC_NM_PER_CUBIC_UM}
     centroids = measurements.sums / measurements.voxels[:, np.newaxis] * np.asarray(voxel_size_nm)
     columns |= {f"centroid_{axis}_nm": centroids[:, position] for position, axis in enumerate("zyx")}
+    columns["nearest_nm"] = shape.nearest_nm(centroids)
     moments = (measurements.voxels, measurements.sums, measurements.products)
     axes = shape.axis_lengths_nm(shape.covariances_nm2(*moments, voxel_size_nm)).T
     columns |= dict(zip(("major_axis_nm", "middle_axis_nm", "minor_axis_nm"), axes, strict=True))
@@ -231,6 +236,7 @@ def _physical_columns(measurements: Measurements, voxel_size_nm: VoxelSize) -> d
         area = surface.surface_nm2(measurements.exits, voxel_size_nm)
         columns["surface_um2"] = area / SQUARE_NM_PER_SQUARE_UM
         columns["sphericity"] = surface.sphericity(volume, area)
+        columns["complexity_index"] = surface.complexity_index(volume, area)
     return columns
 
 

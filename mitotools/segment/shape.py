@@ -1,10 +1,11 @@
-"""Axes of the ellipsoid with an instance's second moments, from exact sums of indices and their products."""
+"""What exact sums of indices tell: axes of the ellipsoid with the same second moments, and who is near."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -72,3 +73,22 @@ def axis_lengths_nm(covariances: Floats) -> Floats:
     variances = np.linalg.eigvalsh(covariances)[:, ::-1]
     lengths: Floats = 2 * np.sqrt(5 * variances)
     return lengths
+
+
+def nearest_nm(centroids_nm: Floats) -> Floats:
+    """Return how far it is from each centroid to the nearest other one.
+
+    Parameters
+    ----------
+    centroids_nm : (N, 3) float64
+
+    Returns
+    -------
+    (N,) float64
+        nm; NaN where there is no other.
+    """
+    if len(centroids_nm) < 2:
+        return np.full(len(centroids_nm), np.nan)
+    distances, _ = cKDTree(centroids_nm).query(centroids_nm, k=2)
+    nearest: Floats = distances[:, 1]
+    return nearest

@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 SUMMARISED = (
     "voxels",
     "volume_um3",
+    "nearest_nm",
     "major_axis_nm",
     "elongation",
     "surface_um2",
     "sphericity",
+    "complexity_index",
     "contact_um2",
+    "skeleton_length_um",
+    "thickness_mean_nm",
+    "string_score",
     "intensity_mean",
 )
-"""Columns of which mean and quantiles are given, where they are there."""
+"""Columns of which mean and quantiles are given, over the instances that have a value."""
 
 
 def summary(
@@ -71,6 +76,8 @@ def summary(
 
 def _distribution(name: str, column: Array | None, quantiles: Sequence[float]) -> dict[str, float | None]:
     names = [f"{name}_mean", *(f"{name}_q{100 * quantile:g}" for quantile in quantiles)]
+    if column is not None and column.dtype.kind == "f":
+        column = column[~np.isnan(column)]
     if column is None or len(column) == 0:
         return dict.fromkeys(names)
     values = [np.mean(column), *np.quantile(column, quantiles)]

@@ -111,3 +111,17 @@ def sphericity(volume: Array, surface: Array) -> Array:
     """
     ratio: Array = np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / surface
     return ratio
+
+
+def complexity_index(volume: Array, surface: Array) -> Array:
+    """Return the mitochondrial complexity index, S^3 / (16 pi^2 V^2) (Vincent et al., Cell Reports 26, 2019).
+
+    It is 9 / (4 pi sphericity^3): 0.716 for a ball, and more the more an instance branches or stretches.
+
+    Parameters
+    ----------
+    volume, surface : (N,) float64
+        In a unit cubed and squared.
+    """
+    index: Array = surface**3 / (16 * np.pi**2 * volume**2)
+    return index

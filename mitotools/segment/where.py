@@ -64,6 +64,11 @@ class Condition:
     text: str
     tree: ast.expr
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The columns that it looks at."""
+        return frozenset(node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name))
+
     def holds(self, columns: Mapping[str, Array | None]) -> Flags:
         """Return for which rows of a table the condition holds.
 

@@ -14,14 +14,15 @@ from mitotools.stages.pieces import read_pieces
 from mitotools.volume.files import open_volume, source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mitotools.conventions import Size
     from mitotools.history import Input
     from mitotools.run.running import Running
     from mitotools.segment.comparison import Edges
-    from mitotools.volume.base import Volume
+    from mitotools.volume.base import Volume, VolumeSpec
     from mitotools.volume.blocks import Box
+    from mitotools.volume.files import Kind
     from mitotools.volume.path import VolumePath
 
 
@@ -42,44 +43,48 @@ class Compared:
     inputs: Sequence[Input]
 
 
-def compare_volumes(
-    prediction: VolumePath,
-    truth: VolumePath,
-    ignore: VolumePath | None,
-    running: Running,
-    *,
-    with_border: bool,
-) -> Compared:
-    """Compare two labelings, of which the voxels are left out where `ignore` is not 0.
+@dataclass(frozen=True)
+class Asked:
+    """What is compared.
 
     Parameters
     ----------
     prediction, truth : VolumePath
         (Z, Y, X) labels of the same shape.
     ignore : VolumePath, optional
-        (Z, Y, X), of any type.
-    running : Running
+        (Z, Y, X), of any type: voxels are left out where it is not 0.
+    heatmap : VolumePath, optional
+        (Z, Y, X) or (C, Z, Y, X), of any type, to be added up over the predictions.
     with_border : bool
         Whether to look for the instances that the volume's border cuts.
+    """
+
+    prediction: VolumePath
+    truth: VolumePath
+    ignore: VolumePath | None = None
+    heatmap: VolumePath | None = None
+    with_border: bool = False
+
+
+def compare_volumes(asked: Asked, running: Running) -> Compared:
+    """Compare two labelings.
 
     Raises
     ------
     InputError
-        Where a volume holds no labels, or the shapes differ.
+        Where a volume holds no labels, the shapes differ, or a heatmap holds what is no number.
     """
+    kinds: dict[str, Kind] = {"prediction": "labels", "truth": "labels", "ignore": "image", "heatmap": "any"}
+    paths = {role: getattr(asked, role) for role in kinds if getattr(asked, role) is not None}
     with ExitStack() as stack:
-        volumes = [stack.enter_context(open_volume(path, "labels")) for path in (prediction, truth)]
-        paths = [prediction, truth]
-        if ignore is not None:
-            volumes.append(stack.enter_context(open_volume(ignore, "image")))
-            paths.append(ignore)
-        for volume in volumes[1:]:
-            require_same_size(volumes[0], volume)
-        comparison = _comparison(volumes, running, with_border=with_border)
-        inputs = [source_of(path, volume) for path, volume in zip(paths, volumes, strict=True)]
-        left_out = volumes[0].spec.voxels - int(comparison.overlap.count.sum())
-    origin = Origin(inputs[0].path, inputs[1].path, inputs[2].path if ignore is not None else "", left_out)
-    return Compared(comparison, origin, inputs)
+        volumes = {role: stack.enter_context(open_volume(path, kinds[role])) for role, path in paths.items()}
+        for volume in volumes.values():
+            require_same_size(volumes["prediction"], volume)
+        comparison = _comparison(volumes, running, with_border=asked.with_border)
+        inputs = {role: source_of(paths[role], volume) for role, volume in volumes.items()}
+        left_out = volumes["prediction"].spec.voxels - int(comparison.overlap.count.sum())
+    origin = Origin(**{role: source.path for role, source in inputs.items()}, ignored_voxels=left_out)
+    return Compared(comparison, origin, list(inputs.values()))
 
 
 def require_same_size(prediction: Volume, truth: Volume) -> None:
@@ -94,19 +99,26 @@ def require_same_size(prediction: Volume, truth: Volume) -> None:
     raise InputError(f"{prediction.name} and {truth.name}", f"have different shapes, {a} and {b}", advice)
 
 
-def _comparison(volumes: Sequence[Volume], running: Running, *, with_border: bool) -> Comparison:
-    size = volumes[0].spec.size
+def _comparison(volumes: Mapping[str, Volume], running: Running, *, with_border: bool) -> Comparison:
+    size = volumes["prediction"].spec.size
 
     def compare(box: Box, threads: int) -> Comparison:
-        valid = read_pieces(volumes[2], box, threads) == 0 if len(volumes) > 2 else None
-        prediction, truth = (read_pieces(volume, box, threads) for volume in volumes[:2])
-        return compare_block(prediction, truth, valid, edges_of(box, size) if with_border else NO_EDGES)
+        read = {role: read_pieces(volume, box, threads) for role, volume in volumes.items()}
+        valid = read.pop("ignore") == 0 if "ignore" in read else None
+        edges = edges_of(box, size) if with_border else NO_EDGES
+        return compare_block(read["prediction"], read["truth"], valid, edges, read.get("heatmap"))
 
-    # Besides the labels, the table of their runs: three numbers a run, as many as voxels at worst.
-    voxel_bytes = sum(volume.spec.dtype.itemsize + (index == 2) for index, volume in enumerate(volumes)) + 20
+    # Besides the voxels, the table of their runs: three numbers a run, as many as voxels at worst.
+    voxel_bytes = sum(_voxel_bytes(role, volume.spec) for role, volume in volumes.items()) + 20
     # The truth decides on the blocks: predictions are written in chunks of any kind.
-    sources = [volumes[1], volumes[0], *volumes[2:]]
+    sources = [volumes["truth"], *(volume for role, volume in volumes.items() if role != "truth")]
     return merge_comparisons(map_blocks(sources, compare, "evaluate", running, voxel_bytes))
+
+
+def _voxel_bytes(role: str, spec: VolumeSpec) -> int:
+    """Return what a voxel takes: of `ignore`, its mask too; of a heatmap, a copy with its channels first."""
+    size = spec.dtype.itemsize
+    return {"ignore": size + 1, "heatmap": 2 * size * (spec.channels or 1)}.get(role, size)
 
 
 def edges_of(box: Box, size: Size) -> Edges:

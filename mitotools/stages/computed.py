@@ -77,9 +77,17 @@ class Computed(Volume):
         unit : (z, y, x)
             Blocks are multiples of it.
         """
-        below = self._base.bytes_per_voxel(unit) if isinstance(self._base, Computed) else 0
         block = size3([min(u, n) for u, n in zip(unit, self.spec.size, strict=True)])
+        below = reading_bytes(self._base, unit)
         return self._step.bytes_per_voxel(self._base, block) + below + self.spec.dtype.itemsize
+
+
+def reading_bytes(volume: Volume, unit: Size | None = None) -> float:
+    """Return what reading a voxel takes beside the voxel: of a volume that is stored, nothing.
+
+    `unit` is what blocks are multiples of; by default that of the volume.
+    """
+    return volume.bytes_per_voxel(unit or volume.spec.unit) if isinstance(volume, Computed) else 0
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,10 @@ class Stepwise:
     @classmethod
     def of(cls, base: Volume, change: Callable[[Labels, int], Labels], steps: int) -> Volume:
         """Return the labels after so many steps."""
-        return Computed(base, cls(change, steps), base.spec.dtype) if steps else base
+        if not steps:
+            return base
+        change(np.zeros((1, 1, 1), base.spec.dtype), 1)  # loaded now, so that its memory is seen
+        return Computed(base, cls(change, steps), base.spec.dtype)
 
     def read(self, base: Volume, box: Box) -> Labels:
         """Return the new labels of `box`."""

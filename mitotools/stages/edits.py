@@ -11,13 +11,11 @@ from mitotools.errors import InputError
 from mitotools.segment.filters import edit_ids, smallest_label_type
 from mitotools.stages.computed import Computed
 from mitotools.stages.id_lists import id_of, lines_of
-from mitotools.stages.regions import split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mitotools.conventions import Labels, Size
-    from mitotools.run.running import Running
     from mitotools.segment.runs import Ids
     from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
@@ -76,7 +74,7 @@ class _Edited:
         return 2 * base.spec.dtype.itemsize + 16
 
 
-def edited(volume: Volume, edits: Sequence[str], running: Running) -> Volume:
+def edited(volume: Volume, edits: Sequence[str], split_by: Callable[[Volume, Ids], Volume]) -> Volume:
     """Return labels after edits: merges and deletions one after the other, then the splits.
 
     Parameters
@@ -85,7 +83,8 @@ def edited(volume: Volume, edits: Sequence[str], running: Running) -> Volume:
         (Z, Y, X) labels of a type without sign.
     edits : sequence of str
         See `read_edits`.
-    running : Running
+    split_by : callable
+        Splits the instances that are listed (see `mitotools.stages.regions.split`).
 
     Raises
     ------
@@ -99,7 +98,7 @@ def edited(volume: Volume, edits: Sequence[str], running: Running) -> Volume:
         dtype = np.result_type(smallest_label_type(int(new_ids.max())), volume.spec.dtype)
         volume = Computed(volume, _Edited(ids, new_ids, dtype), dtype)
     only = [number for verb, numbers in parsed if verb == "split" for number in numbers]
-    return split(volume, running, np.array(only, np.uint64)) if only else volume
+    return split_by(volume, np.array(only, np.uint64)) if only else volume
 
 
 def _new_ids(edits: Sequence[tuple[str, list[int]]]) -> dict[int, int]:

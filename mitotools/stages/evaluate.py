@@ -24,7 +24,7 @@ from mitotools.segment.instances import instances_of
 from mitotools.segment.matching import detection, find_errors
 from mitotools.segment.rand_voi import adapted_rand_error, variation_of_information
 from mitotools.segment.verdicts import COLUMNS, verdicts
-from mitotools.stages.comparing import Compared, compare_volumes, require_same_size
+from mitotools.stages.comparing import Asked, Compared, compare_volumes, require_same_size
 from mitotools.stages.overlap_file import load_overlap, save_overlap
 from mitotools.stages.score_file import read_scores
 from mitotools.volume.atomic import check_file
@@ -63,15 +63,20 @@ class EvaluateFiles:
         The table to write of what became of every instance.
     save_overlap : Path, optional
         The file to write from which `evaluate_overlap` scores again.
+    heatmap : VolumePath, optional
+        (Z, Y, X) or (C, Z, Y, X) volume: predictions are ranked by its mean over them instead of by size.
     """
 
     ignore: VolumePath | None = None
     scores: Path | None = None
     matches: Path | None = None
     save_overlap: Path | None = None
+    heatmap: VolumePath | None = None
 
     def check(self, running: Running) -> None:
-        """Raise TargetError where an output cannot be written, UsageError where two are one file."""
+        """Raise TargetError where an output cannot be written, UsageError where options contradict."""
+        if self.heatmap is not None and self.scores is not None:
+            raise UsageError("--heatmap", "ranks the predictions, and so does --scores", "Give one")
         if self.matches is not None and self.matches == self.save_overlap:
             raise UsageError(str(self.matches), "is to be two files, --matches and --save-overlap")
         for file in (self.matches, self.save_overlap):
@@ -81,11 +86,12 @@ class EvaluateFiles:
 
 @dataclass(frozen=True, eq=False)
 class _Scored:
-    """What is scored: instances and, where a table gives them, the scores of the predictions."""
+    """What is scored: instances, and what ranks the predictions: "size", "file" or "heatmap"."""
 
     overlap: Overlap
     instances: Instances
     protocol: EvaluationProtocol
+    ranked_by: str = "size"
     ranks: npt.NDArray[np.float64] | None = None
 
 
@@ -112,8 +118,8 @@ def evaluate_volumes(
     -------
     dict
         protocol, iou, sizes, min_truth_size, score, prediction, truth, ap, detection, foreground, voi,
-        adapted_rand_error, errors, history; and where they were asked for bootstrap, ignore, ignore_border. A
-        value that is not defined is None.
+        adapted_rand_error, errors, history; and where they were asked for bootstrap, heatmap, ignore,
+        ignore_border. A value that is not defined is None.
 
     Raises
     ------
@@ -121,11 +127,13 @@ def evaluate_volumes(
         Where a volume holds no labels, the shapes differ, or the table of scores is none.
     TargetError
         Where an output cannot be written.
+    UsageError
+        Where options exclude each other.
     """
     files.check(running)
-    listed = read_scores(files.scores) if files.scores else None
+    listed = read_scores(files.scores, running) if files.scores else None
     wanted = parameters.ignore_border or files.save_overlap is not None
-    compared = compare_volumes(prediction, truth, files.ignore, running, with_border=wanted)
+    compared = compare_volumes(Asked(prediction, truth, files.ignore, files.heatmap, wanted), running)
     return _finished(compared, listed, parameters, running, files)
 
 
@@ -141,11 +149,11 @@ def evaluate_overlap(
     UsageError
         Where something needs the volumes.
     """
-    if files.ignore is not None or files.save_overlap is not None:
-        option = "--ignore" if files.ignore is not None else "--save-overlap"
+    of_volumes = {"--ignore": files.ignore, "--heatmap": files.heatmap, "--save-overlap": files.save_overlap}
+    for option in [name for name, value in of_volumes.items() if value is not None]:
         raise UsageError(option, "needs the volumes", f"{file} is all that is given")
     files.check(running)
-    listed = read_scores(files.scores) if files.scores else None
+    listed = read_scores(files.scores, running) if files.scores else None
     comparison, origin, records = load_overlap(file, running)
     source = history.Input(str(file.resolve()), history=records)
     return _finished(Compared(comparison, origin, [source]), listed, parameters, running, files)
@@ -168,12 +176,15 @@ def _finished(
     if files.scores:
         inputs.append(history.Input(str(files.scores.resolve()), history=history.read_sidecar(files.scores)))
     records = history.extended(inputs, running.command_line, asdict(parameters))
-    scored = _scored(compared.comparison, parameters, listed)
-    report = _report(scored, parameters)
     origin = compared.origin
+    ranked_by = "file" if listed is not None else "heatmap" if origin.heatmap else "size"
+    scored = _scored(compared.comparison, parameters, ranked_by, listed)
+    report = _report(scored, parameters)
     report["prediction"]["path"], report["truth"]["path"] = origin.prediction, origin.truth
     if origin.ignore:
         report["ignore"] = {"path": origin.ignore, "voxels": origin.ignored_voxels}
+    if ranked_by == "heatmap":
+        report["heatmap"] = {"path": origin.heatmap}
     report["history"] = list(records)
     if files.save_overlap:
         save_overlap(files.save_overlap, compared.comparison, origin, records, force=running.force)
@@ -182,15 +193,23 @@ def _finished(
     return report
 
 
-def _scored(comparison: Comparison, parameters: EvaluateParameters, listed: Listed | None = None) -> _Scored:
+def _scored(
+    comparison: Comparison,
+    parameters: EvaluateParameters,
+    ranked_by: str = "size",
+    listed: Listed | None = None,
+) -> _Scored:
     protocol = chosen_protocol(parameters)
     overlap = comparison.overlap.without_small_truths(protocol.min_truth_size_voxels)
     cut = (comparison.cut_predictions, comparison.cut_truths) if parameters.ignore_border else ()
     instances = instances_of(overlap, *cut)
-    if listed is None:
+    if ranked_by == "size":
         return _Scored(overlap, instances, protocol)
-    _compare_ids(instances.predictions, listed[0])
-    return _Scored(overlap, instances, protocol, scores_by_id(instances.predictions.ids, *listed))
+    if listed is not None:
+        _compare_ids(instances.predictions, listed[0])
+    ids, scores_of_ids = listed or comparison.heat.scores()
+    ranks = scores_by_id(instances.predictions.ids, ids, scores_of_ids)
+    return _Scored(overlap, instances, protocol, ranked_by, ranks)
 
 
 def _compare_ids(predictions: Side, ids: npt.NDArray[np.uint64]) -> None:
@@ -213,7 +232,7 @@ def _report(scored: _Scored, parameters: EvaluateParameters) -> Report:
         "iou": list(parameters.iou),
         "sizes": list(protocol.size_limits_voxels),
         "min_truth_size": protocol.min_truth_size_voxels,
-        "score": "size" if scored.ranks is None else "file",
+        "score": scored.ranked_by,
         "prediction": _side(instances.predictions),
         "truth": _side(instances.truths),
         "ap": average_precision(instances, protocol, scored.ranks, thresholds.values()),

@@ -3,38 +3,54 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mitotools import history
+from mitotools.errors import TargetError
+from mitotools.run.budget import check_enough
+from mitotools.run.memory import resident_bytes
 from mitotools.segment.filters import ids_of_size, keep_ids, relabel, smallest_label_type
+from mitotools.segment.instance_tables import table_columns
 from mitotools.segment.measure import measurement_columns
 from mitotools.segment.morphology import dilated, eroded
 from mitotools.segment.where import parsed
 from mitotools.stages.blockwise import write_volume
-from mitotools.stages.computed import Computed, Stepwise, Unsigned
+from mitotools.stages.computed import Stepwise, Unsigned, reading_bytes
 from mitotools.stages.edits import edited
 from mitotools.stages.id_lists import recorded
+from mitotools.stages.measuring import all_tables, demand_to_measure, known_columns, measure_volume
 from mitotools.stages.pieces import read_pieces
-from mitotools.stages.regions import fill_holes, split
-from mitotools.stages.stats import measure_volume
+from mitotools.stages.planning import Stored, demand_of, memory_of
+from mitotools.stages.regions import as_if_changed, demand_to_look, fill_holes, split
+from mitotools.stages.staging import is_staged, staged_of
 from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.outputs import check_target, planned
+from mitotools.volume.path import VolumePath
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mitotools.conventions import Array
+    from mitotools.history import History
     from mitotools.parameters import FilterParameters
+    from mitotools.run.budget import Demand
     from mitotools.run.running import Running
     from mitotools.segment.measure import Measurements
     from mitotools.segment.runs import Ids
     from mitotools.segment.where import Condition
+    from mitotools.stages.measuring import Columns
     from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
-    from mitotools.volume.path import VolumePath
+
+
+LEFT_BYTES = 12 * 2**20
+"""What each step leaves in memory to the next, tables of instances not counted (measured: 6 MiB)."""
 
 
 def filter_volume(
@@ -66,52 +82,120 @@ def filter_volume(
     check_target(target, force=running.force, resume=bool(running.resume))
     condition = parsed(parameters.where) if parameters.where else None
     with open_volume(source, "labels") as opened:
-        volume = _reshaped(opened, parameters, running)
-        reading_bytes = volume.bytes_per_voxel(volume.spec.unit) if isinstance(volume, Computed) else 0
-        measurements = measure_volume(volume, running, "measure", reading_bytes)
-        kept = _selected(measurements, volume.spec, parameters, condition)
-        _warn_of_missing(measurements.ids, parameters)
-        largest = len(kept) if parameters.relabel else int(kept.max(initial=0))
-        spec = VolumeSpec(
-            shape=volume.spec.shape,
-            dtype=smallest_label_type(largest),
-            voxel_size_nm=volume.spec.voxel_size_nm,
-            history=history.extended(
-                [source_of(source, opened)], running.command_line, _record(parameters, source.crop)
-            ),
-            is_labels=True,
+        in_full = condition is not None and _takes_all(condition, opened)
+        _check_memory(opened, target, parameters, running, in_full=in_full)
+        volume = _reshaped(
+            opened, parameters, partial(split, running=running), partial(fill_holes, running=running)
         )
+        found, columns = _measured(volume, running, condition, in_full=in_full)
+        kept = _selected(found, columns, parameters, condition)
+        _warn_of_missing(found.ids, parameters)
+        largest = len(kept) if parameters.relabel else int(kept.max(initial=0))
+        records = history.extended(
+            [source_of(source, opened)], running.command_line, _record(parameters, source.crop)
+        )
+        spec = _spec(volume, smallest_label_type(largest), records)
         write_volume(target, spec, _writing(volume, target, kept, spec, parameters), running)
-    return len(kept), len(measurements)
+    return len(kept), len(found)
 
 
-def _reshaped(volume: Volume, parameters: FilterParameters, running: Running) -> Volume:
-    """Return the instances in their new shapes."""
+def _takes_all(condition: Condition, opened: Volume) -> bool:
+    """Whether a condition is on more than is always measured; an error where it is on what there is not."""
+    few = known_columns(opened, in_full=False)
+    in_full = not condition.names <= few.keys()
+    condition.holds(known_columns(opened, in_full=True) if in_full else few)
+    return in_full
+
+
+def _measured(
+    volume: Volume, running: Running, condition: Condition | None, *, in_full: bool
+) -> tuple[Measurements, Columns]:
+    """Return what is known of every instance, and the columns that a condition is on."""
+    voxel_size = volume.spec.voxel_size_nm
+    if in_full:
+        tables = all_tables(volume, running, "measure")
+        return tables.measurements, table_columns(tables, voxel_size)
+    found = measure_volume(volume, running, "measure")
+    return found, measurement_columns(found, voxel_size) if condition is not None else {}
+
+
+def _reshaped(
+    volume: Volume,
+    parameters: FilterParameters,
+    split_by: Callable[..., Volume],
+    fill_by: Callable[[Volume], Volume],
+) -> Volume:
+    """Return the instances in their new shapes, given how pieces and holes are found."""
     steps = (parameters.edits, parameters.fill_holes, parameters.erode_voxels, parameters.dilate_voxels)
     if any(steps) or parameters.split:
         volume = Unsigned.of(volume)
-    volume = edited(volume, parameters.edits, running)
+    volume = edited(volume, parameters.edits, split_by)
     if parameters.fill_holes:
-        volume = fill_holes(volume, running)
+        volume = fill_by(volume)
     volume = Stepwise.of(volume, eroded, parameters.erode_voxels)
     volume = Stepwise.of(volume, dilated, parameters.dilate_voxels)
-    return split(volume, running) if parameters.split else volume
+    return split_by(volume) if parameters.split else volume
+
+
+def _check_memory(
+    opened: Volume, target: VolumePath, parameters: FilterParameters, running: Running, *, in_full: bool
+) -> None:
+    """Refuse a budget that is too little for any of the steps before the first of them."""
+    if running.scheduler:  # whose memory is not this machine's
+        return
+    demands: list[Demand] = []
+
+    def looked_at(volume: Volume, only: Ids | None = None) -> Volume:  # noqa: ARG001 (as pieces are found)
+        demands.append(demand_to_look(volume))
+        return as_if_changed(volume)
+
+    volume = _reshaped(opened, parameters, looked_at, looked_at)
+    known_columns(volume, in_full=in_full)
+    demands.append(demand_to_measure([volume], in_full=in_full))
+    steps = [(demand, running.workers) for demand in demands]
+    steps += _demands_to_write(volume, target, running)
+    base = resident_bytes() + LEFT_BYTES
+    check_enough([(replace(demand, base_bytes=base), count) for demand, count in steps], memory_of(running))
+
+
+def _demands_to_write(volume: Volume, target: VolumePath, running: Running) -> list[tuple[Demand, int]]:
+    """Return what writing needs, and in how many processes, for ids of as many bytes as those read."""
+    try:
+        spec = planned(target, _spec(volume, np.dtype(f"u{volume.spec.dtype.itemsize}")))
+    except TargetError:  # a type that the format does not have, and the ids may not need
+        return []
+    if not is_staged(target, running):
+        return [(demand_of(spec, [volume], _bytes_to_write(volume, spec)), running.workers)]
+    staged = planned(VolumePath(str(staged_of(target))), replace(spec, compression="default"))
+    return [
+        (demand_of(staged, [volume], _bytes_to_write(volume, staged)), running.workers),
+        (demand_of(spec, [Stored(staged)]), 0),
+    ]
+
+
+def _spec(volume: Volume, dtype: np.dtype[Any], records: History = ()) -> VolumeSpec:
+    return VolumeSpec(
+        shape=volume.spec.shape,
+        dtype=dtype,
+        voxel_size_nm=volume.spec.voxel_size_nm,
+        history=records,
+        is_labels=True,
+    )
 
 
 def _selected(
-    measurements: Measurements, spec: VolumeSpec, parameters: FilterParameters, condition: Condition | None
+    found: Measurements, columns: Columns, parameters: FilterParameters, condition: Condition | None
 ) -> Ids:
     """Return the ids of the instances that stay."""
-    ids = measurements.ids
-    stays = np.isin(ids, ids_of_size(ids, measurements.voxels, parameters.min_size_voxels))
-    columns = measurement_columns(measurements, spec.voxel_size_nm)
+    ids = found.ids
+    stays = np.isin(ids, ids_of_size(ids, found.voxels, parameters.min_size_voxels))
     if condition is not None:
         stays &= condition.holds(columns)
     if parameters.keep_ids is not None:
         stays &= np.isin(ids, _ids(parameters.keep_ids))
     stays &= ~np.isin(ids, _ids(parameters.drop_ids))
     if parameters.clear_border:
-        stays &= ~np.asarray(columns["touches_border"], np.bool_)
+        stays &= ~found.touches_border()
     return ids[stays]
 
 
@@ -139,11 +223,13 @@ def _writing(
     def chosen(box: Box, threads: int) -> Array:
         return choose(read_pieces(volume, box, threads), kept).astype(dtype, copy=False)
 
-    # Beside both labelings: positions in the table of ids, and whether they are there.
-    voxel_bytes: float = volume.spec.dtype.itemsize + 2 * dtype.itemsize + 10
-    if isinstance(volume, Computed):
-        voxel_bytes += volume.bytes_per_voxel(planned(target, spec).unit)
-    return Work(chosen, "filter", [volume], voxel_bytes)
+    return Work(chosen, "filter", [volume], _bytes_to_write(volume, planned(target, spec)))
+
+
+def _bytes_to_write(volume: Volume, spec: VolumeSpec) -> float:
+    """Return what a voxel takes: both labelings, positions in the table of ids, whether they are there."""
+    itemsizes = volume.spec.dtype.itemsize + 2 * spec.dtype.itemsize
+    return itemsizes + 10 + reading_bytes(volume, spec.unit)
 
 
 def _ids(listed: tuple[int, ...]) -> Ids:

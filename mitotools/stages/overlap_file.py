@@ -1,7 +1,8 @@
 """The table of overlaps as a file: what it takes to score a comparison again without reading the volumes.
 
 The file is an .npz of NumPy: columns `prediction`, `truth` and `count`, a row for each pair of ids that share
-voxels, background included; the instances that the volume's border cuts; and a description in JSON.
+voxels, background included; the instances that the volume's border cuts; the sums of a heatmap over the
+predictions, if there was one; and a description in JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import InputError
 from mitotools.segment.comparison import Comparison
+from mitotools.segment.heatmap import HeatSums, merge_heat
 from mitotools.segment.overlap import Overlap, merge_overlaps
 from mitotools.stages.planning import memory_of
 from mitotools.volume.atomic import create_file
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 KIND = "mitotools overlap 1"
 
 COLUMNS = ("prediction", "truth", "count", "cut_predictions", "cut_truths")
+
+HEAT_COLUMNS = ("heat_ids", "heat_values", "heat_wholes", "heat_rests")
+"""Of `HeatSums`, where there was a heatmap."""
 
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError
@@ -51,12 +56,15 @@ class Origin:
         The volume whose voxels were left out; empty where there was none.
     ignored_voxels : int
         How many they were.
+    heatmap : str
+        The volume whose means rank the predictions; empty where there was none.
     """
 
     prediction: str
     truth: str
     ignore: str = ""
     ignored_voxels: int = 0
+    heatmap: str = ""
 
 
 def save_overlap(
@@ -78,6 +86,9 @@ def save_overlap(
         "cut_predictions": comparison.cut_predictions,
         "cut_truths": comparison.cut_truths,
     }
+    if origin.heatmap:
+        heat = [comparison.heat.ids, *comparison.heat.sums.T]
+        columns.update(zip(HEAT_COLUMNS, heat, strict=True))
     with create_file(file, force=force) as path, path.open("wb") as opened:
         np.savez_compressed(opened, **columns)
 
@@ -96,9 +107,9 @@ def load_overlap(file: Path, running: Running) -> tuple[Comparison, Origin, Hist
             about = json.loads(_column(archive, "about", np.dtype(np.uint8)).tobytes())
             if about["kind"] != KIND:
                 raise ValueError(f"its kind is {about['kind']}")
-            kinds = [np.dtype(np.int64 if name == "count" else np.uint64) for name in COLUMNS]
-            columns = [_column(archive, name, kind) for name, kind in zip(COLUMNS, kinds, strict=True)]
-        origin, records = Origin(**about["origin"]), history.from_records(about["history"])
+            origin, records = Origin(**about["origin"]), history.from_records(about["history"])
+            names = COLUMNS + (HEAT_COLUMNS if origin.heatmap else ())
+            columns = {name: _column(archive, name, _kind(name)) for name in names}
         return _comparison(columns), origin, records
     except FileNotFoundError as error:
         raise InputError(str(file), "no such file") from error
@@ -127,9 +138,24 @@ def _column(archive: zipfile.ZipFile, name: str, kind: np.dtype[Any]) -> Array:
     return column
 
 
-def _comparison(columns: list[Array]) -> Comparison:
-    prediction, truth, count, cut_predictions, cut_truths = columns
+def _kind(name: str) -> np.dtype[Any]:
+    counts = ("count", *HEAT_COLUMNS[1:])
+    return np.dtype(np.int64 if name in counts else np.uint64)
+
+
+def _comparison(columns: dict[str, Array]) -> Comparison:
+    prediction, truth, count = (columns[name] for name in COLUMNS[:3])
     if not len(prediction) == len(truth) == len(count) or (count < 1).any():
         raise ValueError("its rows are damaged")
     # In order, whoever wrote the file.
-    return Comparison(merge_overlaps([Overlap(prediction, truth, count)]), cut_predictions, cut_truths)
+    overlap = merge_overlaps([Overlap(prediction, truth, count)])
+    return Comparison(overlap, columns["cut_predictions"], columns["cut_truths"], _heat(columns))
+
+
+def _heat(columns: dict[str, Array]) -> HeatSums:
+    if HEAT_COLUMNS[0] not in columns:
+        return HeatSums.none()
+    ids, *sums = (columns[name] for name in HEAT_COLUMNS)
+    if any(len(column) != len(ids) for column in sums) or (sums[0] < 1).any():
+        raise ValueError("its sums of a heatmap are damaged")
+    return merge_heat([HeatSums(ids, np.stack(sums, axis=1))])

@@ -28,15 +28,16 @@ from mitotools.segment.blockwise.labels import (
 from mitotools.segment.blockwise.places import Place
 from mitotools.segment.filters import smallest_label_type
 from mitotools.stages.blockwise import map_blocks
-from mitotools.stages.computed import Computed
+from mitotools.stages.computed import Computed, reading_bytes
 from mitotools.stages.pieces import read_pieces
-from mitotools.stages.planning import Stored, memory_of
+from mitotools.stages.planning import Stored, demand_of, memory_of
 from mitotools.volume.blocks import Box, boxes_within, size3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mitotools.conventions import Array, Labels, Size
+    from mitotools.run.budget import Demand
     from mitotools.run.running import Running
     from mitotools.segment.blockwise.labels import Cell
     from mitotools.segment.blockwise.places import Integers
@@ -86,16 +87,16 @@ class _Changed:
         return itemsize + (BYTES_PER_VOXEL + itemsize) * max(prod(self.cell) / prod(block), 1)
 
 
-def split(volume: Volume, running: Running, only: Ids | None = None) -> Volume:
+def split(volume: Volume, only: Ids | None = None, *, running: Running) -> Volume:
     """Return labels in which every piece of an instance is one of its own.
 
     Parameters
     ----------
     volume : Volume
         (Z, Y, X) labels of a type without sign.
-    running : Running
     only : (K,) uint64, optional
         The instances that are meant; all by default.
+    running : Running
 
     Raises
     ------
@@ -108,12 +109,30 @@ def split(volume: Volume, running: Running, only: Ids | None = None) -> Volume:
     return _changed(volume, pieces_of, dict(zip(cells, tables, strict=True)), dtype, cell)
 
 
-def fill_holes(volume: Volume, running: Running) -> Volume:
+def fill_holes(volume: Volume, *, running: Running) -> Volume:
     """Return labels in which background that one instance encloses belongs to it; likewise."""
     cell = CELL
     cells = _cells(volume, gap_cell, "fill-holes", cell, running)
     tables = hole_ids(list(cells.values()))
     return _changed(volume, gaps_of, dict(zip(cells, tables, strict=True)), volume.spec.dtype, cell)
+
+
+def demand_to_look(volume: Volume) -> Demand:
+    """Return what finding pieces or holes in a volume needs, and load what finds them."""
+    one = np.zeros((1, 1, 1), volume.spec.dtype)
+    for look in (piece_cell, gap_cell):
+        look(one, Place((0, 0, 0), (1, 1, 1), (1, 1, 1)))
+    cut = replace(volume.spec, chunks=CELL, shards=None)
+    return demand_of(cut, [Stored(cut), volume], _bytes_to_look(volume, CELL))
+
+
+def as_if_changed(volume: Volume) -> Volume:
+    """Return the same labels, to be read as if pieces or holes of them had got other ids."""
+    return Computed(volume, _Changed(pieces_of, {}, volume.spec.dtype, CELL), volume.spec.dtype)
+
+
+def _bytes_to_look(volume: Volume, cell: Size) -> float:
+    return 2 * volume.spec.dtype.itemsize + BYTES_PER_VOXEL + reading_bytes(volume, cell)
 
 
 def _changed(
@@ -140,12 +159,10 @@ def _cells(
         own = np.ascontiguousarray(labels[_seen(part, volume).relative_to(box.start).slices])
         return look(own, Place(part.start, part.shape, volume.spec.size))
 
-    below = volume.bytes_per_voxel(cell) if isinstance(volume, Computed) else 0
-    voxel_bytes = 2 * volume.spec.dtype.itemsize + BYTES_PER_VOXEL + below
     cut = Stored(replace(volume.spec, chunks=cell, shards=None))
     found: dict[Size, Cell] = {}
     rows, others_bytes = 0, resident_bytes()
-    for cells in map_blocks([cut, volume], known, label, running, voxel_bytes):
+    for cells in map_blocks([cut, volume], known, label, running, _bytes_to_look(volume, cell)):
         found |= cells
         rows += sum(one.rows for _, one in cells)
         _check_rows(rows, others_bytes, label, running)

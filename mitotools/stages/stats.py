@@ -1,40 +1,39 @@
-"""One row an instance: its size, extent and place, its shape and surface, and what it touches."""
+"""One row an instance: its size, extent and place, its shape and surface, what it touches, its skeleton."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mitotools import history
-from mitotools.errors import InputError
+from mitotools.errors import InputError, UsageError
 from mitotools.segment.hosts import host_columns, per_host_columns
-from mitotools.segment.instance_tables import Tables, merge_tables, table_columns, tables_of_block
-from mitotools.segment.measure import Core, Measurements, measure_block, merge_measurements
+from mitotools.segment.instance_tables import table_columns
 from mitotools.segment.summary import summary
-from mitotools.segment.surface import reach, steps
-from mitotools.stages.blockwise import map_blocks
-from mitotools.stages.pieces import read_pieces
-from mitotools.volume.blocks import Box, size3
+from mitotools.stages.comparing import require_same_size
+from mitotools.stages.measuring import all_tables
+from mitotools.stages.shapes import skeleton_columns, write_meshes
+from mitotools.volume.atomic import check_file
 from mitotools.volume.files import open_volume, source_of
-from mitotools.volume.table import rows_of
+from mitotools.volume.table import SUFFIXES, rows_of
+from mitotools.volume.table_reading import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mitotools.conventions import Array
     from mitotools.history import History
     from mitotools.parameters import StatsParameters
     from mitotools.run.running import Running
+    from mitotools.segment.instance_tables import Tables
+    from mitotools.stages.measuring import Columns
     from mitotools.volume.base import Volume
     from mitotools.volume.path import VolumePath
-
-Columns = dict[str, "Array | None"]
-
-BYTES_PER_VOXEL = 8
-"""Of a block, beside its voxels twice: runs and touches, of `PIECE_VOXELS` at a time. Fewer and larger blocks
-read less of their neighbours: with three times as much, `stats` took 1.3 times as long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +45,81 @@ class Table:
     names : list of str
         Of the columns.
     rows : list of sequences
-        A value that needs the voxel size is None where that is unknown.
+        A value that needs the voxel size is None where that is unknown, and so is one that is not defined.
     history : History
         How the table came to be.
+    columns : dict of str to (N,) array or None
+        One row an instance, whatever the rows are.
     """
 
     names: list[str]
     rows: list[Sequence[Any]]
     history: History = ()
+    columns: Columns = field(default_factory=dict, repr=False)
+
+
+def tabulate(
+    sources: Sequence[VolumePath], parameters: StatsParameters, running: Running, **others: Any
+) -> dict[str, Table]:
+    """Measure the instances of label volumes; what is a table already, as `stats` writes it, is read.
+
+    Parameters
+    ----------
+    sources : sequence of VolumePath
+    parameters : StatsParameters
+    running : Running
+    others : VolumePath or Path, optional
+        What `measure_instances` takes beside a single source.
+
+    Returns
+    -------
+    dict of str to Table
+        By the sources' names.
+
+    Raises
+    ------
+    InputError
+    UsageError
+        Where an option does not go with a source.
+    """
+    given = [f"--{name}" for name, value in others.items() if value is not None]
+    if len(sources) > 1 and given:
+        raise UsageError(given[0], "belongs to one volume", f"There are {len(sources)}")
+    tables = {}
+    for source in sources:
+        if str(source) in tables:
+            raise UsageError(str(source), "is given twice")
+        if _is_table(source):
+            tables[str(source)] = _table_of_file(source, parameters, given)
+        else:
+            tables[str(source)] = measure_instances(source, parameters, running, **others)
+    return tables
+
+
+def united(tables: Mapping[str, Table]) -> Table:
+    """Return one table of several, in which the first column says whose row it is; one stays as it is."""
+    if len(tables) == 1:
+        return next(iter(tables.values()))
+    names = list(dict.fromkeys(name for table in tables.values() for name in table.names))
+    rows: list[Sequence[Any]] = []
+    for source, table in tables.items():
+        for row in table.rows:
+            known = dict(zip(table.names, row, strict=True))
+            rows.append([source, *(known.get(name) for name in names)])
+    return Table(["source", *names], rows, history.united(table.history for table in tables.values()))
+
+
+def _is_table(source: VolumePath) -> bool:
+    return not source.is_pipe and Path(source.file).suffix.lower() in SUFFIXES
+
+
+def _table_of_file(source: VolumePath, parameters: StatsParameters, given: list[str]) -> Table:
+    options = {"--skeleton": parameters.skeleton, "--summary": parameters.summary}
+    given = given + [option for option, is_set in options.items() if is_set]
+    if given:
+        raise UsageError(given[0], f"{source} is a table already, not a label volume")
+    columns, records = read_table(Path(source.file))
+    return _of_columns(columns, records)
 
 
 def measure_instances(
@@ -62,6 +128,7 @@ def measure_instances(
     running: Running,
     raw: VolumePath | None = None,
     within: VolumePath | None = None,
+    mesh: Path | None = None,
 ) -> Table:
     """Measure every instance of a label volume.
 
@@ -75,12 +142,15 @@ def measure_instances(
         Grey values of the same shape, in 8 or 16 bits.
     within : VolumePath, optional
         Labels of the same shape: cells, or neurites.
+    mesh : Path, optional
+        A new folder for the surface of each instance.
 
     Returns
     -------
     Table
-        One row an instance, by ascending id: see `mitotools.segment.instance_tables.table_columns` and
-        `mitotools.segment.hosts.host_columns` for the columns. A summary has the columns name and value
+        One row an instance, by ascending id: see `mitotools.segment.instance_tables.table_columns`,
+        `mitotools.segment.skeleton.skeleton_columns` and `mitotools.segment.hosts.host_columns` for the
+        columns. A summary has the columns name and value
         (`mitotools.segment.summary.summary`), or with hosts one row a host
         (`mitotools.segment.hosts.per_host_columns`).
 
@@ -89,6 +159,8 @@ def measure_instances(
     InputError
         Where a volume is of another kind or shape.
     """
+    if mesh is not None:
+        check_file(mesh, force=running.force)
     with ExitStack() as stack:
         opened = {"labels": stack.enter_context(open_volume(source, "labels"))}
         if raw is not None:
@@ -96,68 +168,52 @@ def measure_instances(
         if within is not None:
             opened["within"] = stack.enter_context(open_volume(within, "labels"))
         paths = [path for path in (source, raw, within) if path is not None]
-        _require_same_size(list(opened.values()))
+        for volume in opened.values():
+            require_same_size(opened["labels"], volume)
         inputs = [source_of(path, volume) for path, volume in zip(paths, opened.values(), strict=True)]
         made_with = {**asdict(parameters), "crops": [path.crop for path in paths]}
-        tables = _tables(opened, running)
         labels = opened["labels"]
+        records = history.extended(inputs, running.command_line, made_with)
+        with running.with_engine() as (running, _):
+            tables = all_tables(labels, running, "stats", opened.get("raw"), opened.get("within"))
+            measured = tables.measurements
+            shapes = skeleton_columns(labels, measured, running) if parameters.skeleton else {}
+            if mesh is not None:
+                write_meshes(labels, measured, mesh, f".{parameters.mesh_format}", records, running)
     if labels.spec.voxel_size_nm is None:
         logging.getLogger(__name__).warning(
             "%s: the voxel size is unknown: columns in nm and um stay empty. "
             "Give it with 'mitotools convert --voxel-size'.",
             source,
         )
-    table = _table(tables, labels, parameters)
-    return replace(table, history=history.extended(inputs, running.command_line, made_with))
+    return replace(_table(tables, shapes, labels, parameters), history=records)
 
 
-def measure_volume(volume: Volume, running: Running, label: str, more_bytes: float = 0) -> Measurements:
-    """Measure size, extent and moments of the instances of an open label volume, block by block.
-
-    `more_bytes` is what reading a voxel takes beside the labels themselves.
-    """
-
-    def measure(box: Box, threads: int) -> Measurements:
-        return measure_block(read_pieces(volume, box, threads), box.start)
-
-    voxel_bytes = 2 * volume.spec.dtype.itemsize + BYTES_PER_VOXEL + more_bytes
-    found = merge_measurements(map_blocks([volume], measure, label, running, voxel_bytes))
-    return replace(found, size=volume.spec.size)
-
-
-def _tables(opened: dict[str, Volume], running: Running) -> Tables:
-    """Measure everything in one pass."""
-    labels, raw, within = opened["labels"], opened.get("raw"), opened.get("within")
-    size, voxel_size = labels.spec.size, labels.spec.voxel_size_nm
-    pairs, far = steps(voxel_size), reach(voxel_size)
-
-    def measure(box: Box, threads: int) -> Tables:
-        stop = size3([min(b + m, n) for b, m, n in zip(box.stop, far, size, strict=True)])
-        around = read_pieces(labels, Box(box.start, stop), threads)
-        greys = None if raw is None else read_pieces(raw, box, threads)
-        hosts = None if within is None else read_pieces(within, box, threads)
-        return tables_of_block(around, Core(box.start, box.shape), pairs, greys, hosts)
-
-    voxel_bytes = sum(2 * volume.spec.dtype.itemsize for volume in opened.values()) + BYTES_PER_VOXEL
-    blocks = map_blocks(list(opened.values()), measure, "stats", running, voxel_bytes)
-    return merge_tables(blocks).within(size)
-
-
-def _table(tables: Tables, labels: Volume, parameters: StatsParameters) -> Table:
+def _table(tables: Tables, shapes: Columns, labels: Volume, parameters: StatsParameters) -> Table:
     voxel_size = labels.spec.voxel_size_nm
-    if parameters.summary and tables.hosts is not None:
-        return _of_columns(per_host_columns(tables.hosts, voxel_size))
-    columns = table_columns(tables, voxel_size)
-    if parameters.summary:
-        found = summary(columns, labels.spec.size, voxel_size, parameters.quantiles)
-        return Table(["name", "value"], list(found.items()))
+    columns = table_columns(tables, voxel_size) | shapes
     if tables.hosts is not None:
         columns |= host_columns(tables.hosts)
-    return _of_columns(columns)
+    if not parameters.summary:
+        return _of_columns(columns)
+    if tables.hosts is not None:
+        return replace(_of_columns(per_host_columns(tables.hosts, voxel_size)), columns=columns)
+    found = summary(columns, labels.spec.size, voxel_size, parameters.quantiles)
+    return Table(["name", "value"], list(found.items()), columns=columns)
 
 
-def _of_columns(columns: Columns) -> Table:
-    return Table(list(columns), rows_of(columns))
+def _of_columns(columns: Columns, records: History = ()) -> Table:
+    """Return a table, in which a value that is not defined is None."""
+    rows = rows_of({name: _defined(column) for name, column in columns.items()})
+    return Table(list(columns), rows, records, columns)
+
+
+def _defined(column: Array | None) -> Array | None:
+    if column is None or column.dtype.kind != "f" or not np.isnan(column).any():
+        return column
+    defined = column.astype(object)
+    defined[np.isnan(column)] = None
+    return defined
 
 
 def _required_grey(volume: Volume) -> Volume:
@@ -167,11 +223,3 @@ def _required_grey(volume: Volume) -> Volume:
         why = f"expected grey values in integers of 8 or 16 bits, found {dtype}"
         raise InputError(volume.name, why, "Run 'mitotools convert --clip 0,100' first")
     return volume
-
-
-def _require_same_size(volumes: list[Volume]) -> None:
-    first = volumes[0]
-    for other in volumes[1:]:
-        if other.spec.size != first.spec.size:
-            why = f"have different shapes, {first.spec.size} and {other.spec.size}"
-            raise InputError(f"{first.name} and {other.name}", why, "Crop the larger one")

@@ -30,6 +30,8 @@ REPLACED = ".replaced"
 
 _ZARR_METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
 _ZARR_CHUNK = re.compile(r"c|(c\.)?\d+(\.\d+)*")
+_SAME_KIND = ((".png", ".tif", ".tiff"), (".ply", ".obj"))
+"""Suffixes of the files in folders of slices, and of meshes."""
 _LITTER = (".DS_Store", "Thumbs.db")
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -148,7 +150,7 @@ def remove(path: Path) -> None:
 
 
 def is_output(folder: Path) -> bool:
-    """Whether the folder is a zarr, slices or tiles, with nothing else in it."""
+    """Whether the folder is a zarr, slices, tiles or meshes, with nothing else in it."""
     names = [entry.name for entry in folder.iterdir() if entry.name not in _LITTER]
     if _is_zarr(folder):
         return all(_is_part_of_zarr(folder / name) for name in names)
@@ -156,7 +158,7 @@ def is_output(folder: Path) -> bool:
         return set(names) <= {"info", *_scales(folder / "info")}
     if PLAN_NAME in names:
         return all(name == PLAN_NAME or extent_in_name(name) for name in names)
-    return all(name.lower().endswith((".png", ".tif", ".tiff")) for name in names)
+    return any(all(name.lower().endswith(kind) for name in names) for kind in _SAME_KIND)
 
 
 def _scales(info: Path) -> set[str]:

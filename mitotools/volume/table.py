@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mitotools import history
 from mitotools.errors import UsageError
 from mitotools.volume.atomic import check_file, create_file
+from mitotools.volume.parquet import required_pyarrow, write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array
     from mitotools.history import History
 
-SUFFIXES = (".tsv", ".csv", ".json")
+SUFFIXES = (".tsv", ".csv", ".json", ".parquet")
 """Of the files that tables are written to."""
 
 
@@ -59,24 +60,27 @@ def check_table(file: Path, *, force: bool) -> None:
     Raises
     ------
     UsageError
-        Where the suffix is none of `SUFFIXES`.
+        Where the suffix is none of `SUFFIXES`, or Parquet's without pyarrow.
     TargetError
         Where the file exists and `force` is not given, or has no folder to lie in.
     """
     if file.suffix.lower() not in SUFFIXES:
         raise UsageError(str(file), f"a table is one of {', '.join(SUFFIXES)}")
+    if file.suffix.lower() == ".parquet":
+        required_pyarrow(file)
     check_file(file, force=force)
 
 
 def write_table(
     file: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], records: History, *, force: bool
 ) -> None:
-    """Write a table, complete or not at all, with its history beside it.
+    """Write a table, complete or not at all, with its history: in Parquet inside it, else beside it.
 
     Parameters
     ----------
     file : Path
-        Its suffix says how: tab-separated, comma-separated (RFC 4180), or a JSON list with an object a row.
+        Its suffix says how: tab-separated, comma-separated (RFC 4180), a JSON list with an object a row, or
+        Parquet.
     columns : sequence of str
     rows : iterable of sequences
     records : History
@@ -89,21 +93,30 @@ def write_table(
     """
     check_table(file, force=force)
     with create_file(file, force=force) as path:
-        with path.open("w", encoding="utf-8", newline="") as opened:
-            if file.suffix.lower() == ".json":
-                opened.writelines(_json_lines(columns, rows))
-            elif file.suffix.lower() == ".csv":
-                writer = csv.writer(opened)
-                writer.writerow(columns)
-                writer.writerows([field(value) for value in row] for row in rows)
-            else:
-                opened.writelines(f"{line}\n" for line in tsv_lines(columns, rows))
-        history.write_sidecar(path, records)
+        if file.suffix.lower() == ".parquet":
+            write_parquet(path, columns, rows, records)
+        else:
+            _write_text(path, file.suffix.lower(), columns, rows)
+            history.write_sidecar(path, records)
+
+
+def _write_text(path: Path, suffix: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as opened:
+        if suffix == ".json":
+            opened.writelines(_json_lines(columns, rows))
+        elif suffix == ".csv":
+            writer = csv.writer(opened)
+            writer.writerow(columns)
+            writer.writerows([field(value) for value in row] for row in rows)
+        else:
+            opened.writelines(f"{line}\n" for line in tsv_lines(columns, rows))
 
 
 def _json_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     before = "[\n"
     for row in rows:
-        yield before + json.dumps(dict(zip(columns, row, strict=True)))
+        # JSON has no word for what is no number.
+        values = [None if value != value else value for value in row]
+        yield before + json.dumps(dict(zip(columns, values, strict=True)))
         before = ",\n"
     yield "[]\n" if before == "[\n" else "\n]\n"

@@ -56,6 +56,35 @@ def test_a_table_of_scores_ranks_the_predictions(folder, capsys):
     assert (by_size["score"], by_score["score"]) == ("size", "file")
 
 
+def test_a_heatmap_ranks_the_predictions_by_its_mean_over_channels_or_one_of_them(folder, capsys):
+    with h5py.File("prediction.h5") as file, h5py.File("heat.h5", "w") as target:
+        prediction = file["main"][()]
+        target["maps"] = np.stack([prediction < 3, np.where(prediction == 3, 9, 0)]).astype("float16")
+    aps = {
+        name: report(capsys, f"{BOTH} --heatmap {name}")["ap"]["0.75"]["all"]
+        for name in ("heat.h5", "heat.h5:maps", "heat.h5[0]", "heat.h5:maps[0,:,:,:]", "heat.h5[1]")
+    }
+    false_alarm_first, last = pytest.approx(2 / 3 * 67 / 101), pytest.approx(67 / 101)
+    assert list(aps.values()) == [false_alarm_first, false_alarm_first, last, last, false_alarm_first]
+
+
+def test_a_heatmap_may_come_through_a_pipe(folder, monkeypatch):
+    monkeypatch.setenv("MITOTOOLS_TMPDIR", str(folder))
+    sent = CliRunner().invoke(mitotools, ["convert", "mask.h5", "-", "-q"]).stdout
+    line = [*BOTH.split(), "--heatmap", "-", "--ignore", "mask.h5", "--format", "json", "-q"]
+    result = CliRunner().invoke(mitotools, ["evaluate", *line], input=sent)
+    assert json.loads(result.stdout)["heatmap"] == {"path": sent.strip()}
+    assert not Path(sent.strip()).exists()
+
+
+def test_scores_may_lie_in_hdf5(folder, capsys):
+    with h5py.File("scores.h5", "w") as file:
+        file["main"] = [[1, 0.9], [2, 0.8], [3, 0.1]]
+    by_score = report(capsys, f"{BOTH} --scores scores.h5:main")
+    assert by_score["ap"]["0.75"]["all"] == pytest.approx(67 / 101)
+    assert by_score["history"][-1]["inputs"][-1]["path"] == str(folder / "scores.h5:main")
+
+
 def test_ignored_voxels_and_the_border_are_left_out(folder, capsys):
     counts = [
         report(capsys, f"{BOTH} {option}")["detection"]["0.75"]["all"]["fp"]
@@ -160,7 +189,7 @@ BAD_INPUT = {
     "mask of other shape": (f"{BOTH} --ignore other.h5", "have different shapes"),
     "mask with channels": (f"{BOTH} --ignore channels.h5", "Select one: channels.h5[0]"),
     "missing mask": (f"{BOTH} --ignore nowhere.h5", "nowhere.h5: no such file or folder"),
-    "ids listed twice": (f"{BOTH} --scores twice.tsv", "twice.tsv: 1 ids are listed more than once"),
+    "ids listed twice": (f"{BOTH} --scores twice.tsv", "twice.tsv: id 1 is listed more than once"),
     "missing scores": (f"{BOTH} --scores nowhere.tsv", "nowhere.tsv: No such file or directory"),
     "no scores": (f"{BOTH} --scores truth.h5", "truth.h5"),
     "one volume": ("truth.h5", "is no table of overlaps (File is not a zip file). Give PREDICTION and TRUTH"),

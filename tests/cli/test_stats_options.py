@@ -64,7 +64,7 @@ def test_a_table_that_exists_is_replaced_with_force_alone(folder, capsys):
 
 
 @pytest.mark.parametrize(("name", "status", "words"), [
-    ("t.xlsx", 2, "t.xlsx: a table is one of .tsv, .csv, .json."),
+    ("t.xlsx", 2, "t.xlsx: a table is one of .tsv, .csv, .json, .parquet."),
     ("none/t.tsv", 1, "the folder none does not exist"),
 ])  # fmt: skip
 def test_a_table_that_cannot_be_written_is_refused_before_anything_is_read(

@@ -12,7 +12,7 @@ from skimage.measure import regionprops
 from mitotools.errors import InputError
 from mitotools.segment import row_runs, runs, surface
 from mitotools.segment.hosts import host_columns, per_host_columns
-from mitotools.segment.instance_tables import merge_tables, table_columns, tables_of_block
+from mitotools.segment.instance_tables import columns_of_none, merge_tables, table_columns, tables_of_block
 from mitotools.segment.measure import Core
 from mitotools.segment.overlap import overlap_of_block
 
@@ -23,8 +23,15 @@ def tables(labels, spacing=None, raw=None, hosts=None):
 
 
 def columns(labels, spacing=None, raw=None):
-    found = table_columns(tables(labels, spacing, raw), spacing)
-    return {name: None if column is None else column.tolist() for name, column in found.items()}
+    return listed(table_columns(tables(labels, spacing, raw), spacing))
+
+
+def listed(table):
+    """Return columns as lists, in which what is not defined is None: it would not equal itself."""
+    return {
+        name: None if column is None else [None if value != value else value for value in column.tolist()]
+        for name, column in table.items()
+    }
 
 
 def test_contacts_are_the_faces_that_two_instances_share():
@@ -179,9 +186,7 @@ def test_every_cutting_gives_the_same_numbers_bit_for_bit(labels, data, spacing)
     whole = tables(labels, spacing, raw, hosts)
     assert cut.measurements.exits.tolist() == whole.measurements.exits.tolist()
     one, other = (table_columns(found, spacing) | host_columns(found.hosts) for found in (cut, whole))
-    assert {name: None if column is None else column.tolist() for name, column in one.items()} == {
-        name: None if column is None else column.tolist() for name, column in other.items()
-    }
+    assert listed(one) == listed(other)
 
 
 @given(labels=volumes(), spacing=SPACINGS)
@@ -196,3 +201,12 @@ def test_exits_are_the_voxels_whose_neighbour_is_another(labels, spacing):
         ]
         expected = [int(((labels == one) & (moved != one)).sum()) for one in found.ids]
         assert found.exits[:, column].tolist() == expected
+
+
+@given(labels=volumes(), spacing=SPACINGS)
+@settings(deadline=None, max_examples=30)
+def test_the_columns_are_known_before_anything_is_measured(labels, spacing):
+    none, some = columns_of_none(spacing, labels.dtype), table_columns(tables(labels, spacing), spacing)
+    assert list(none) == list(some)
+    assert [column is None for column in none.values()] == [column is None for column in some.values()]
+    assert all(len(column) == 0 for column in none.values() if column is not None)

@@ -127,6 +127,7 @@ def test_the_table_is_in_physical_units():
     assert axes["minor_axis_nm"] == pytest.approx([2 * math.sqrt(5 * 8**2 / 12)])
     assert axes["flatness"] == pytest.approx([12 / 8])
     assert table.pop("elongation") == pytest.approx([60 / 12])
+    assert np.isnan(table.pop("nearest_nm")).tolist() == [True]  # there is no other
     assert {name: column.tolist() for name, column in table.items()} == {
         "id": [9],
         "voxels": [6],
@@ -155,12 +156,30 @@ def test_without_voxel_size_the_physical_columns_are_unknown_and_stand_in_the_sa
         "centroid_z_nm",
         "centroid_y_nm",
         "centroid_x_nm",
+        "nearest_nm",
         "major_axis_nm",
         "middle_axis_nm",
         "minor_axis_nm",
         "elongation",
         "flatness",
     ]
+
+
+def test_the_nearest_instance_is_that_with_the_nearest_centroid_in_nm():
+    labels = np.zeros((3, 1, 9), np.uint8)
+    labels[0, 0, 0] = 1  # from 2: 1 along z, 30 nm
+    labels[1, 0, 0] = 2
+    labels[1, 0, 2:5] = 3  # its middle is 3 along x from that of 2: 24 nm, and 4 from that of 4: 32 nm
+    labels[1, 0, 7] = 4
+
+    table = measurement_columns(measure_block(labels), (30.0, 8.0, 8.0))
+
+    assert table["nearest_nm"].tolist() == [30.0, 24.0, 24.0, 32.0]
+
+
+def test_instances_with_one_centroid_are_no_distance_apart():
+    labels = np.array([[[1, 2, 1]]], np.uint8)
+    assert measurement_columns(measure_block(labels), (30.0, 8.0, 8.0))["nearest_nm"].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

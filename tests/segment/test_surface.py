@@ -128,6 +128,19 @@ def test_sphericity_is_one_for_a_ball_and_less_for_a_rod():
     assert surface.sphericity(np.array(4 / 3 * np.pi), np.array(4 * np.pi)) == pytest.approx(1)
 
 
+def test_the_complexity_index_of_a_ball_and_of_a_cube():
+    # A ball of radius 1: (4 pi)^3 / (16 pi^2 (4 pi / 3)^2). A cube of side 2: S = 24, V = 8.
+    found = surface.complexity_index(np.array([4 / 3 * np.pi, 8]), np.array([4 * np.pi, 24]))
+    assert found == pytest.approx([9 / (4 * np.pi), 13.5 / np.pi**2])
+
+
+def test_the_complexity_index_is_the_sphericity_told_otherwise():
+    rod = np.zeros((12, 5, 5), bool)
+    rod[1:11, 1:4, 1:4] = True
+    found = columns(rod, ANISOTROPIC)
+    assert found["complexity_index"] == pytest.approx(9 / (4 * np.pi * found["sphericity"] ** 3))
+
+
 def test_diagonal_steps_go_three_quarters_of_the_longest_side():
     assert surface.reach((30.0, 8.0, 8.0)) == (1, 3, 3)
     assert surface.reach((8.0, 8.0, 8.0)) == (1, 1, 1)

@@ -91,6 +91,55 @@ def test_ids_of_64_bits_are_named_as_they_are():
     assert (rows[0].truth, rows[0].prediction) == (2**64 - 1, 2**64 - 1)
 
 
+MIRRORED = {"tp": "tp", "fn": "fp", "fp": "fn", "missed": "spurious", "spurious": "missed"}
+
+
+def who_disagrees(pair, iou: float, *, swapped: bool) -> set[tuple]:
+    """Return the rows of two labelings, split and merged left out, as if the second were the truth."""
+    first, second = pair[::-1] if swapped else pair
+    rows = set()
+    for row in found(instances_of(overlap_of_block(first, second)), iou):
+        errors = {kind for kind in row.errors.split(",") if kind in MIRRORED}
+        sides = (row.prediction, row.truth)
+        if swapped:
+            verdict, errors, sides = MIRRORED[row.verdict], {MIRRORED[kind] for kind in errors}, sides[::-1]
+            rows.add((*sides, row.iou, verdict, *sorted(errors)))
+        else:
+            rows.add((*sides, row.iou, row.verdict, *sorted(errors)))
+    return rows
+
+
+@given(pair=pairs(), iou=st.sampled_from([0.51, 0.75, 0.95]))
+@settings(deadline=None, max_examples=80)
+def test_two_annotators_disagree_on_the_same_instances_whichever_is_taken_for_the_truth(pair, iou):
+    assert who_disagrees(pair, iou, swapped=True) == who_disagrees(pair, iou, swapped=False)
+
+
+def test_two_annotators_one_of_whom_split_and_missed_an_instance():
+    # Ann's 1 (8 voxels) is Bob's 5 and 6; Bob has no 2; both have 3; Bob alone has 7.
+    ann = np.array([[[1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 3, 0, 0]]])
+    bob = np.array([[[5, 5, 5, 6, 6, 6, 6, 6, 0, 0, 8, 8, 7, 7]]])
+
+    rows = found(instances_of(overlap_of_block(ann, bob)))
+
+    assert [(row.truth, row.prediction, row.iou, row.verdict, row.errors) for row in rows] == [
+        (5, 1, 3 / 8, "fn", ""),
+        (6, 1, 5 / 8, "tp", "merged"),
+        (7, None, 0, "fn", "missed"),
+        (8, 3, 1, "tp", ""),
+        (None, 2, 0, "fp", "spurious"),
+    ]
+    rows = found(instances_of(overlap_of_block(bob, ann)))
+
+    assert [(row.truth, row.prediction, row.iou, row.verdict, row.errors) for row in rows] == [
+        (1, 6, 5 / 8, "tp", "split"),
+        (2, None, 0, "fn", "missed"),
+        (3, 8, 1, "tp", ""),
+        (1, 5, 3 / 8, "fp", ""),
+        (None, 7, 0, "fp", "spurious"),
+    ]
+
+
 @given(
     pair=pairs(),
     iou=st.sampled_from([0.1, 0.3, 0.5, 0.75]),

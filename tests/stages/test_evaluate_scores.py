@@ -76,8 +76,13 @@ def test_ids_that_are_no_prediction_are_not_used_and_this_is_said(volumes, caplo
 
 
 def test_ids_that_are_listed_twice_are_an_error(volumes):
-    with pytest.raises(InputError, match="1 ids are listed more than once"):
+    with pytest.raises(InputError) as error:
         ap(volumes, "id\tscore\n1\t0.9\n1\t0.8\n")
+    assert str(error.value) == (
+        f"{volumes[0].file}.scores: id 1 is listed more than once. Leave one row an id."
+    )
+    with pytest.raises(InputError, match="id 3 is listed more than once, and so are 1 others"):
+        ap(volumes, "4,1\n3,1\n2,1\n4,2\n3,3\n3,2\n")
 
 
 def test_a_score_that_is_no_number_is_an_error(volumes):
@@ -99,7 +104,7 @@ def test_a_score_that_is_no_number_is_an_error(volumes):
 def test_a_table_is_read_whatever_separates_it(tmp_path, text):
     (tmp_path / "scores").write_bytes(text.encode())
 
-    ids, scores = read_scores(tmp_path / "scores")
+    ids, scores = read_scores(tmp_path / "scores", Running())
 
     assert (ids.tolist(), scores.tolist()) == ([3, 2**64 - 1], [0.25, 0.001])
     assert (ids.dtype, scores.dtype) == (np.uint64, np.float64)
@@ -108,7 +113,7 @@ def test_a_table_is_read_whatever_separates_it(tmp_path, text):
 def test_an_npy_is_read(tmp_path):
     np.save(tmp_path / "scores.npy", np.array([[3, 0.25], [9, 0.5]]))
 
-    ids, scores = read_scores(tmp_path / "scores.npy")
+    ids, scores = read_scores(tmp_path / "scores.npy", Running())
 
     assert (ids.tolist(), scores.tolist()) == ([3, 9], [0.25, 0.5])
 
@@ -130,15 +135,80 @@ def test_what_is_no_table_of_scores_is_refused(tmp_path, text, why):
     (tmp_path / "scores.tsv").write_text(text)
 
     with pytest.raises(InputError, match=why):
-        read_scores(tmp_path / "scores.tsv")
+        read_scores(tmp_path / "scores.tsv", Running())
 
 
 def test_bytes_that_are_no_text_and_a_missing_file_are_refused(tmp_path):
     (tmp_path / "scores.tsv").write_bytes(b"id\tscore\n\xff\xfe\x00")
     with pytest.raises(InputError, match="is no text"):
-        read_scores(tmp_path / "scores.tsv")
+        read_scores(tmp_path / "scores.tsv", Running())
     with pytest.raises(InputError, match="No such file"):
-        read_scores(tmp_path / "missing.tsv")
+        read_scores(tmp_path / "missing.tsv", Running())
+
+
+def hdf5(folder, **datasets):
+    with h5py.File(folder / "scores.h5", "w") as file:
+        for name, array in datasets.items():
+            file[name] = array
+    return folder / "scores.h5"
+
+
+PAIRS = np.array([[3, 0.25], [9, 0.5]])
+
+
+@pytest.mark.parametrize("name", ["scores.h5:main", "scores.h5", "scores.h5/main"])
+def test_an_hdf5_dataset_is_read(tmp_path, name):
+    hdf5(tmp_path, main=PAIRS, other=np.zeros(3))
+
+    ids, scores = read_scores(tmp_path / name, Running())
+
+    assert (ids.tolist(), scores.tolist()) == ([3, 9], [0.25, 0.5])
+    assert (ids.dtype, scores.dtype) == (np.uint64, np.float64)
+
+
+def test_the_only_dataset_of_an_hdf5_file_needs_no_name(tmp_path):
+    file = hdf5(tmp_path, confidence=np.array([[2**64 - 1, 7]], np.uint64))
+
+    assert read_scores(file, Running())[0].tolist() == [2**64 - 1]
+
+
+def test_a_table_of_text_may_lie_in_a_folder_called_like_hdf5(tmp_path):
+    (tmp_path / "run.h5").mkdir()
+    (tmp_path / "run.h5" / "scores.csv").write_text("3,0.25\n")
+
+    assert read_scores(tmp_path / "run.h5" / "scores.csv", Running())[0].tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("scores.h5", r"scores\.h5: which dataset\? It holds a \(2, 2\), b \(3,\)\. Say .*scores\.h5:NAME"),
+        ("scores.h5:c", r"scores\.h5:c: no such dataset; the file holds a \(2, 2\), b \(3,\)"),
+        ("scores.h5:b", r"scores\.h5:b: expected \(N, 2\) numbers, id and score, found \(3,\) float64"),
+        ("scores.h5:a[0]", r"a table of scores has no crop\. Give .*scores\.h5:a\."),
+        ("nowhere.h5:a", "No such file or directory"),
+    ],
+)
+def test_an_hdf5_file_without_such_a_dataset_is_refused(tmp_path, name, why):
+    hdf5(tmp_path, a=PAIRS, b=np.zeros(3))
+
+    with pytest.raises(InputError, match=why):
+        read_scores(tmp_path / name, Running())
+
+
+def test_a_damaged_hdf5_file_is_refused(tmp_path):
+    (tmp_path / "scores.h5").write_bytes(b"no HDF5")
+
+    with pytest.raises(InputError, match=r"scores\.h5: cannot be read as HDF5 .* Check that the file"):
+        read_scores(tmp_path / "scores.h5", Running())
+
+
+def test_an_hdf5_dataset_that_promises_more_than_the_memory_is_refused(tmp_path):
+    with h5py.File(tmp_path / "scores.h5", "w") as file:
+        file.create_dataset("main", (10**12, 2), "f8", chunks=(1000, 2))
+
+    with pytest.raises(InputError, match=r"scores\.h5:/main: is larger than the memory\. Give more --memory"):
+        read_scores(tmp_path / "scores.h5", Running())
 
 
 @pytest.mark.parametrize(
@@ -151,13 +221,14 @@ def test_bytes_that_are_no_text_and_a_missing_file_are_refused(tmp_path):
         (np.array([[-1, 0]]), "row 0: -1 is no id"),
         (np.array([[np.nan, 0]]), "row 0: nan is no id"),
         (np.array([[np.inf, 0]]), "row 0: inf is no id"),
+        (np.array([[3, 1], [2.0**53, 0]]), r"row 1: 9007199254740992\.0 is too large an id for floating"),
     ],
 )
 def test_an_npy_of_something_else_is_refused(tmp_path, array, why):
     np.save(tmp_path / "scores.npy", array)
 
     with pytest.raises(InputError, match=why):
-        read_scores(tmp_path / "scores.npy")
+        read_scores(tmp_path / "scores.npy", Running())
 
 
 def test_an_npy_that_promises_more_than_it_holds_is_refused(tmp_path):
@@ -168,4 +239,4 @@ def test_an_npy_that_promises_more_than_it_holds_is_refused(tmp_path):
     (tmp_path / "scores.npy").write_bytes(content.replace(old, b"(9000000000000, 2), }".ljust(len(old))))
 
     with pytest.raises(InputError, match=r"cannot be read as \.npy"):
-        read_scores(tmp_path / "scores.npy")
+        read_scores(tmp_path / "scores.npy", Running())

@@ -109,6 +109,7 @@ def unfinished(target):
         ("convert", ["--workers", "2"]),
         ("merge", ["-t", "3", "--memory", "1G"]),
         ("tile", ["-t", "2"]),
+        pytest.param("filter", ["-t", "2"], marks=pytest.mark.slow),
         pytest.param("merge", ["--workers", "3"], marks=pytest.mark.slow),
         pytest.param("tile", ["--workers", "2"], marks=pytest.mark.slow),
     ],

@@ -14,7 +14,8 @@ from mitotools.errors import InputError
 from mitotools.parameters import StatsParameters
 from mitotools.run.running import Running
 from mitotools.segment.measure import measurement_columns
-from mitotools.stages.stats import measure_instances, measure_volume
+from mitotools.stages.measuring import measure_volume
+from mitotools.stages.stats import measure_instances
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
@@ -84,9 +85,10 @@ def test_the_columns_have_their_units_in_their_names(tmp_path):
     table = measure_instances(labels, PLAIN, Running(), raw=raw, within=labels)
     assert table.names == [
         "id", "voxels", "volume_um3", "z_min", "y_min", "x_min", "z_max", "y_max", "x_max",
-        "centroid_z_nm", "centroid_y_nm", "centroid_x_nm", "touches_border", "major_axis_nm",
+        "centroid_z_nm", "centroid_y_nm", "centroid_x_nm", "nearest_nm", "touches_border", "major_axis_nm",
         "middle_axis_nm", "minor_axis_nm", "elongation", "flatness", "surface_um2", "sphericity",
-        "intensity_mean", "intensity_std", "neighbours", "contact_um2", "host", "host_share",
+        "complexity_index", "intensity_mean", "intensity_std", "neighbours", "contact_um2", "host",
+        "host_share",
     ]  # fmt: skip
     assert cell(table, "host") == cell(table, "id")
     assert cell(table, "host_share") == 1.0
@@ -109,8 +111,9 @@ def test_without_voxel_size_voxels_are_counted_and_it_is_said_once(tmp_path, cap
     assert cell(table, "voxels") > 0
     assert cell(table, "neighbours") > 0
     assert [name for name, value in zip(table.names, table.rows[0], strict=True) if value is None] == [
-        "volume_um3", "centroid_z_nm", "centroid_y_nm", "centroid_x_nm", "major_axis_nm", "middle_axis_nm",
-        "minor_axis_nm", "elongation", "flatness", "surface_um2", "sphericity", "contact_um2",
+        "volume_um3", "centroid_z_nm", "centroid_y_nm", "centroid_x_nm", "nearest_nm", "major_axis_nm",
+        "middle_axis_nm", "minor_axis_nm", "elongation", "flatness", "surface_um2", "sphericity",
+        "complexity_index", "contact_um2",
     ]  # fmt: skip
     assert caplog.text.count("the voxel size is unknown") == 1
 

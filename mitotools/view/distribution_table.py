@@ -1,0 +1,163 @@
+"""The numbers of a plot of sizes in words, and the page that holds both."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mitotools.conventions import Array, Mask
+
+LONGEST_NAME = 40
+"""Characters, in the figure; of a longer name the middle is left out."""
+
+HEADER = (
+    "Table",
+    "Instances",
+    "Cut by the border",
+    "Smallest whole (µm³)",
+    "Mean above it (µm³)",
+    "95 % interval",
+    "Slope",
+    "95 % interval",
+    "Intercept (log10 µm³)",
+    "r",
+)
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 72em; padding: 0 1em; }
+svg { max-width: 100%; height: auto; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #ccc; }
+th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+p { max-width: 50em; }
+"""
+
+_EXPLANATION = (
+    "Bars are the volumes as they are seen; lines are exponential distributions from the smallest whole "
+    "instance on, fitted by maximum likelihood, in which what the border cuts has at least the volume that "
+    "is seen. The regression is that of log10 volume on log10 length, by least squares."
+)
+
+
+class Exponential(Protocol):
+    """A fitted exponential, as `mitotools.segment.size_distribution` makes it."""
+
+    @property
+    def smallest_um3(self) -> float: ...  # noqa: D102
+    @property
+    def mean_um3(self) -> float: ...  # noqa: D102
+    @property
+    def low_um3(self) -> float: ...  # noqa: D102
+    @property
+    def high_um3(self) -> float: ...  # noqa: D102
+    def density_per_decade(self, volumes_um3: Array) -> Array: ...  # noqa: D102
+
+
+class Line(Protocol):
+    """A fitted line, likewise."""
+
+    @property
+    def slope(self) -> float: ...  # noqa: D102
+    @property
+    def intercept(self) -> float: ...  # noqa: D102
+    @property
+    def low(self) -> float: ...  # noqa: D102
+    @property
+    def high(self) -> float: ...  # noqa: D102
+    @property
+    def r(self) -> float: ...  # noqa: D102
+    def volumes_um3(self, lengths_um: Array) -> Array: ...  # noqa: D102
+
+
+class Distribution(Protocol):
+    """What is drawn of a table, likewise."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def volumes_um3(self) -> Array: ...  # noqa: D102
+    @property
+    def touches_border(self) -> Mask: ...  # noqa: D102
+    @property
+    def lengths_um(self) -> Array | None: ...  # noqa: D102
+    @property
+    def exponential(self) -> Exponential | None: ...  # noqa: D102
+    @property
+    def line(self) -> Line | None: ...  # noqa: D102
+
+
+def printable(name: str) -> str:
+    """Return a name without what cannot be shown: control characters, and bytes that are no text."""
+    return "".join(sign if sign.isprintable() else "?" for sign in name)
+
+
+def words(table: Distribution) -> str:
+    """Return a table's line in the legend."""
+    name = printable(table.name)
+    if len(name) > LONGEST_NAME:
+        half = (LONGEST_NAME - 1) // 2
+        name = f"{name[:half]}…{name[-half:]}"
+    parts = [f"{name}: n = {len(table.volumes_um3)}"]
+    if table.exponential is not None:
+        fit = table.exponential
+        parts.append(f"mean {fit.mean_um3:.3g} µm³ ({fit.low_um3:.3g} to {fit.high_um3:.3g})")
+    if table.line is not None:
+        parts.append(f"slope {table.line.slope:.2f} (r = {table.line.r:.2f})")
+    return ", ".join(parts)
+
+
+def numbers_table(distributions: Sequence[Distribution]) -> list[list[str]]:
+    """Return the fitted numbers, a row a table under `HEADER`; empty where there is no fit."""
+    return [_row(table) for table in distributions]
+
+
+def _row(table: Distribution) -> list[str]:
+    row = [printable(table.name), str(len(table.volumes_um3)), str(int(table.touches_border.sum()))]
+    fit, line = table.exponential, table.line
+    if fit is None:
+        row += [""] * 3
+    else:
+        row += [f"{fit.smallest_um3:.4g}", f"{fit.mean_um3:.4g}", f"{fit.low_um3:.4g} to {fit.high_um3:.4g}"]
+    if line is None:
+        return row + [""] * 4
+    slope = [f"{line.slope:.3f}", f"{line.low:.3f} to {line.high:.3f}"]
+    return [*row, *slope, f"{line.intercept:.3f}", f"{line.r:.3f}"]
+
+
+def page(svg: str, rows: Sequence[Sequence[str]]) -> str:
+    """Return a page of HTML that loads nothing, with a drawing and a table of `HEADER` and rows.
+
+    Parameters
+    ----------
+    svg : str
+        An element.
+    rows : sequence of sequences of str
+        Plain text, which is escaped.
+    """
+    head = "".join(f"<th>{escape(name)}</th>" for name in HEADER)
+    body = "\n".join("<tr>" + "".join(f"<td>{escape(field)}</td>" for field in row) + "</tr>" for row in rows)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Sizes of instances</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<h1>Sizes of instances</h1>
+{svg.strip()}
+<div class="wide"><table>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{body}
+</tbody>
+</table></div>
+<p>{escape(_EXPLANATION)}</p>
+</body>
+</html>
+"""
