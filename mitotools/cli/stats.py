@@ -89,13 +89,14 @@ def stats(
       $ mitotools stats rat.tsv human.tsv --plot sizes.png > both.tsv
       $ mitotools stats labels.zarr --summary --mesh meshes
     """
-    from mitotools.stages.size_plot import check_plot, plot_sizes
     from mitotools.stages.stats import tabulate, united
     from mitotools.volume.table import check_table, tsv_lines, write_table
 
     if output is not None:
         check_table(output, force=running.force)
     if plot is not None:
+        from mitotools.stages.size_plot import check_plot, plot_sizes
+
         check_plot(plot, force=running.force)
     parameters = StatsParameters(skeleton=skeleton, mesh_format=mesh_format, summary=summary)
     named = {"raw": raw, "within": within}

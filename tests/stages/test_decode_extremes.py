@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import zarr
+from peak_memory import IMPORT
 
 from mitotools.run.running import Running
 from mitotools.stages.blockwise import write_volume
@@ -37,9 +38,9 @@ def lattice(box):
 
 def peak_bytes(folder, *command):
     """Run a command in a process of its own, and return the most memory that it had."""
-    script = (
-        "import resource, sys; from mitotools.cli.main import run; status = run(sys.argv[1:]); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(status)"
+    script = IMPORT + (
+        "from mitotools.cli.main import run; status = run(sys.argv[1:]); "
+        "print(peak_kib(), file=sys.stderr); sys.exit(status)"
     )
     result = subprocess.run(
         [sys.executable, "-c", script, *map(str, command)],

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import zarr
 from command_runs import environment
+from peak_memory import IMPORT
 
 from mitotools.errors import UsageError
 from mitotools.parameters import StatsParameters
@@ -18,11 +19,11 @@ from mitotools.stages import measuring
 from mitotools.stages.stats import measure_instances
 from mitotools.volume.path import VolumePath
 
-RUN = """
-import resource, sys
+RUN = f"""
+{IMPORT}
 from mitotools.cli.main import run
 status = run(sys.argv[1:])
-print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+print("PEAK", peak_kib() // 1024, file=sys.stderr)
 sys.exit(status)
 """
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from peak_memory import IMPORT
 from volume_files import read, refusal, values
 
 from mitotools.errors import InputError
@@ -347,8 +348,9 @@ def test_a_codec_that_hdf5_lacks_is_named_with_the_package_that_brings_it(tmp_pa
     assert str(error).endswith(why)
 
 
-READ_BY_BLOCKS = """
-import resource, sys
+READ_BY_BLOCKS = (
+    IMPORT
+    + """
 from mitotools.volume.blocks import grid
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import parse_volume_path
@@ -356,11 +358,12 @@ for name in sys.argv[1:]:
     with open_volume(parse_volume_path(name)) as volume:
         boxes = grid(volume.spec.size, (16, 64, 64))
         volume.read(boxes[0])
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_kib()
         for box in boxes:
             volume.read(box)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    print(peak_kib() - before)
 """
+)
 
 
 def test_what_was_read_is_not_kept_in_memory(tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from ome_zarr.format import FormatV04, FormatV05
+from peak_memory import IMPORT
 from volume_files import outcome, read, refusal, values
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, TransposeCodec, ZstdCodec
 
@@ -164,12 +165,13 @@ def test_consolidated_metadata_are_read_and_broken_ones_are_an_error(tmp_path, z
         assert isinstance(result, InputError) or np.array_equal(result[0], VOLUME)
 
 
-LIMITED = """
-import resource, sys
+LIMITED = (
+    IMPORT
+    + """
 from mitotools.errors import InputError
 from mitotools.volume.blocks import Box
 from mitotools.volume.formats.ome_zarr import open_reader
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 reader = open_reader(sys.argv[1], None)
 assert reader.spec.voxels == 10**15
 for corner in ((0, 0, 0), (99_990, 99_990, 99_990)):
@@ -177,8 +179,9 @@ for corner in ((0, 0, 0), (99_990, 99_990, 99_990)):
         print(reader.read(Box(corner, tuple(i + 8 for i in corner))).sum())
     except InputError as error:
         print("InputError")
-assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "KiB"
+assert peak_kib() - before < 100_000, "KiB"
 """
+)
 
 
 def opened_in_another_process(path):
@@ -221,7 +224,7 @@ def test_a_chunk_of_zarr_v2_that_claims_to_be_a_petabyte_is_an_error(tmp_path):
 
 
 def peak_kib(tmp_path, code):
-    script = f"import resource\n{code}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    script = f"{IMPORT}\n{code}\nprint(peak_kib())"
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
     )
