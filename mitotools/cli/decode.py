@@ -11,7 +11,7 @@ from mitotools.cli import arguments, options
 from mitotools.cli.decode_options import decoding
 
 if TYPE_CHECKING:
-    from mitotools.parameters import DecodeParameters
+    from mitotools.cli.decode_options import Given
     from mitotools.run.running import Running
     from mitotools.volume.path import VolumePath
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def decode(
     maps: VolumePath,
     labels: VolumePath,
-    parameters: DecodeParameters,
+    given: Given,
     channels: dict[str, int] | None,
     scores: Path | None,
     running: Running,
@@ -44,13 +44,18 @@ def decode(
     processes and a run that was killed change no voxel. waterz, zwatershed, mutex and multicut hold the whole
     maps in memory. Instances are numbered 1..n in the order of their first voxels (mw, bcd: of their seeds).
 
+    Options given neither here nor in --config are those that training found best for the maps' model, where
+    it was validated (train --validate) and --method is the same. The maps' history tells; they are printed.
+
     \b
       $ mitotools decode maps.zarr labels.zarr
       $ mitotools predict raw.h5 - -m model.safetensors | mitotools decode - labels.h5 --min-size 2000
     """
+    from mitotools.cli.model_options import completed
     from mitotools.stages.decode import decode_volume
 
     with options.piped(maps, labels) as (source, target):
+        parameters = completed(given, source, channels)
         count = decode_volume(source, target, parameters, running, channels, scores)
     if count is not None:
         options.say(f"{labels}: {count} instances")

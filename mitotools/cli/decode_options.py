@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +19,26 @@ from mitotools.parameters import DecodeParameters
 from mitotools.segment.decoders import DECODERS, decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 TABLE = "decode"
 """Name of the table of options in a file."""
+
+
+class ScoringType(click.ParamType[str]):
+    """What the affinity of a border is: ``mean``, ``quantile-Q`` or ``quantile-Q-max``."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word."""
+        if not re.fullmatch("mean|quantile-[1-9][05](-max)?", value):
+            self.fail(
+                f"{value!r} is not mean, quantile-Q or quantile-Q-max with Q = 10, 15 ... 95", param, ctx
+            )
+        return str(value)
 
 
 @dataclass(frozen=True)
@@ -60,9 +76,12 @@ class Setting:
         """Return the value that a text or a number in a file stands for."""
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         try:
-            return self.type.convert(text, None, None)
+            found = self.type.convert(text, None, None)
         except click.BadParameter as error:
             raise UsageError(f"{self.name} = {text}", error.message.rstrip(".")) from error
+        if isinstance(found, float) and math.isnan(found):  # it is neither above nor below a limit
+            raise UsageError(f"{self.name} = {text}", "is no number")
+        return found
 
 
 SETTINGS = (
@@ -118,7 +137,7 @@ SETTINGS = (
     Setting(
         "scoring",
         "scoring",
-        click.STRING,
+        ScoringType(),
         "Affinity of a border: mean, quantile-Q or quantile-Q-max (Q: 10 to 95)",
     ),
     Setting(
@@ -161,27 +180,48 @@ method = click.option(
 )
 
 
+@dataclass(frozen=True)
+class Given:
+    """The options of decoders that somebody gave.
+
+    Parameters
+    ----------
+    typed : mapping of str to values
+        Fields of `DecodeParameters`, `method` among them, from the command line.
+    stored : mapping of str to values
+        The same from a file; those of the command line come first.
+    """
+
+    typed: Mapping[str, Any]
+    stored: Mapping[str, Any]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All of them."""
+        return {**self.stored, **self.typed}
+
+
 def decoding(command: Function) -> Function:
-    """Add the options of decoders, and pass them on as one `parameters: DecodeParameters`."""
+    """Add the options of decoders, and pass on those that were given as one `given: Given`."""
 
     @click.option(
         "--config",
         type=click.Path(dir_okay=False),
         metavar="FILE.toml",
-        help="Options from tune; those of the command line come first.",
+        help="Options in a file; tune writes such ones. Those of the command line come first.",
     )
     @functools.wraps(command)
     def wrapped(*args: Any, config: str | None, **kwargs: Any) -> Any:
         values = {entry.field: kwargs.pop(entry.field) for entry in SETTINGS}
         values["method"] = kwargs.pop("method")
         context = click.get_current_context()
-        given = {
+        typed = {
             field: value
             for field, value in values.items()
             if context.get_parameter_source(field) is not ParameterSource.DEFAULT
         }
         stored = read_config(Path(config)) if config else {}
-        return command(*args, parameters=parameters_of(given, stored), **kwargs)
+        return command(*args, given=Given(typed, stored), **kwargs)
 
     for entry in reversed(SETTINGS):
         default = getattr(DecodeParameters, entry.field)
@@ -196,25 +236,6 @@ def decoding(command: Function) -> Function:
             help=entry.help,
         )(wrapped)
     return method(wrapped)  # type: ignore[return-value]
-
-
-def parameters_of(given: Mapping[str, Any], stored: Mapping[str, Any]) -> DecodeParameters:
-    """Return parameters from what was given on the command line, and what stood in a file.
-
-    Raises
-    ------
-    UsageError
-        Where an option was given that the method does not read.
-    """
-    parameters = DecodeParameters(**{**stored, **given})
-    known = decoder(parameters.method).options
-    for entry in SETTINGS:
-        if entry.field in given and entry.field not in known:
-            flags = ", ".join(other.flag for other in SETTINGS if other.field in known)
-            raise UsageError(
-                entry.flag, f"--method {parameters.method} does not read it", f"It reads {flags}"
-            )
-    return parameters
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -252,22 +273,26 @@ def written_config(parameters: DecodeParameters) -> str:
     return "\n".join(lines) + "\n"
 
 
-def written_options(parameters: DecodeParameters) -> str:
-    """Return the options that make these parameters, those of other values than the defaults, for a shell."""
-    words = [f"--method {parameters.method}"]
-    for entry in SETTINGS:
-        value = getattr(parameters, entry.field)
-        if entry.field in decoder(parameters.method).options and value != getattr(
-            DecodeParameters, entry.field
-        ):
-            words.append(f"{entry.flag} {_text(value)}")
-    return " ".join(words)
+def written_options(parameters: DecodeParameters, fields: Collection[str] | None = None) -> str:
+    """Return options for a shell: these fields, or all that the method reads, defaults too.
+
+    An option that is left out need not have its default: decode may take it from the model of the maps.
+    """
+    written = decoder(parameters.method).options if fields is None else fields
+    values = [
+        f"{entry.flag} {_text(getattr(parameters, entry.field))}"
+        for entry in SETTINGS
+        if entry.field in written
+    ]
+    return " ".join([f"--method {parameters.method}", *values])
 
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return "'" + ";".join(",".join(map(str, part)) for part in value) + "'"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and float(short := f"{value:g}") == value:
+        return short
+    return str(value)
 
 
 def _toml(value: Any) -> str:

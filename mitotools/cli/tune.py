@@ -13,7 +13,8 @@ from mitotools.cli.decode_options import decoding
 from mitotools.cli.score_options import scoring as scoring_options
 
 if TYPE_CHECKING:
-    from mitotools.parameters import DecodeParameters, EvaluateParameters
+    from mitotools.cli.decode_options import Given
+    from mitotools.parameters import EvaluateParameters
     from mitotools.run.running import Running
     from mitotools.volume.path import VolumePath
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     "--grid",
     multiple=True,
     metavar="OPTION=V,V,...",
-    help="Values to try of an option, repeatable.  [default: 21 of both seed thresholds]",
+    help="Values to try of an option, repeatable.  [default: with mw and bcd, 21 of both seed thresholds]",
 )
 @click.option(
     "-o",
@@ -44,7 +45,7 @@ def tune(
     truth: VolumePath,
     grid: tuple[str, ...],
     output: Path | None,
-    parameters: DecodeParameters,
+    given: Given,
     channels: dict[str, int] | None,
     scoring: EvaluateParameters,
     running: Running,
@@ -53,21 +54,23 @@ def tune(
 
     Prints a table, the best first, and behind it the options to paste into decode. Trials are ranked by the
     AP of all instances, AP-75 by default, the mean where --iou names several thresholds. Options that are not
-    in the grid stay as given. With -o the best options become a file for decode --config. Maps may be as
-    large as those of decode.
+    in the grid stay as given, or as decode takes them from the maps' model. With -o the best options become a
+    file for decode --config. Maps may be as large as those of decode.
 
     \b
       $ mitotools tune maps.zarr truth.zarr -o best.toml; mitotools decode maps.zarr seg.h5 --config best.toml
       $ mitotools tune maps.zarr truth.zarr --grid seed-foreground=.8,.85,.9 --grid min-size=128,1024
     """
+    from mitotools.cli.model_options import completed
     from mitotools.cli.tune_table import parsed_grid, print_trials, write_best
     from mitotools.stages.tune import tune_decoding
     from mitotools.volume.atomic import check_file
 
     if output is not None:
         check_file(output, force=running.force)
-    values = parsed_grid(grid, parameters.method)
     with options.source_volumes(maps, truth) as (source, true):
+        parameters = completed(given, source, channels)
+        values = parsed_grid(grid, parameters.method)
         trials, records = tune_decoding(source, true, parameters, values, scoring, running, channels)
     print_trials(trials, list(values), on_terminal=sys.stdout.isatty())
     if output is not None:

@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     from mitotools.history import History
     from mitotools.stages.tune import Trial
 
-DEFAULT_GRID = ("seed-foreground=.65,.7,.75,.8,.85,.9,.95", "seed-contour=.5,.6,.7")
-"""Of the watersheds: around the values that the MitoEM benchmark found best, .85 and .6."""
+_SEEDS = ("seed-foreground=.65,.7,.75,.8,.85,.9,.95", "seed-contour=.5,.6,.7")
+
+DEFAULT_GRIDS = {
+    "mw": _SEEDS,
+    "bcd": _SEEDS,
+    "cc": ("foreground=.35,.5,.65,.8,.9",),
+    "zwatershed": ("merge-affinity=.3,.5,.7", "affinity-high=.9,.99"),
+}
+"""Seeds of the watersheds are around the values that the MitoEM benchmark found best, .85 and .6."""
 
 _NAMES = {entry.field: entry.name for entry in SETTINGS}
 
@@ -33,12 +40,12 @@ def parsed_grid(texts: Sequence[str], method: str) -> dict[str, tuple[Any, ...]]
     ------
     UsageError
     """
-    if not texts and method not in ("mw", "bcd"):
+    if not texts and method not in DEFAULT_GRIDS:
         raise UsageError(
             f"--method {method}", "has no grid of its own", "Give one, --grid min-size=128,1024 say"
         )
     grid: dict[str, tuple[Any, ...]] = {}
-    for text in texts or DEFAULT_GRID:
+    for text in texts or DEFAULT_GRIDS[method]:
         name, _, values = text.partition("=")
         entry = setting(name.removeprefix("--"))
         if not values or entry.field in grid:

@@ -13,6 +13,7 @@ import numpy as np
 from mitotools.errors import InputError, UsageError
 from mitotools.run.budget import SLACK, BlockPlan, written
 from mitotools.run.memory import resident_bytes
+from mitotools.segment.affinities import watershed_levels
 from mitotools.segment.decoders import decoder
 from mitotools.stages import components, profiles, watershed
 from mitotools.stages.block_step import block_plan, known_parts, workspace
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 BLOCKWISE = {"mw": watershed, "bcd": watershed, "cc": components, "iou": profiles}
 """The methods that work block by block, however large maps are."""
+
+PREDICTED = frozenset({"decode", "window_voxels"})
+"""Parameters by which a record of `predict` is known."""
 
 
 class Decoded(Protocol):
@@ -74,18 +78,79 @@ def open_maps(
         Where `channels` are none that it reads.
     """
     with open_volume(source, "maps") as opened:
-        method = decoder(parameters.method)
-        volume = opened.with_channels(method.selected(channels)) if channels else opened
-        count = volume.spec.channels or 1
+        chosen = decoder(parameters.method).selected(channels) if channels else None
+        volume = opened.with_channels(chosen) if chosen else opened
         try:
-            method.require_channels(count)
+            require_fit(parameters, volume.spec.channels or 1)
         except InputError as error:
             raise InputError(str(source), f"{error.what} {error.why}", error.what_next) from error
-        edges = len(parameters.affinity_offsets)
-        if not method.channels and count != edges:
-            why = f"has {count} channels, and --affinity-offsets names the edges of {edges}"
-            raise InputError(str(source), why)
         yield volume
+
+
+def require_fit(parameters: DecodeParameters, channels: int) -> None:
+    """Refuse parameters that contradict each other, or the number of channels of the maps.
+
+    Raises
+    ------
+    InputError
+        Where the method does not read so many channels.
+    UsageError
+        Where its options go neither together nor with them.
+    """
+    method = decoder(parameters.method)
+    method.require_channels(channels)
+    edges = len(parameters.affinity_offsets)
+    if not method.channels and channels != edges:
+        why = f"has {edges} --affinity-offsets, and the maps have {channels}"
+        raise InputError(f"decoder {method.name}", why)
+    if "affinity_high" in method.options:
+        watershed_levels(parameters)
+    if "landscape" in method.options and parameters.landscape != "mask" and channels == 1:
+        raise UsageError(f"--landscape {parameters.landscape}", "the maps have no contour")
+
+
+def recorded_options(source: VolumePath) -> tuple[object, int]:
+    """Return the options that the history of maps says of their model, unchecked, and the maps' channels.
+
+    Parameters
+    ----------
+    source : VolumePath
+        Maps, (C, Z, Y, X).
+
+    Returns
+    -------
+    recorded : JSON value or None
+        Of the latest record of `predict`: the options by the fields of `DecodeParameters`. None: it has none.
+    channels : int
+        How many the maps have.
+
+    Raises
+    ------
+    InputError
+    """
+    with _without_warnings(), open_volume(source, "maps") as volume:
+        return _recorded(volume.spec.history), volume.spec.channels or 1
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Open a volume silently: it is opened once more to be decoded, and what it says is said then."""
+    logger = logging.getLogger("mitotools.volume")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _recorded(records: History) -> object:
+    for record in reversed(records):
+        found = record.get("parameters")
+        # Behind the record of the maps there may be others: of the maps that became the training's labels.
+        if isinstance(found, dict) and not PREDICTED.isdisjoint(found):
+            return found.get("decode")
+    return None
 
 
 def parameters_used(parameters: DecodeParameters) -> dict[str, Any]:

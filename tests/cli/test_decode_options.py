@@ -67,11 +67,21 @@ def test_a_file_of_options_is_read_as_it_was_written(tmp_path, method):
     assert read_config(tmp_path / "best.toml") == expected
 
 
-def test_options_to_paste_are_those_that_are_not_the_default():
+def test_options_to_paste_are_all_that_the_method_reads_or_those_asked_for():
     parameters = DecodeParameters("mw", seed_foreground=0.9, min_size_voxels=128, link_iou=0.5)
-    assert written_options(parameters) == "--method mw --seed-foreground 0.9 --min-size 128"
-    assert written_options(DecodeParameters("mutex", affinity_offsets=AFFINITY_OFFSETS[:1])) == (
-        "--method mutex --affinity-offsets '-1,0,0'"
+    assert written_options(parameters) == (
+        "--method mw --seed-foreground 0.9 --seed-contour 0.6 --foreground 0.8 --min-size 128 --min-seed 32"
+        " --landscape mask"
+    )
+    assert written_options(parameters, {"min_size_voxels"}) == "--method mw --min-size 128"
+    edges = DecodeParameters("mutex", affinity_offsets=AFFINITY_OFFSETS[:2])
+    assert written_options(edges, {"affinity_offsets"}) == "--method mutex --affinity-offsets '-1,0,0;0,-1,0'"
+
+
+def test_options_to_paste_keep_every_digit():
+    parameters = DecodeParameters("cc", foreground=0.1 + 0.2, seed_contour=1.0)
+    assert written_options(parameters, {"foreground", "seed_contour"}) == (
+        "--method cc --seed-contour 1 --foreground 0.30000000000000004"
     )
 
 
@@ -88,6 +98,8 @@ def test_the_command_line_comes_before_the_file(folder):
     ("text", "message"),
     [
         ("[decode]\nseed-foreground = 2\n", "seed-foreground = 2: "),
+        ("[decode]\nseed-foreground = nan\n", "seed-foreground = nan: is no number"),
+        ("[decode]\nscoring = 'max'\n", "scoring = max: 'max' is not mean, quantile-Q"),
         ("[decode]\nseed_foreground = 0.5\n", "seed_foreground: decode has no such option"),
         ("[decode]\nmethod = 'best'\n", "method best: no decoder has this name"),
         ("seed-foreground = 0.5\n", "best.toml: has no table [decode]"),
@@ -132,7 +144,8 @@ def test_channels_are_put_into_the_order_of_the_method(folder):
         ("--method bcd", "decoder bcd needs channels 3 (mask, contour, distance), and the maps have 2", 1),
         ("--method iou", "decoder iou needs channels 1 (mask), and the maps have 2", 1),
         ("--method waterz", "decoder waterz needs channels 3 (z, y, x), and the maps have 2", 1),
-        ("--method mutex", "maps.h5: has 2 channels, and --affinity-offsets names the edges of 8", 1),
+        ("--method mutex", "maps.h5: decoder mutex has 8 --affinity-offsets, and the maps have 2", 1),
+        ("--scoring max", "Invalid value for '--scoring': 'max' is not mean, quantile-Q", 2),
         ("--method multicut --workers 2", "--workers: --method multicut computes in one process", 2),
         ("--method multicut --memory 1M", "1M is too little for --method multicut, which holds all maps", 2),
         ("--method waterz --scores s.tsv", "--scores: --method waterz reads affinities", 2),
@@ -185,7 +198,8 @@ def test_tune_prints_a_table_best_first_and_the_options_last(folder, capsys):
     assert scores == sorted(scores, reverse=True)
     best = rows[0].split("\t")
     assert best[:2] == ["0.6", "100"]
-    assert options == "--method mw --min-size 100"
+    assert options.startswith("--method mw --seed-foreground 0.85 ")
+    assert " --min-size 100 " in options
     assert read_config(folder / "best.toml")["min_size_voxels"] == 100
     assert (folder / "best.toml.history.json").exists()
     assert run(["decode", "maps.h5", "labels.h5", "--config", "best.toml"]) == 0
@@ -199,7 +213,7 @@ def test_tune_prints_a_table_best_first_and_the_options_last(folder, capsys):
         ("--grid seed-contour=", "--grid seed-contour=: is not OPTION=V,V,..."),
         ("--grid seed-contour=.5 --grid seed-contour=.6", "names an option for the second time"),
         ("--grid seed-contour=5", "seed-contour = 5: 5.0 is not in the range"),
-        ("--method cc", "--method cc: has no grid of its own"),
+        ("--method iou", "--method iou: has no grid of its own"),
     ],
 )
 def test_a_grid_that_is_wrong_is_refused(folder, capsys, options, message):
