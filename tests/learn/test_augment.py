@@ -1,60 +1,259 @@
+import json
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mitotools.learn.augment import AUGMENTATIONS, apply_all, draw_all, flip, grayscale, rotate
+from mitotools.errors import UsageError
+from mitotools.learn.augment import AUGMENTATIONS, Exchange, Move, Paint, flip, rotate
+from mitotools.learn.augment.context import Context
+from mitotools.learn.augment.patch import apply, draw, largest_margin, margin, recipe_named
+from mitotools.learn.augment.recipes import RECIPES
 from mitotools.learn.augment.symmetry import Symmetry
 
+PATCH = (6, 24, 32)
+SECTIONS = Context.of(PATCH, (30, 8, 8))
 PLANE = Symmetry(((0, 1, 2), (0, 2, 1)))
 ALL = Symmetry.of((4, 4, 4), (5, 5, 5))
-GEOMETRY = [augmentation for augmentation in AUGMENTATIONS if augmentation.on_labels]
+NAMES = [augmentation.name for augmentation in AUGMENTATIONS]
+FAULTS = {"missing-section", "misalignment", "missing-parts", "motion-blur"}
+
+
+def alone(name):
+    return ((name, 1.0, {}),)
+
+
+def everything(**limits):
+    return tuple((name, 1.0, limits.get(name, {})) for name in NAMES)
+
+
+def surroundings(context, recipe, dtype=np.uint16, seed=0):
+    """An image, instances and a mask, as large as the patches of a recipe may need."""
+    around = largest_margin(recipe, context)
+    shape = [p + 2 * m for p, m in zip(context.patch, around, strict=True)]
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 4, [-(-n // 8) for n in shape]) * rng.integers(1, 60)
+    labels = np.kron(coarse, np.ones((8, 8, 8), int))[tuple(map(slice, shape))].astype(dtype)
+    return rng.random(shape, dtype=np.float32), labels, rng.random(shape) < 0.8
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint64])
+def test_every_augmentation_keeps_shapes_and_types_and_makes_no_ids(name, dtype):
+    arrays = surroundings(SECTIONS, alone(name), dtype)
+    for seed in range(5):
+        drawn = draw(np.random.default_rng(seed), alone(name), SECTIONS)
+        image, labels, valid = apply(drawn, *arrays, PATCH)
+        assert image.shape == labels.shape == valid.shape == PATCH
+        assert (image.dtype, labels.dtype, valid.dtype) == (np.float32, dtype, bool)
+        assert all(array.flags.c_contiguous for array in (image, labels, valid))
+        assert set(np.unique(labels)) <= set(np.unique(arrays[1]))
+        assert image.min() >= 0
+        assert image.max() <= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_survive_json_and_give_the_same_patch_again(name):
+    arrays = surroundings(SECTIONS, alone(name))
+    before = [array.copy() for array in arrays]
+    for seed in range(5):
+        drawn = draw(np.random.default_rng(seed), alone(name), SECTIONS)
+        stored = json.loads(json.dumps(drawn))
+        assert same(apply(drawn, *arrays, PATCH), apply(stored, *arrays, PATCH))
+    assert same(arrays, before)  # what was read is left alone
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_different_generators_draw_differently(name):
+    drawn = {json.dumps(draw(np.random.default_rng(seed), alone(name), SECTIONS)) for seed in range(60)}
+    few = {"flip": 7, "rotate": 0, "missing-section": 10, "motion-blur": 20}  # of 8, 1, 15 and 30
+    assert len(drawn) > few.get(name, 40)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "rotate"])
+def test_every_augmentation_changes_a_patch(name):
+    arrays = surroundings(SECTIONS, alone(name))
+    if name in {"copy-paste", "myelin"}:
+        arrays[1][:] = 0
+        arrays[1][arrays[1].shape[0] // 2, 8:10, 8:10] = 7
+    still = apply([], *arrays, PATCH)
+    changed = [apply(draw(np.random.default_rng(s), alone(name), SECTIONS), *arrays, PATCH) for s in range(5)]
+    assert any(not np.array_equal(still[0], after[0]) for after in changed)
+
+
+@pytest.mark.parametrize("name", [item.name for item in AUGMENTATIONS if isinstance(item, Move | Exchange)])
+def test_what_moves_grey_values_moves_labels_and_validity_with_them(name):
+    rng = np.random.default_rng(0)
+    inside = np.kron(rng.random((8, 6, 6)) < 0.5, np.ones((4, 16, 16), bool))
+    for seed in range(5):
+        drawn = draw(np.random.default_rng(seed), alone(name), SECTIONS)
+        image, labels, valid = apply(drawn, inside.astype(np.float32), inside.astype(np.uint8), inside, PATCH)
+        assert np.array_equal(labels, valid)
+        # They differ at corners only, where four pixels are weighed and one is the nearest.
+        assert np.mean((image > 0.5) != (labels > 0)) < 0.01
+
+
+@pytest.mark.parametrize(
+    "name", [item.name for item in AUGMENTATIONS if not isinstance(item, Move | Exchange)]
+)
+def test_what_changes_grey_values_leaves_the_labels(name):
+    arrays = surroundings(SECTIONS, alone(name))
+    drawn = draw(np.random.default_rng(1), alone(name), SECTIONS)
+    _, labels, valid = apply(drawn, *arrays, PATCH)
+    if name != "copy-paste":
+        assert same((labels, valid), apply([], *arrays, PATCH)[1:])
+
+
+def test_a_patch_without_validity_is_augmented_alike():
+    recipe = everything()
+    arrays = surroundings(SECTIONS, recipe)
+    drawn = draw(np.random.default_rng(0), recipe, SECTIONS)
+    with_valid, without = apply(drawn, *arrays, PATCH), apply(drawn, *arrays[:2], None, PATCH)
+    assert same(with_valid[:2], without[:2])
+    assert without[2] is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), recipe=st.sampled_from(["2020", "2021", "strong"]), data=st.data())
+def test_what_lies_beyond_the_margin_never_matters(seed, recipe, data):
+    patch = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 24), st.integers(1, 24)), label="patch")
+    voxel_size = data.draw(st.sampled_from([None, (30, 8, 8), (8, 8, 8), (30, 8, 4)]), label="voxels")
+    context = Context.of(patch, voxel_size)
+    drawn = draw(np.random.default_rng(seed), RECIPES[recipe], context)
+    around = margin(drawn, patch)
+    assert all(m <= most for m, most in zip(around, largest_margin(RECIPES[recipe], context), strict=True))
+    image = np.random.default_rng(seed).random([p + 2 * m for p, m in zip(patch, around, strict=True)])
+    image = image.astype(np.float32)
+    labels = (image * 9).astype(np.uint8)
+    more = [np.pad(array, 3, constant_values=1) for array in (image, labels)]
+    near = apply(drawn, image, labels, None, patch)
+    far = apply(drawn, *more, None, patch)
+    assert np.array_equal(near[1], far[1])
+    assert np.allclose(near[0], far[0], atol=2e-4)  # positions are rounded in single precision
+
+
+def test_margins_add_up():
+    patch = (6, 21, 41)
+    drawn = [
+        ("rescale", {"factors": [0.5, 0.8]}),  # y: 10 becomes 20; x: 20 becomes 25
+        ("missing-section", {"after": [1, 1]}),  # one slice on either side
+        ("misalignment", {"first": 2, "stop": 3, "shift": [-3, 2], "radians": 0.0}),
+    ]
+    assert margin(drawn, patch) == (1, 13, 7)
+    assert margin([], patch) == (0, 0, 0)
+
+
+def test_the_largest_margin_of_the_recipes():
+    # 2020: elastic bends by at most 6 x .0407 x 16 = 3.9. 2021: rescale makes 127.5 + 3.9 to 164.3, and
+    # misalignment turns by up to asin(1/8), which adds an eighth of that: 184.8, 57.3 more than 127.5.
+    context = Context.of((32, 256, 256), (30, 8, 8))
+    assert largest_margin(RECIPES["2020"], context) == (0, 4, 4)
+    assert largest_margin(RECIPES["2021"], context) == (1, 58, 58)
+    assert largest_margin(RECIPES["none"], context) == (0, 0, 0)
+    # Cubes have no faults: 164.3 is 36.8 more than 127.5.
+    assert largest_margin(RECIPES["2021"], Context.of((32, 256, 256), (8, 8, 8))) == (0, 37, 37)
+
+
+def test_sections_have_faults_and_cubes_have_none():
+    recipe = everything()
+    for voxel_size, expected in [
+        ((30, 8, 8), FAULTS),
+        (None, FAULTS),
+        ((8, 8, 8), set()),
+        ((15, 8, 8), set()),
+    ]:
+        context = Context.of((6, 8, 8), voxel_size)
+        names = {name for name, _ in draw(np.random.default_rng(0), recipe, context)}
+        assert names & FAULTS == expected
+        assert names == set(NAMES) - FAULTS | expected
+
+
+def test_only_square_pixels_are_turned_by_any_angle():
+    drawn = draw(np.random.default_rng(0), everything(), Context.of((6, 8, 8), (30, 8, 4)))
+    assert "turn" not in dict(drawn)
+
+
+def test_recipes_name_what_there_is_and_copy_paste_is_off():
+    for recipe in RECIPES.values():
+        names = [name for name, _, _ in recipe]
+        assert set(names) <= set(NAMES) - {"copy-paste"}
+        assert len(set(names)) == len(names)
+    assert {name for name, _, _ in RECIPES["2020"]} == {
+        "grayscale",
+        "flip",
+        "rotate",
+        "elastic",
+        "missing-parts",
+    }
+
+
+def test_the_recipe_of_2021_draws_each_as_often_as_published():
+    rng = np.random.default_rng(0)
+    context = Context.of((4, 8, 8), None)
+    names = [name for _ in range(2000) for name, _ in draw(rng, RECIPES["2021"], context)]
+    published = {
+        "rotate": 1, "rescale": 0.5, "flip": 1, "elastic": 0.75, "grayscale": 0.75, "missing-parts": 0.9,
+        "missing-section": 0.5, "misalignment": 0.5, "motion-blur": 0.5, "cut-blur": 0.5, "cut-noise": 0.75,
+    }  # fmt: skip
+    assert set(names) == set(published)
+    for name, chance in published.items():
+        assert names.count(name) / 2000 == pytest.approx(chance, abs=0.035)  # three standard deviations
+
+
+def test_a_recipe_sets_limits_of_its_own():
+    recipe = (("rescale", 1.0, {"low": 2.0, "high": 2.0}),)
+    ((_, parameters),) = draw(np.random.default_rng(0), recipe, SECTIONS)
+    assert parameters["factors"] == pytest.approx([2, 2])
+
+
+def test_a_recipe_that_does_not_exist_is_refused_with_the_nearest():
+    assert recipe_named("2021") is RECIPES["2021"]
+    with pytest.raises(UsageError, match=r"^--recipe 2022: there is no such recipe\. Did you mean 202\d\?$"):
+        recipe_named("2022")
+    with pytest.raises(UsageError, match=r"Choose one of 2020, 2021, strong, mild, none\.$"):
+        recipe_named("xyz")
+
+
+def test_a_patch_comes_from_the_middle():
+    image = np.arange(7 * 6 * 5, dtype=np.float32).reshape(7, 6, 5) / 210
+    labels = np.rint(image * 210).astype(np.uint16)
+    found = apply([], image, labels, None, (3, 2, 1))
+    assert np.array_equal(found[0], image[2:5, 2:4, 2:3])
+    assert np.array_equal(found[1], labels[2:5, 2:4, 2:3])
+    assert not np.shares_memory(found[0], image)
+
+
+@pytest.mark.slow
+def test_the_example_draws_every_augmentation(tmp_path, monkeypatch, capsys):
+    script = Path(__file__).parents[2] / "examples" / "augmentations.py"
+    sample = script.parent / "data" / "medulla_train.h5"
+    target = tmp_path / "montage.png"
+    monkeypatch.setattr("sys.argv", [str(script), f"{sample}:raw", f"{sample}:labels", str(target)])
+    runpy.run_path(str(script), run_name="__main__")
+    told = capsys.readouterr().out
+    assert [name for name in NAMES if f"[('{name}', " not in told] == []
+    assert 100_000 < target.stat().st_size < 500_000
+
+
+def test_painting_comes_between_moving_and_turning():
+    kinds = [type(item) for item in AUGMENTATIONS]
+    order = sorted(
+        range(len(kinds)), key=lambda i: [Move, Paint].index(kinds[i]) if kinds[i] in (Move, Paint) else 9
+    )
+    assert order == list(range(len(kinds)))
+    assert NAMES[-2:] == ["flip", "rotate"]
 
 
 def cube(side=4):
     """Voxels that are all different, in 0..1."""
     return np.linspace(0, 1, side**3, dtype=np.float32).reshape(side, side, side)
-
-
-def drawn(seed, symmetry=ALL):
-    return draw_all(np.random.default_rng(seed), symmetry)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_what_was_drawn_can_be_replayed(seed):
-    image, labels = cube(), (cube() * 9).astype(np.uint16)
-    first, again = (apply_all(drawn(seed), image, labels) for _ in range(2))
-    assert np.array_equal(first[0], again[0])
-    assert np.array_equal(first[1], again[1])
-
-
-def test_different_generators_draw_differently():
-    images = {apply_all(drawn(seed), cube(), cube())[0].tobytes() for seed in range(50)}
-    assert len(images) > 45  # one in four keeps its grey values, and 48 turns are all there are
-
-
-def test_the_patch_itself_is_left_alone():
-    image, labels = cube(), (cube() * 9).astype(np.uint16)
-    before = image.copy(), labels.copy()
-    for seed in range(10):
-        apply_all(drawn(seed), image, labels)
-    assert np.array_equal(image, before[0])
-    assert np.array_equal(labels, before[1])
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_voxels_move_with_their_labels(seed):
-    number = np.arange(64, dtype=np.uint16).reshape(4, 4, 4)
-    only_geometry = [pair for pair in drawn(seed) if pair[0].on_labels]
-    image, labels = apply_all(only_geometry, number / np.float32(64), number)
-    assert np.array_equal(image * 64, labels)
-
-
-def test_grey_values_change_without_their_labels():
-    parameters = {"contrast": 1.1, "brightness": 0.1, "gamma": 2.0}
-    (of_grey,) = (augmentation for augmentation in AUGMENTATIONS if augmentation.name == "grayscale")
-    labels = (cube() * 9).astype(np.uint16)
-    image, same = apply_all([(of_grey, parameters)], cube(), labels)
-    assert same is labels
-    assert not np.array_equal(image, cube())
 
 
 @pytest.mark.parametrize(
@@ -67,8 +266,8 @@ def test_every_symmetry_of_the_voxels_is_reached_and_no_other(symmetry, count):
     seen = set()
     for _ in range(1000):
         array = cube(2)
-        for augmentation in GEOMETRY:
-            array = augmentation.apply(array, augmentation.draw(rng, symmetry))
+        for module in (flip, rotate):
+            array = module.apply(array, module.draw(rng, Context((2, 2, 2), None, symmetry)))
         seen.add(array.tobytes())
     assert len(seen) == count
 
@@ -94,33 +293,9 @@ def test_voxel_sizes_that_were_rounded_by_a_file_are_equal():
 
 def test_a_flip_mirrors_the_axes_drawn():
     array = np.arange(8).reshape(2, 2, 2)
-    assert flip.apply(array, {"axes": (0, 2)}).ravel().tolist() == [5, 4, 7, 6, 1, 0, 3, 2]
+    assert flip.apply(array, {"axes": [0, 2]}).ravel().tolist() == [5, 4, 7, 6, 1, 0, 3, 2]
 
 
 def test_a_rotation_reorders_the_axes():
     array = np.arange(8).reshape(2, 2, 2)
-    assert rotate.apply(array, {"order": (0, 2, 1)}).ravel().tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
-
-
-def test_grey_values_are_scaled_shifted_clipped_and_bent():
-    grey = np.array([[[0.0, 0.25, 0.5, 1.0]]], np.float32)
-    changed = grayscale.apply(grey, {"contrast": 2.0, "brightness": -0.5, "gamma": 2.0})
-    # 2 x - .5 is -.5, 0, .5, 1.5; clipped 0, 0, .5, 1; squared 0, 0, .25, 1.
-    assert changed.tolist() == [[[0.0, 0.0, 0.25, 1.0]]]
-    assert changed.dtype == np.float32
-
-
-def test_grey_values_are_drawn_within_their_ranges():
-    rng = np.random.default_rng(0)
-    draws = [grayscale.draw(rng, PLANE) for _ in range(1000)]
-    for name, low, high in [("contrast", 0.85, 1.15), ("brightness", -0.15, 0.15), ("gamma", 0.5, 2.0)]:
-        values = [draw[name] for draw in draws]
-        assert low <= min(values) < low + 0.02
-        assert high - 0.03 < max(values) <= high
-
-
-def test_an_augmentation_is_left_out_as_often_as_its_probability_says():
-    rng = np.random.default_rng(0)
-    names = [augmentation.name for _ in range(2000) for augmentation, _ in draw_all(rng, PLANE)]
-    assert names.count("flip") == names.count("rotate") == 2000
-    assert names.count("grayscale") == pytest.approx(1500, abs=60)  # three standard deviations
+    assert rotate.apply(array, {"order": [0, 2, 1]}).ravel().tolist() == [0, 2, 1, 3, 4, 6, 5, 7]

@@ -1,4 +1,4 @@
-"""The augmentation table. To add an augmentation: one module, one line here.
+"""The augmentation table. To add an augmentation: one module, one line here, one in a recipe.
 
 An augmentation draws, then applies: only `draw` is random, so that what was done to a patch can be replayed.
 """
@@ -6,19 +6,36 @@ An augmentation draws, then applies: only `draw` is random, so that what was don
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mitotools.learn.augment import flip, grayscale, rotate
+from mitotools.learn.augment import (
+    blur,
+    contrast,
+    copy_paste,
+    cut_blur,
+    cut_noise,
+    elastic,
+    flip,
+    grayscale,
+    misalignment,
+    missing_parts,
+    missing_section,
+    motion_blur,
+    myelin,
+    noise,
+    rescale,
+    rotate,
+    scale,
+    turn,
+)
+from mitotools.learn.augment.context import always, where_sectioned, where_square
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-
     from mitotools.conventions import Array
-    from mitotools.learn.augment.symmetry import Symmetry
-
-Parameters = dict[str, Any]
+    from mitotools.learn.augment.context import Context, Extent, Parameters
+    from mitotools.learn.augment.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -28,45 +45,90 @@ class Augmentation:
     Parameters
     ----------
     name : str
-    probability : float
-        How often it is applied.
     draw : callable
-        A generator and the patch's symmetry to parameters.
-    apply : callable
-        An array (Z, Y, X) and parameters to an array of the same shape.
-    on_labels : bool
-        Whether it moves voxels, and so is applied to the labels too.
+        A generator, the context of the patch, and the recipe's own limits by name, to parameters.
+    suits : callable
+        Whether it makes sense for patches of this context.
     """
 
     name: str
-    probability: float
-    draw: Callable[[np.random.Generator, Symmetry], Parameters]
+    draw: Callable[..., Parameters]
+    suits: Callable[[Context], bool]
+
+
+@dataclass(frozen=True)
+class Move(Augmentation):
+    """Moves voxels; what it needs from beyond the patch is known beforehand.
+
+    Parameters
+    ----------
+    apply : callable
+        A sampling and parameters to a sampling.
+    farthest : callable
+        A context and the recipe's limits to the parameters that need the largest surroundings.
+    reach : callable
+        Half a patch's size and parameters to the half of what is looked up.
+    """
+
+    apply: Callable[[Sampling, Parameters], Sampling]
+    farthest: Callable[..., Parameters]
+    reach: Callable[[Extent, Parameters], Extent]
+
+
+@dataclass(frozen=True)
+class Paint(Augmentation):
+    """Changes image, labels and validity in place, all of which `apply` takes, and parameters."""
+
+    apply: Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Shade(Augmentation):
+    """Changes the grey values in place."""
+
+    apply: Callable[[Array, Parameters], None]
+
+
+@dataclass(frozen=True)
+class Exchange(Augmentation):
+    """Mirrors or exchanges axes, without interpolation."""
+
     apply: Callable[[Array, Parameters], Array]
-    on_labels: bool
 
 
-AUGMENTATIONS = (
-    Augmentation("flip", 1.0, flip.draw, flip.apply, on_labels=True),
-    Augmentation("rotate", 1.0, rotate.draw, rotate.apply, on_labels=True),
-    Augmentation("grayscale", 0.75, grayscale.draw, grayscale.apply, on_labels=False),
+AUGMENTATIONS: tuple[Augmentation, ...] = (
+    # Moves stand in the order of a look-up: from the patch back to the volume, whose sections have faults.
+    Move("elastic", elastic.draw, always, elastic.apply, elastic.farthest, elastic.reach),
+    Move("turn", turn.draw, where_square, turn.apply, turn.farthest, turn.reach),
+    Move("rescale", rescale.draw, always, rescale.apply, rescale.farthest, rescale.reach),
+    Move("scale", scale.draw, always, scale.apply, scale.farthest, scale.reach),
+    Move(
+        "missing-section",
+        missing_section.draw,
+        where_sectioned,
+        missing_section.apply,
+        missing_section.farthest,
+        missing_section.reach,
+    ),
+    Move(
+        "misalignment",
+        misalignment.draw,
+        where_sectioned,
+        misalignment.apply,
+        misalignment.farthest,
+        misalignment.reach,
+    ),
+    Paint("copy-paste", copy_paste.draw, always, copy_paste.apply),
+    Paint("myelin", myelin.draw, always, myelin.apply),
+    Shade("missing-parts", missing_parts.draw, where_sectioned, missing_parts.apply),
+    Shade("motion-blur", motion_blur.draw, where_sectioned, motion_blur.apply),
+    Shade("blur", blur.draw, always, blur.apply),
+    Shade("grayscale", grayscale.draw, always, grayscale.apply),
+    Shade("contrast", contrast.draw, always, contrast.apply),
+    Shade("noise", noise.draw, always, noise.apply),
+    Shade("cut-blur", cut_blur.draw, always, cut_blur.apply),
+    Shade("cut-noise", cut_noise.draw, always, cut_noise.apply),
+    Exchange("flip", flip.draw, always, flip.apply),
+    Exchange("rotate", rotate.draw, always, rotate.apply),
 )
-
-Draw = list[tuple[Augmentation, Parameters]]
-
-
-def draw_all(rng: np.random.Generator, symmetry: Symmetry) -> Draw:
-    """Draw what will be done to one patch."""
-    return [
-        (augmentation, augmentation.draw(rng, symmetry))
-        for augmentation in AUGMENTATIONS
-        if rng.random() < augmentation.probability
-    ]
-
-
-def apply_all(drawn: Draw, image: Array, labels: Array) -> tuple[Array, Array]:
-    """Apply what was drawn to an image in 0..1 and its labels, both (Z, Y, X)."""
-    for augmentation, parameters in drawn:
-        image = augmentation.apply(image, parameters)
-        if augmentation.on_labels:
-            labels = augmentation.apply(labels, parameters)
-    return image, labels
+"""All there are, in the order in which they are applied."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array
-    from mitotools.learn.augment.symmetry import Symmetry
+    from mitotools.learn.augment.context import Context, Parameters
 
 
-def draw(rng: np.random.Generator, symmetry: Symmetry) -> dict[str, Any]:
+def draw(rng: np.random.Generator, context: Context) -> Parameters:
     """Draw an order of the axes."""
-    return {"order": symmetry.orders[int(rng.integers(len(symmetry.orders)))]}
+    orders = context.symmetry.orders
+    return {"order": list(orders[int(rng.integers(len(orders)))])}
 
 
-def apply(array: Array, parameters: dict[str, Any]) -> Array:
+def apply(array: Array, parameters: Parameters) -> Array:
     """Reorder the axes of a (Z, Y, X) array."""
     return np.transpose(array, parameters["order"])
