@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from mitotools.errors import ModelError, TargetError
 from mitotools.learn.metadata import ModelMetadata, read_metadata
-from mitotools.learn.models import build, stride_of
+from mitotools.learn.models import build, fits, stride_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,9 +62,8 @@ def _outline(metadata: ModelMetadata) -> nn.Module:
         raise ValueError("its channels are not its targets")
     with torch.device("meta"):
         network = build(metadata.architecture, settings)
-    stride = stride_of(network)
-    if any(length % step for length, step in zip(patch, stride, strict=True)):
-        raise ValueError(f"its patches of {patch} voxels are no multiples of {stride}")
+    if not fits(network, patch):
+        raise ValueError(f"its patches of {patch} voxels are no multiples of {stride_of(network)}")
     return network
 
 
