@@ -226,10 +226,24 @@ class TrainParameters:
     """Channels at each level of the network, finest first."""
     fold: tuple[int, ...] = (1, 1, 1)
     """(z, y, x) voxels that are one voxel to the network; 2,2,2 makes it 8 times faster."""
+    flat_levels: int | None = None
+    """Levels, finest first, with (1, 3, 3) kernels; None: 1, or 0 for isotropic voxels."""
     norm: str = "batch"
-    """batch, or group (which works with fewer than 4 patches a batch)."""
+    """batch, or group or instance (which work with fewer than 4 patches a batch)."""
+    padding: str = "zero"
+    """What convolutions see beyond the patch: zero, or the nearest voxel (replicate)."""
+    squeeze: bool = False
+    """Whether residual blocks weigh their channels (squeeze-and-excitation)."""
     patch_voxels: tuple[int, int, int] | None = None
-    """Shape of a patch; None: one that suits the voxels (see `mitotools.stages.train`)."""
+    """Shape of a patch; None: one of the next two, cut to what the volume holds."""
+    section_patch_voxels: tuple[int, int, int] = (32, 256, 256)
+    """Where voxels are longer in z; the paper's."""
+    isotropic_patch_voxels: tuple[int, int, int] = (112, 112, 112)
+    """Where they are not; the paper's for the Lucchi volume."""
+    recipe: str = "2021"
+    """Name of a list of augmentations in `mitotools.learn.augment`."""
+    optimizer: str = "sgd"
+    """sgd, or adam."""
     batch: int = 4
     iterations: int = 150_000
     minutes: float | None = None
@@ -242,8 +256,26 @@ class TrainParameters:
     """At most a twentieth of the run."""
     contour_width_nm: float = 32.0
     """Width of the contour band, half of it on either side of the boundary."""
+    affinity_offsets: tuple[tuple[int, int, int], ...] = AFFINITY_OFFSETS[:3]
+    """(z, y, x) voxels from a voxel to the other end of an edge: a channel of the target affinity each."""
+    erode_voxels: int = 0
+    """What each of two touching instances loses where they meet, before targets are made."""
+    loss: str = "weighted"
+    """Cross entropy: weighted (the rarer class of a patch counts more), or plain."""
     uniform_share: float = 0.4
     """Part of the patches drawn anywhere; the others hold foreground."""
+    accumulate: int = 1
+    """Batches that are taken for one step."""
+    clip_gradient: float = 0.0
+    """Longest gradient; 0: any."""
+    ema_decay: float = 0.999
+    """Of the average of the weights, which is what is saved; 0: the last weights are."""
+    loaders: int | None = None
+    """Processes that prepare batches; 0: none, the network waits; None: as many as the device keeps busy."""
+    validations: int = 10
+    """How often the network is scored, where there is something to score it on."""
+    save_minutes: float = 5.0
+    """How often the training is saved, so that it can be resumed."""
     device: str = "auto"
     precision: str = "auto"
     seed: int = 0

@@ -55,7 +55,7 @@ _DEFAULT = StatsParameters()
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Draw the volumes with an exponential fit and, with --skeleton, over length: .png or .html.",
+    help="Draw a plot; of volumes with an exponential fit and, with --skeleton, over length: .png or .html.",
 )
 @click.option(
     "--summary",

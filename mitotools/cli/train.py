@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,24 +18,75 @@ if TYPE_CHECKING:
     from mitotools.volume.path import VolumePath
 
 _DEFAULT = TrainParameters()
+_PAIR = (arguments.VOLUME, arguments.VOLUME)
 
 
-@click.command(short_help="Train a network on a volume and its labels.")
+@click.command(short_help="Train a network on volumes and their labels.")
 @click.argument("raw", type=arguments.VOLUME)
 @click.argument("labels", type=arguments.VOLUME)
 @click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--also",
+    type=_PAIR,
+    multiple=True,
+    metavar="RAW LABELS",
+    help="Learn from another volume as well, as often.",
+)
+@click.option(
+    "--ignore",
+    type=arguments.VOLUME,
+    metavar="VOLUME",
+    help="Leave out the voxels that are not 0 in this volume.",
+)
+@click.option(
+    "--also-ignore",
+    type=arguments.VOLUME,
+    multiple=True,
+    metavar="VOLUME",
+    help="The same of each --also, in their order.",
+)
+@click.option(
+    "--validate",
+    type=_PAIR,
+    multiple=True,
+    metavar="RAW LABELS",
+    help="Score the network on a volume; the best one is kept.",
+)
+@click.option(
+    "--validate-crop",
+    metavar="Z0:Z1,Y0:Y1,X0:X1",
+    help="Hold out a crop of RAW, and score the network on it.",
+)
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
     default=_DEFAULT.preset,
     show_default=True,
-    help="What is learned: the mask (b), or mask and contour (bc).",
+    help="Network, targets and optimisation; a paper's, or fast, for isotropic voxels.",
 )
 @click.option(
-    "--iterations", type=click.IntRange(min=1), default=_DEFAULT.iterations, show_default=True, help="Steps."
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.toml",
+    help="Options in a file; settings that differ from the preset's.",
 )
 @click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this time, if that is sooner."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One such setting: filters=16,32,64, norm=group, ...",
+)
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    help="Augmentations: 2020, 2021, mild, strong, none.  [default: the preset's]",
+)
+@click.option("--iterations", type=click.IntRange(min=1), help="Steps.  [default: the preset's]")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop after this time, if that is sooner.",
 )
 @click.option(
     "--patch",
@@ -42,57 +94,88 @@ _DEFAULT = TrainParameters()
     help="Shape of a patch, in voxels.  [default: the preset's, cut to the volume]",
 )
 @click.option(
-    "--batch", type=click.IntRange(min=1), default=_DEFAULT.batch, show_default=True, help="Patches a step."
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Patches a step.  [default: the preset's]",
 )
 @click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Any other setting: filters=16,32,64, norm=group, ...",
+    "--init",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="MODEL",
+    help="Begin with the weights of a model: fine-tune it.",
+)
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write every number there: TSV, and TensorBoard where installed.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw a plot; of the loss, the learning rate and the scores: .png or .html.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
-    default=_DEFAULT.seed,
-    show_default=True,
-    help="Of everything random.",
+    help="Of everything random.  [default: 0]",
 )
 @options.device
 @options.precision
 @options.running
+@click.option("--resume", is_flag=True, help="Continue an unfinished output, if there is one.")
 def train(
     raw: VolumePath,
     labels: VolumePath,
     model: Path,
+    also: tuple[tuple[VolumePath, VolumePath], ...],
+    ignore: VolumePath | None,
+    also_ignore: tuple[VolumePath, ...],
+    validate: tuple[tuple[VolumePath, VolumePath], ...],
+    validate_crop: str | None,
     preset: str,
-    iterations: int,
-    minutes: float | None,
-    patch: Size | None,
-    batch: int,
+    config: Path | None,
     settings: tuple[str, ...],
-    seed: int,
-    device: str,
-    precision: str,
+    init: Path | None,
+    log: Path | None,
+    plot: Path | None,
+    patch: Size | None,
+    resume: bool,
     running: Running,
+    **chosen: Any,
 ) -> None:
     """Train a network on the volume RAW and its instance LABELS, and write MODEL.
 
-    The network is the residual 3D U-Net of MitoEM's U3D-BC. Where voxels are about as long in z as in the
-    plane, kernels and contours are three-dimensional. The file holds tensors and JSON (safetensors), no code.
+    Networks, targets and optimisation are those of the papers (--preset). Where voxels are about as long in z
+    as in the plane, kernels and contours are three-dimensional. With --validate or --validate-crop the best
+    network is kept, with the options of decode that suit it. Until MODEL is complete the training is saved
+    every five minutes, for --resume. It holds tensors and JSON (safetensors), no code.
 
     \b
-      $ mitotools train raw.zarr labels.zarr model.safetensors --minutes 60
+      $ mitotools train raw.zarr labels.zarr model.safetensors --minutes 60 --validate-crop 0:100,0:512,0:512
       $ mitotools train cell.h5:raw cell.h5:mito model.safetensors --patch 64,64,64 --set filters=16,32,64
+      $ torchrun --nproc-per-node 4 -m mitotools train raw.zarr labels.zarr model.safetensors --batch 32
     """
-    from mitotools.presets import with_settings
+    from mitotools.presets import with_config, with_settings
     from mitotools.stages.train import train_model
+    from mitotools.stages.training_data import labelled
+    from mitotools.stages.training_plan import TrainingFiles
 
-    chosen = {
-        "iterations": iterations, "minutes": minutes, "patch_voxels": patch, "batch": batch, "seed": seed,
-        "device": device, "precision": precision,
-    }  # fmt: skip
-    parameters = with_settings(PRESETS[preset], settings, **chosen)
-    with options.source_volumes(raw, labels) as (image, truth):
-        result = train_model(image, truth, model, parameters, running)
-    options.say(f"{model}: {result.iterations} iterations in {result.seconds:.0f} s, loss {result.loss:.3f}")
+    parameters = PRESETS[preset] if config is None else with_config(PRESETS[preset], config)
+    given = {"patch_voxels": patch} if patch else {}
+    given |= {name: value for name, value in chosen.items() if _is_given(name)}
+    parameters = with_settings(parameters, settings, **given)
+    data, held_out = labelled([(raw, labels), *also], [ignore, *also_ignore], validate_crop or "")
+    files = TrainingFiles([*validate, *held_out], init, log, plot)
+    result = train_model(data, model, parameters, replace(running, resume=resume), files)
+    if result is not None:
+        options.say(
+            f"{model}: {result.iterations} iterations in {result.seconds:.0f} s, loss {result.loss:.3f}; "
+            f"{result.waited:.0%} of the time went by waiting for patches"
+        )
+
+
+def _is_given(name: str) -> bool:
+    """Whether an option was typed: its default comes after the preset's, and that of a file."""
+    return click.get_current_context().get_parameter_source(name) is not click.core.ParameterSource.DEFAULT

@@ -9,6 +9,8 @@ import torch
 
 from mitotools.errors import InputError, UsageError
 
+Device = torch.device
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
@@ -88,4 +90,8 @@ def memory_in_words(device: torch.device, what_next: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
+        raise InputError(f"device {device}", "its memory is too small", what_next) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):  # what a processor's allocator says
+            raise
         raise InputError(f"device {device}", "its memory is too small", what_next) from error

@@ -4,60 +4,153 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from mitotools.errors import ModelError
-from mitotools.learn.device import arithmetic, chosen_device, chosen_precision, memory_in_words, placed
-from mitotools.learn.losses import dice_loss, weighted_cross_entropy
+from mitotools.learn.device import chosen_device
+from mitotools.learn.optimise import Step, check_batch, schedule, warmup
+from mitotools.learn.processes import Processes
+from mitotools.learn.training import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from torch import Tensor, nn
-
-    from mitotools.learn.patches import Batch
+    from mitotools.learn.feed import Batch
     from mitotools.learn.targets import Target
+    from mitotools.learn.training import Training
     from mitotools.parameters import TrainParameters
-
-WARMUP_SHARE = 0.05
-"""The warm-up takes at most this part of the run."""
-
-LEAST_BATCH_FOR_BATCH_NORM = 4
 
 SMOOTHED_OVER = 20
 """Iterations over which the reported loss is averaged, exponentially."""
 
+Row = dict[str, Any]
+
+
+def nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What is told of a training while it runs, in the first process alone.
+
+    Parameters
+    ----------
+    status : callable
+        Takes a line with the loss, the rate and the time left.
+    logged : callable
+        Takes the numbers of an iteration: iteration, counted from 1; seconds of training so far; loss;
+        learning_rate; waited, the part of this run's time in which the network waited for patches.
+    saved : callable
+        Called when the training should be saved.
+    validated : callable
+        Called when the averaged weights should be scored.
+    """
+
+    status: Callable[[str], None] = nothing
+    logged: Callable[[Row], None] = nothing
+    saved: Callable[[Training], None] = nothing
+    validated: Callable[[Training], None] = nothing
+
 
 @dataclass(frozen=True)
 class Fit:
-    """How a training went."""
+    """How a training went.
+
+    Parameters
+    ----------
+    iterations : int
+    loss : float
+        Smoothed.
+    seconds : float
+    waited : float
+        Part of the time in which the network waited for patches, 0..1.
+    """
 
     iterations: int
     loss: float
     seconds: float
+    waited: float = 0.0
+
+
+@dataclass
+class _Clock:
+    """The time of training, all runs together; what validation and saving take does not count."""
+
+    before_s: float
+    start: float
+    aside_s: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.before_s + time.monotonic() - self.start - self.aside_s
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.aside_s += time.monotonic() - begun
+
+
+class _Telling:
+    """What the first process does beside the steps."""
+
+    def __init__(self, training: Training, parameters: TrainParameters, hooks: Hooks) -> None:
+        self._training, self._parameters, self._hooks = training, parameters, hooks
+        self._saved_s = training.seconds
+
+    def score_and_save(self) -> None:
+        """Do what is due before the next step: an interrupted run that is continued comes to it again."""
+        training = self._training
+        if _is_due(training, self._parameters):
+            self._hooks.validated(training)
+            training.validations += 1
+        if training.seconds - self._saved_s > 60 * self._parameters.save_minutes:
+            self._hooks.saved(training)
+            self._saved_s = training.seconds
+
+    def tell(self, loss: float, rate: float, mvoxels_per_s: float, waited: float) -> None:
+        training = self._training
+        self._hooks.status(_line(training, self._parameters, mvoxels_per_s))
+        self._hooks.logged(
+            {
+                "iteration": training.iteration,
+                "seconds": round(training.seconds, 3),
+                "loss": loss,
+                "learning_rate": rate,
+                "waited": round(waited, 4),
+            }
+        )
 
 
 def fit(
-    network: nn.Module,
-    batches: Iterator[Batch],
+    training: Training,
+    feed: Iterator[Batch],
     targets: Sequence[Target],
     parameters: TrainParameters,
-    status: Callable[[str], None],
+    hooks: Hooks,
+    processes: Processes | None = None,
 ) -> Fit:
-    """Train a network in place by stochastic gradient descent with warm-up and cosine decay.
+    """Train a network in place: warm-up, then cosine decay of the learning rate.
+
+    Several processes, or batches that are accumulated, change the weights as one batch of all their patches
+    would; but norms over a batch take in the patches of one process and batch, and so does the mean over
+    the voxels that are valid.
 
     Parameters
     ----------
-    network : nn.Module
-        (N, 1, Z, Y, X) to logits (N, T, Z, Y, X), one channel a target.
-    batches : iterator of Batch
+    training : Training
+        Begun, or brought to where an earlier run was.
+    feed : iterator of Batch
+        Of that run's next iteration on; a batch holds this process's patches.
     targets : sequence of Target
     parameters : TrainParameters
-    status : callable
-        Takes a line with the loss, the rate and the time left.
+    hooks : Hooks
+    processes : Processes, optional
+        Of one training; by default this one alone.
 
     Returns
     -------
@@ -66,114 +159,66 @@ def fit(
     Raises
     ------
     ModelError
-        Where the loss is no longer a number, or the batch is too small for batch norm.
+        Where the loss or its gradient is no longer a number: weights and average are those of the iteration
+        before. Or where the batch is too small for batch norm, or cannot be shared evenly.
+    InputError
+        Where the device's memory is too small, or the processes were not brought to the same iteration.
     """
-    check_batch(parameters)
+    processes = processes or Processes()
+    check_batch(parameters, processes.count)
     device = chosen_device(parameters.device)
-    precision = chosen_precision(parameters.precision, device)
-    placed(network, device)
-    network.train()
-    optimizer = _optimizer(network, parameters)
-    start = time.monotonic()
-    iteration, smooth_loss = 0, math.nan
-    while (done := _progress(iteration, time.monotonic() - start, parameters)) < 1:
-        batch = next(batches)
-        for group in optimizer.param_groups:
-            group["lr"] = parameters.learning_rate * schedule(done, warmup(iteration, done, parameters))
-        with memory_in_words(device, "Use a smaller --patch or --batch"):
-            images = torch.from_numpy(batch.images).to(device, memory_format=torch.channels_last_3d)
-            with arithmetic(precision, device):
-                logits = network(images)
-            loss = total_loss(logits.float(), torch.from_numpy(batch.targets).to(device), targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        iteration += 1
-        smooth_loss = _smoothed(smooth_loss, loss.item(), iteration)
-        status(_line(iteration, smooth_loss, batch, time.monotonic() - start, done))
-    status("")
-    return Fit(iteration, smooth_loss, time.monotonic() - start)
+    processes.require_same(training.iteration, device)
+    clock = _Clock(training.seconds, time.monotonic())
+    step = Step(training, feed, targets, parameters, device, processes)
+    telling = _Telling(training, parameters, hooks)
+    while True:
+        if processes.is_first:
+            with clock.stopped():
+                telling.score_and_save()
+        if (done := _progress(training, parameters)) >= 1:
+            break
+        rate = parameters.learning_rate * schedule(done, warmup(training.iteration, done, parameters))
+        loss = step.learn()
+        with uninterrupted():
+            step.change(rate)
+            training.iteration += 1
+            training.loss = _smoothed(training.loss, loss)
+            training.average.add(training.network, training.iteration)
+            training.seconds = processes.of_first(clock.seconds, device)  # or they would not stop together
+            spent_s = max(training.seconds - clock.before_s, 1e-9)
+            if processes.is_first:
+                with clock.stopped():
+                    mvoxels = step.voxels * processes.count / 1e6
+                    telling.tell(loss, rate, mvoxels / spent_s, step.waited_s / spent_s)
+    if processes.is_first:
+        hooks.status("")
+    waited = step.waited_s / max(training.seconds - clock.before_s, 1e-9)
+    return Fit(training.iteration, training.loss, training.seconds, waited)
 
 
-def check_batch(parameters: TrainParameters) -> None:
-    """Raise ModelError where the batch is too small for batch norm."""
-    if parameters.norm == "batch" and parameters.batch < LEAST_BATCH_FOR_BATCH_NORM:
-        raise ModelError(
-            f"--batch {parameters.batch}",
-            f"batch norm needs {LEAST_BATCH_FOR_BATCH_NORM} patches or more",
-            "Use --set norm=group",
-        )
-
-
-def total_loss(logits: Tensor, truths: Tensor, targets: Sequence[Target]) -> Tensor:
-    """Return the sum over targets of cross entropy and weighted Dice.
-
-    Parameters
-    ----------
-    logits, truths : (N, T, Z, Y, X)
-    """
-    losses = [
-        weighted_cross_entropy(logits[:, channel], truths[:, channel])
-        + target.dice_weight * dice_loss(logits[:, channel], truths[:, channel])
-        for channel, target in enumerate(targets)
-    ]
-    return torch.stack(losses).sum()
-
-
-def schedule(done: float, warmup: float) -> float:
-    """Return the factor of the learning rate: linear up during the warm-up, then half a cosine to 0.
-
-    Parameters
-    ----------
-    done : float
-        Part of the run that is over, 0..1.
-    warmup : float
-        Part of the run that is warm-up.
-    """
-    if done < warmup:
-        return max(done / warmup, 0.01)
-    return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
-
-
-def warmup(iteration: int, done: float, parameters: TrainParameters) -> float:
-    """Return the part of the run that is warm-up: of a run ended by the clock, as its pace so far has it."""
-    if iteration == 0:
-        return WARMUP_SHARE
-    return min(parameters.warmup_iterations * done / iteration, WARMUP_SHARE)
-
-
-def _progress(iteration: int, seconds: float, parameters: TrainParameters) -> float:
+def _progress(training: Training, parameters: TrainParameters) -> float:
     """Return the part of the run that is over; there is one iteration at least."""
-    if iteration == 0:
+    if training.iteration == 0:
         return 0.0
-    by_iterations = iteration / parameters.iterations
-    by_time = seconds / (60 * parameters.minutes) if parameters.minutes else 0.0
+    by_iterations = training.iteration / parameters.iterations
+    by_time = training.seconds / (60 * parameters.minutes) if parameters.minutes else 0.0
     return max(by_iterations, by_time)
 
 
-def _optimizer(network: nn.Module, parameters: TrainParameters) -> torch.optim.SGD:
-    """Return SGD that decays weights, but neither norms nor biases, which have one dimension."""
-    weights = [tensor for tensor in network.parameters() if tensor.ndim > 1]
-    others = [tensor for tensor in network.parameters() if tensor.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": parameters.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=parameters.learning_rate, momentum=parameters.momentum)
+def _is_due(training: Training, parameters: TrainParameters) -> bool:
+    """Whether fewer validations are over than belong to the part of the run that is."""
+    done = min(_progress(training, parameters), 1.0)
+    return done * parameters.validations >= training.validations + 1
 
 
-def _smoothed(smooth: float, loss: float, iteration: int) -> float:
-    if not math.isfinite(loss):
-        raise ModelError(
-            "training", f"the loss is {loss} at iteration {iteration}", "Try a lower --set learning_rate=..."
-        )
+def _smoothed(smooth: float, loss: float) -> float:
     return loss if math.isnan(smooth) else smooth + (loss - smooth) / SMOOTHED_OVER
 
 
-def _line(iteration: int, loss: float, batch: Batch, seconds: float, done: float) -> str:
-    count = batch.images.size * iteration / seconds / 1e6
-    left = seconds * (1 - done) / max(done, 1e-3)
+def _line(training: Training, parameters: TrainParameters, mvoxels_per_s: float) -> str:
+    done = _progress(training, parameters)
+    left = max(int(training.seconds * (1 - done) / done), 0)
     return (
-        f"iteration {iteration}, loss {loss:.3f}, {count:.2f} Mvoxel/s, "
-        f"{int(left) // 60}:{int(left) % 60:02d} left"
+        f"iteration {training.iteration}, loss {training.loss:.3f}, {mvoxels_per_s:.2f} Mvoxel/s, "
+        f"{left // 60}:{left % 60:02d} left"
     )

@@ -11,6 +11,8 @@ from mitotools.learn.device import arithmetic, chosen_device, chosen_precision, 
 from mitotools.learn.normalise import to_network, to_unit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
     from torch import nn
@@ -39,11 +41,19 @@ class WindowPredictor:
         Of the volume's grey values.
     parameters : PredictParameters
     threads : int
+    slopes : sequence of float
+        The s of the map sigmoid(s logit) of each channel (see `mitotools.learn.targets.map_slopes`).
     """
 
     def __init__(
-        self, network: nn.Module, normalisation: Normalisation, parameters: PredictParameters, threads: int
+        self,
+        network: nn.Module,
+        normalisation: Normalisation,
+        parameters: PredictParameters,
+        threads: int,
+        slopes: Sequence[float] = (1.0,),
     ) -> None:
+        self._slopes = torch.tensor(slopes)[:, None, None, None]
         self._device = chosen_device(parameters.device)
         self._precision = chosen_precision(parameters.precision, self._device)
         self._network = placed(network, self._device)
@@ -77,7 +87,7 @@ class WindowPredictor:
         words = memory_in_words(self._device, "Use --device cpu, or a model with smaller patches")
         with words, torch.inference_mode(), arithmetic(self._precision, self._device):
             logits: torch.Tensor = self._network(batch)
-        return logits[0].float().sigmoid().cpu()
+        return (logits[0].float().cpu() * self._slopes).sigmoid()
 
 
 def symmetries(count: int) -> list[tuple[bool, list[int]]]:

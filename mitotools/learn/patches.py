@@ -2,55 +2,54 @@
 
 from __future__ import annotations
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mitotools.errors import InputError
-from mitotools.learn.augment import apply_all, draw_all
-from mitotools.learn.augment.symmetry import Symmetry
+from mitotools.learn.augment.context import Context
+from mitotools.learn.augment.patch import apply, draw, margin, recipe_named
 from mitotools.learn.normalise import normalisation_of, read_finite, to_network, to_unit
 from mitotools.volume.base import Volume
-from mitotools.volume.blocks import Box, block_shape, grid, size3
+from mitotools.volume.blocks import Box, grid, size3
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from mitotools.conventions import Array, Size
-    from mitotools.learn.targets import ContourShape, Target
+    from mitotools.conventions import Array, Mask, Size, VoxelSize
+    from mitotools.learn.augment.patch import Drawn
     from mitotools.volume.base import VolumeSpec
 
 CELL: Size = (32, 64, 64)
 """Foreground is looked up in cells of this shape: one list of cells stands for the whole volume."""
 
-SCANNED_VOXELS = 2**25
-"""Voxels of the labels that are looked through at a time."""
+SCANNED_VOXELS = 2**22
+"""Voxels of the labels that are looked through at a time: 2**25, which no cache holds, took twice as long."""
 
 HELD_BYTES = 2**29
-"""A volume of at most this size stays in memory: decompressing patches of the Lucchi volume took a seventh of
-the processor time of its training."""
-
-BATCHES_AHEAD = 2
-"""Batches that wait to be used, besides those in the making."""
+"""So much of a training's volumes stays in memory, of each process that draws patches: decompressing patches
+of the Lucchi volume took a seventh of the processor time of its training."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one step of the training sees.
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """What one augmented patch is.
 
     Parameters
     ----------
-    images : (N, 1, Z, Y, X) float32 in -1..1
-    targets : (N, T, Z, Y, X) float32 of 0 and 1
+    image : (Z, Y, X) float32 in -1..1
+    labels : (Z, Y, X) unsigned integer
+    valid : (Z, Y, X) bool, or None
+        Voxels that count in the loss; None: all.
     """
 
-    images: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.float32]
+    image: npt.NDArray[np.float32]
+    labels: Array
+    valid: Mask | None
 
 
 class PatchSource:
@@ -64,56 +63,184 @@ class PatchSource:
         Longer than the volume: the patch is padded by mirroring.
     uniform_share : float
         Part of the patches drawn anywhere; the others hold a random voxel of the foreground.
+    recipe : str
+        Name of what is done to patches.
+    ignore : Volume, optional
+        Of the same size: voxels that are not 0 do not count.
+    held_out : Box, optional
+        Does not count either, and patches do not lie in it.
+
+    Attributes
+    ----------
+    voxel_size_nm : (z, y, x) nanometres, or None where it is unknown
+    nbytes : int
+        What the volumes take in memory.
+    is_held : bool
+        Whether they stay in memory from the first patch on; `Mixture` decides that.
 
     Raises
     ------
     InputError
-        Where the volumes differ in size, or there is no foreground.
+        Where the volumes differ in size, or no foreground counts.
+    UsageError
+        Where there is no such recipe.
     """
 
-    def __init__(self, raw: Volume, labels: Volume, patch: Size, uniform_share: float) -> None:
-        if raw.spec.size != labels.spec.size:
-            raise InputError(labels.name, f"has size {labels.spec.size}, but {raw.name} has {raw.spec.size}")
-        self._raw = _held(raw)
-        self._labels = _held(labels)
+    def __init__(
+        self,
+        raw: Volume,
+        labels: Volume,
+        patch: Size,
+        uniform_share: float,
+        recipe: str = "2021",
+        ignore: Volume | None = None,
+        held_out: Box | None = None,
+    ) -> None:
+        size = raw.spec.size
+        for other in (labels, ignore):
+            if other is not None and size != other.spec.size:
+                raise InputError(other.name, f"has size {other.spec.size}, but {raw.name} has {size}")
+        self._held_out = held_out or Box((0, 0, 0), (0, 0, 0))
+        if self._held_out.contains(Box.whole(size)):
+            raise InputError(raw.name, "is held out as a whole", "Validate on a part of it")
+        self._size = size
         self._patch = patch
         self._uniform_share = uniform_share
-        self._normalisation = normalisation_of(self._raw)
-        self._symmetry = Symmetry.of(patch, raw.spec.voxel_size_nm or labels.spec.voxel_size_nm)
-        self._cells = _cells_with_foreground(self._labels)
+        self._recipe = recipe_named(recipe)
+        self.voxel_size_nm: VoxelSize | None = raw.spec.voxel_size_nm or labels.spec.voxel_size_nm
+        self._context = Context.of(patch, self.voxel_size_nm)
+        self._normalisation = normalisation_of(raw)
+        self._volumes = _Volumes(raw, labels, ignore, self._held_out)
+        self.nbytes = sum(volume.spec.nbytes for volume in (raw, labels, ignore) if volume is not None)
+        self.is_held = False
+        self._cells = _cells_with_foreground(self._volumes)
         if not self._cells:
-            raise InputError(labels.name, "has no foreground to learn from")
+            left = " outside what is held out or ignored" if held_out or ignore else ""
+            raise InputError(labels.name, f"has no foreground to learn from{left}")
 
-    def draw(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], Array]:
-        """Return one augmented patch: image in -1..1 and labels, both (Z, Y, X)."""
-        box = self._box(rng)
-        image = to_unit(self._filled(read_finite(self._raw, box)), self._normalisation)
-        labels = self._filled(self._labels.read(box))
-        image, labels = apply_all(draw_all(rng, self._symmetry), image, labels)
-        return to_network(image), labels
+    @cached_property
+    def _held(self) -> _Volumes:
+        """The volumes, in memory where they stay there."""
+        return self._volumes.held() if self.is_held else self._volumes
 
-    def _box(self, rng: np.random.Generator) -> Box:
-        size = self._raw.spec.size
-        highest = [max(n - p, 0) for n, p in zip(size, self._patch, strict=True)]
-        start = [int(rng.integers(limit + 1)) for limit in highest]
-        if rng.random() >= self._uniform_share:
-            wanted = [v - int(rng.integers(p)) for v, p in zip(self._voxel(rng), self._patch, strict=True)]
-            start = [min(max(w, 0), limit) for w, limit in zip(wanted, highest, strict=True)]
-        stop = [min(a + p, n) for a, p, n in zip(start, self._patch, size, strict=True)]
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what is in memory behind: another process reads it itself."""
+        return {name: value for name, value in self.__dict__.items() if name != "_held"}
+
+    def draw(self, rng: np.random.Generator) -> Patch:
+        """Return one augmented patch."""
+        box = self._anywhere(rng) if rng.random() < self._uniform_share else self._with_foreground(rng)
+        return self.read(box, draw(rng, self._recipe, self._context))
+
+    def read(self, box: Box, drawn: Drawn) -> Patch:
+        """Return the patch of a box to which is done what was drawn."""
+        around = margin(drawn, self._patch)
+        held = self._held
+        image = to_unit(_mirrored(held.raw, box, around, self._patch), self._normalisation)
+        ids = _mirrored(held.labels, box, around, self._patch)
+        ignored = held.ignored
+        valid = None if ignored is None else _mirrored(ignored, box, around, self._patch) == 0
+        image, ids, valid = apply(drawn, image, ids, valid, self._patch)
+        return Patch(to_network(image), ids, valid)
+
+    def _anywhere(self, rng: np.random.Generator) -> Box:
+        """Return a box that is not held out as a whole: there is one, as the volume is not."""
+        while True:
+            box = self._box([int(rng.integers(limit + 1)) for limit in self._highest])
+            if not self._held_out.contains(box):
+                return box
+
+    def _with_foreground(self, rng: np.random.Generator) -> Box:
+        """Return a box that holds a random voxel of the foreground of a random cell."""
+        cell = self._cells[int(rng.integers(len(self._cells)))]
+        inside = np.argwhere(self._held.foreground(cell))
+        voxel = inside[int(rng.integers(len(inside)))] + cell.start
+        wanted = [int(v) - int(rng.integers(p)) for v, p in zip(voxel, self._patch, strict=True)]
+        return self._box([min(max(w, 0), limit) for w, limit in zip(wanted, self._highest, strict=True)])
+
+    @property
+    def _highest(self) -> Size:
+        """Where a patch starts at most."""
+        return size3([max(n - p, 0) for n, p in zip(self._size, self._patch, strict=True)])
+
+    def _box(self, start: Sequence[int]) -> Box:
+        stop = [min(a + p, n) for a, p, n in zip(start, self._patch, self._size, strict=True)]
         return Box(size3(start), size3(stop))
 
-    def _voxel(self, rng: np.random.Generator) -> Size:
-        """Return a random voxel of the foreground of a random cell."""
-        cell = self._cells[int(rng.integers(len(self._cells)))]
-        inside = np.argwhere(self._labels.read(cell) > 0)
-        return size3(inside[int(rng.integers(len(inside)))] + cell.start)
 
-    def _filled(self, array: Array) -> Array:
-        """Return what was read as a whole patch: where the volume is smaller, it is mirrored."""
-        missing = [p - n for p, n in zip(self._patch, array.shape, strict=True)]
-        if any(missing):
-            array = np.pad(array, [(m // 2, m - m // 2) for m in missing], mode="symmetric")
-        return array
+class Mixture:
+    """Draws patches from several sources, equally often from each; the smallest stay in memory.
+
+    Parameters
+    ----------
+    sources : sequence of PatchSource
+    """
+
+    def __init__(self, sources: Sequence[PatchSource]) -> None:
+        self.sources = list(sources)
+        total = 0
+        for source in sorted(self.sources, key=lambda one: one.nbytes):
+            total += source.nbytes
+            source.is_held = total <= HELD_BYTES
+
+    def draw(self, rng: np.random.Generator) -> tuple[Patch, PatchSource]:
+        """Return one augmented patch, and where it comes from."""
+        number = int(rng.integers(len(self.sources))) if len(self.sources) > 1 else 0
+        source = self.sources[number]
+        return source.draw(rng), source
+
+
+@dataclass(frozen=True)
+class _Volumes:
+    """What is drawn from together."""
+
+    raw: Volume
+    labels: Volume
+    ignore: Volume | None
+    held_out: Box
+
+    @property
+    def ignored(self) -> Volume | None:
+        """What is not 0 where voxels do not count; None: all do."""
+        if self.ignore is None and self.held_out.is_empty:
+            return None
+        return Volume(_Ignored(self.labels.spec, self.ignore, self.held_out), self.labels.name)
+
+    def foreground(self, box: Box) -> Mask:
+        """Return where there is an instance that counts."""
+        inside: Mask = self.labels.read(box) > 0
+        ignored = self.ignored
+        if ignored is not None and inside.any():
+            inside &= ignored.read(box) == 0
+        return inside
+
+    def held(self) -> _Volumes:
+        """Return the volumes in memory."""
+        ignore = None if self.ignore is None else _held(self.ignore)
+        return _Volumes(_held(self.raw), _held(self.labels), ignore, self.held_out)
+
+
+@dataclass(frozen=True)
+class _Ignored:
+    """A volume that is not 0 where voxels do not count."""
+
+    like: VolumeSpec
+    ignore: Volume | None
+    held_out: Box
+
+    @property
+    def spec(self) -> VolumeSpec:
+        return replace(self.like, dtype=np.dtype(bool))
+
+    def read(self, box: Box) -> Array:
+        ignored = np.zeros(box.shape, bool) if self.ignore is None else self.ignore.read(box) != 0
+        inside = self.held_out.intersection(box)
+        if not inside.is_empty:
+            ignored[inside.relative_to(box.start).slices] = True
+        return ignored
+
+    def close(self) -> None:
+        """Nothing is open here."""
 
 
 class _Held:
@@ -131,15 +258,34 @@ class _Held:
 
 
 def _held(volume: Volume) -> Volume:
-    return Volume(_Held(volume), volume.name) if volume.spec.nbytes <= HELD_BYTES else volume
+    return Volume(_Held(volume), volume.name)
 
 
-def _cells_with_foreground(labels: Volume) -> list[Box]:
-    """Return the cells that hold an instance; the volume is read along its chunks, once."""
-    size = labels.spec.size
+def _mirrored(volume: Volume, box: Box, around: Size, patch: Size) -> Array:
+    """Return a patch with so many voxels around it; beyond the volume's end it is mirrored."""
+    lengths = zip(box.shape, patch, around, strict=True)
+    wanted = [((p - n) // 2 + m, p - n - (p - n) // 2 + m) for n, p, m in lengths]
+    start = [max(a - before, 0) for a, (before, _) in zip(box.start, wanted, strict=True)]
+    stop = [min(b + after, n) for b, (_, after), n in zip(box.stop, wanted, volume.spec.size, strict=True)]
+    read = Box(size3(start), size3(stop))
+    array = read_finite(volume, read)
+    missing = [
+        (before - (a - r), after - (s - b))
+        for (before, after), a, r, s, b in zip(
+            wanted, box.start, read.start, read.stop, box.stop, strict=True
+        )
+    ]
+    return np.pad(array, missing, mode="symmetric") if any(map(any, missing)) else array
+
+
+def _cells_with_foreground(volumes: _Volumes) -> list[Box]:
+    """Return the cells that hold an instance; the labels are read along their chunks, once."""
+    size = volumes.labels.spec.size
     found = np.zeros([-(-n // c) for n, c in zip(size, CELL, strict=True)], dtype=bool)
-    for box in grid(size, block_shape(size, labels.spec.chunks, SCANNED_VOXELS)):
-        inside = labels.read(box) > 0
+    for box in volumes.labels.pieces(Box.whole(size), SCANNED_VOXELS):
+        inside = volumes.foreground(box)
+        if not inside.any():
+            continue
         cells = []
         for axis, (start, stop, length) in enumerate(zip(box.start, box.stop, CELL, strict=True)):
             numbers = range(start // length, -(-stop // length))
@@ -148,36 +294,3 @@ def _cells_with_foreground(labels: Volume) -> list[Box]:
             cells.append(slice(numbers.start, numbers.stop))
         found[tuple(cells)] |= inside
     return [cell for cell, hit in zip(grid(size, CELL), found.ravel(), strict=True) if hit]
-
-
-def batches(
-    source: PatchSource,
-    targets: Sequence[Target],
-    contour: ContourShape,
-    count: int,
-    seed: int,
-    threads: int = 1,
-) -> Generator[Batch]:
-    """Yield batches for ever, prepared ahead on other threads; closing the iterator ends these.
-
-    Each batch has a generator of its own, seeded by its number: what is drawn depends on nothing else.
-    """
-
-    def prepared(number: int) -> Batch:
-        rng = np.random.default_rng([seed, number])
-        drawn = [source.draw(rng) for _ in range(count)]
-        images = np.stack([image for image, _ in drawn])[:, np.newaxis]
-        truths = [np.stack([target.make(labels, contour) for target in targets]) for _, labels in drawn]
-        return Batch(images, np.stack(truths).astype(np.float32))
-
-    first = threads + BATCHES_AHEAD
-    with ThreadPoolExecutor(threads) as pool:
-        ahead = [pool.submit(prepared, number) for number in range(first)]
-        try:
-            for number in itertools.count(first):
-                batch = ahead.pop(0).result()
-                ahead.append(pool.submit(prepared, number))
-                yield batch
-        finally:
-            for future in ahead:
-                future.cancel()

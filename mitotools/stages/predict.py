@@ -18,6 +18,7 @@ from mitotools.learn.device import resolved
 from mitotools.learn.infer import WITH_TRANSPOSE, WindowPredictor
 from mitotools.learn.models import stride_of
 from mitotools.learn.normalise import normalisation_of, read_finite
+from mitotools.learn.targets import map_slopes
 from mitotools.learn.windows import WindowGrid, blended
 from mitotools.stages.tile import tile_spec
 from mitotools.volume.atomic import check_file
@@ -79,7 +80,9 @@ class _Work:
         self.raw = raw
         self.running = running
         normalisation = normalisation_of(raw)
-        self._predict = WindowPredictor(network, normalisation, parameters, running.threads)
+        self._predict = WindowPredictor(
+            network, normalisation, parameters, running.threads, map_slopes(metadata.targets)
+        )
         self._grid = WindowGrid.over(
             raw.spec.size, metadata.patch_voxels, stride_of(network), parameters.overlap, parameters.blend
         )
@@ -95,6 +98,7 @@ class _Work:
                     "targets": metadata.targets,
                     "window_voxels": metadata.patch_voxels,
                     "grey_values": asdict(normalisation),
+                    **({"decode": metadata.decode} if metadata.decode else {}),
                 },
             ),
         )
@@ -122,6 +126,8 @@ def _chunks(chunks: Size, windows: WindowGrid) -> Size:
 def _check_voxels(raw: Volume, metadata: ModelMetadata, tta: int) -> None:
     """Refuse to exchange axes that are not alike; warn of voxels unlike those of the training."""
     size, trained = raw.spec.voxel_size_nm, metadata.voxel_size_nm
+    if tta > 1 and set(metadata.targets) & set("zyx"):
+        raise InputError(f"tta {tta}", "affinities are not the same when they are mirrored", "Use --tta 1")
     in_plane = Symmetry.of(metadata.patch_voxels, size or trained).orders
     if tta >= WITH_TRANSPOSE and (0, 2, 1) not in in_plane:
         raise InputError(

@@ -62,8 +62,20 @@ def is_complete(name: object, stored: Callable[[], History], records: History, *
 
 
 @contextmanager
-def journal_for(final: Path, what: dict[str, object], running: Running) -> Iterator[Journal]:
+def journal_for(
+    final: Path, what: dict[str, object], running: Running, unit: str = "blocks"
+) -> Iterator[Journal]:
     """Open the journal of an unfinished output, old or new; it goes when the output is complete, or gone.
+
+    Parameters
+    ----------
+    final : Path
+        The output.
+    what : dict
+        What it will be; see `made_of`.
+    running : Running
+    unit : str
+        What an entry stands for.
 
     Raises
     ------
@@ -79,19 +91,19 @@ def journal_for(final: Path, what: dict[str, object], running: Running) -> Itera
     with continued_journal(path) if can_continue else new_journal(path, what) as journal:
         try:
             if journal.done:
-                logging.getLogger(__name__).info("%s: continuing after %d blocks", final, len(journal.done))
+                logging.getLogger(__name__).info("%s: continuing after %d %s", final, len(journal.done), unit)
             yield journal
         except MitotoolsError as error:
             if not is_worth_continuing(final, running):
                 raise
-            advice = f"{len(entries(path))} blocks are done, and --resume continues"
+            advice = f"{len(entries(path))} {unit} are done, and --resume continues"
             raise type(error)(
                 error.what, error.why, ". ".join(filter(None, (error.what_next, advice)))
             ) from error
         except KeyboardInterrupt:
             if is_worth_continuing(final, running):
                 logging.getLogger(__name__).info(
-                    "%d blocks are done, and --resume continues", len(entries(path))
+                    "%d %s are done, and --resume continues", len(entries(path)), unit
                 )
             raise
         finally:

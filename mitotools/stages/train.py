@@ -1,122 +1,213 @@
-"""A model from a volume and its labels."""
+"""A model from volumes and their labels."""
 
 from __future__ import annotations
 
-import logging
-from contextlib import closing
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from mitotools import history
-from mitotools.errors import InputError
+from mitotools.errors import MitotoolsError, ModelError
+from mitotools.learn.augment.patch import recipe_named
 from mitotools.learn.checkpoint import save_model
-from mitotools.learn.device import prepare, resolved
-from mitotools.learn.fit import Fit, check_batch, fit
-from mitotools.learn.metadata import ModelMetadata
-from mitotools.learn.models import build, stride_of
-from mitotools.learn.patches import PatchSource, batches
-from mitotools.learn.targets import ContourShape, targets_named
-from mitotools.learn.targets.contour import contour_radius, is_sectioned
-from mitotools.volume.atomic import check_file, create_file
-from mitotools.volume.blocks import size3
-from mitotools.volume.files import open_volume, source_of
+from mitotools.learn.device import chosen_device, placed, prepare, resolved
+from mitotools.learn.feed import Patches, batches, bytes_of_patch, loaders_for
+from mitotools.learn.fit import Fit, Hooks, fit, nothing
+from mitotools.learn.metadata import read_metadata
+from mitotools.learn.optimise import estimate_norms
+from mitotools.learn.processes import Processes, joined
+from mitotools.learn.training import Best, Training, load_training, save_training
+from mitotools.stages.resuming import is_complete, is_worth_continuing, journal_for, made_of
+from mitotools.stages.training_log import TrainingLog, check_log
+from mitotools.stages.training_plan import TrainingFiles, planned
+from mitotools.stages.validation import Validation
+from mitotools.volume.atomic import check_file, create_file, unfinished_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from mitotools.conventions import Size, VoxelSize
+    from mitotools.learn.device import Device
+    from mitotools.learn.feed import Images
     from mitotools.parameters import TrainParameters
+    from mitotools.run.journal import Journal
     from mitotools.run.running import Running
-    from mitotools.volume.path import VolumePath
+    from mitotools.stages.training_data import Labelled
+    from mitotools.stages.training_plan import Plan
 
-SECTION_PATCH: Size = (32, 256, 256)
-"""The paper's patch for sections."""
-ISOTROPIC_PATCH: Size = (112, 112, 112)
-"""The paper's patch for the Lucchi volume."""
+SAVED = "checkpoints"
+"""What an entry of a training's journal stands for."""
 
-THREADS_A_FEEDER = 4
-"""One thread in so many prepares batches; the others are the network's."""
+PATCHES_FOR_NORMS = 200
+"""From which the statistics of batch norms are taken again for averaged weights, or a tenth of those seen."""
+
+NORMS_SEED = 2**32
+"""Added to the seed, so that these patches are others than the training's."""
 
 
 def train_model(
-    raw: VolumePath, labels: VolumePath, target: Path, parameters: TrainParameters, running: Running
-) -> Fit:
+    data: Sequence[Labelled],
+    target: Path,
+    parameters: TrainParameters,
+    running: Running,
+    files: TrainingFiles = TrainingFiles(),  # noqa: B008 (it is frozen)
+) -> Fit | None:
     """Train a network and save it.
 
     Parameters
     ----------
-    raw, labels : VolumePath
-        (Z, Y, X), of the same size.
+    data : sequence of Labelled
+        Patches come equally often from each.
     target : Path
         The new model file.
     parameters : TrainParameters
     running : Running
+    files : TrainingFiles
 
     Returns
     -------
-    Fit
+    Fit, or None
+        None where the model was there already, and `running.resume` asks for no more.
 
     Raises
     ------
-    InputError, TargetError, ModelError
+    InputError, TargetError, ModelError, UsageError
     """
-    check_file(target, force=running.force)
-    check_batch(parameters)
-    device, precision = resolved(parameters.device, parameters.precision)
-    parameters = replace(parameters, device=device, precision=precision)
-    prepare(running.threads, parameters.seed)
-    with open_volume(raw, "image") as image, open_volume(labels, "labels") as truth:
-        voxel_size = image.spec.voxel_size_nm or truth.spec.voxel_size_nm
-        settings = _settings(parameters, voxel_size)
-        network = build(parameters.architecture, settings)
-        patch = _patch(parameters, image.spec.size, voxel_size, stride_of(network))
-        targets = targets_named(parameters.targets)
-        contour = ContourShape(
-            contour_radius(parameters.contour_width_nm, voxel_size), is_sectioned(voxel_size)
-        )
-        source = PatchSource(image, truth, patch, parameters.uniform_share)
-        feeders = -(-running.threads // THREADS_A_FEEDER)
-        feed = batches(source, targets, contour, parameters.batch, parameters.seed, feeders)
-        with closing(feed):
-            result = fit(network, feed, targets, parameters, running.status)
-        inputs = [source_of(raw, image), source_of(labels, truth)]
-    values = {**asdict(parameters), "patch_voxels": patch}
-    metadata = ModelMetadata(
-        architecture=parameters.architecture,
-        settings=settings,
-        targets=parameters.targets,
-        patch_voxels=patch,
-        voxel_size_nm=voxel_size,
-        training={**values, "iterations_done": result.iterations, "loss": result.loss},
-        history=history.extended(inputs, running.command_line, values),
-    )
-    with create_file(target, force=running.force) as path:
-        save_model(path, network.cpu(), metadata)
+    check_file(target, force=running.force, resume=bool(running.resume))
+    check_log(files.log, files.plot, force=running.force or bool(running.resume))
+    recipe_named(parameters.recipe)
+    with ExitStack() as stack:
+        device, precision = resolved(parameters.device, parameters.precision)
+        processes = stack.enter_context(joined(device))
+        if device == "cuda" and processes.count > 1:
+            device = f"cuda:{processes.local_rank}"
+        parameters = replace(parameters, device=device, precision=precision)
+        prepare(running.threads, parameters.seed)
+        plan = planned(data, parameters, running, files, stack, processes.count)
+        records = plan.metadata.history
+        if (
+            running.resume
+            and target.exists()
+            and is_complete(target, lambda: read_metadata(target).history, records, force=running.force)
+        ):
+            return None
+        return _trained(target, plan, running, files, processes)
+
+
+def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, processes: Processes) -> Fit:
+    parameters = plan.parameters
+    device = chosen_device(parameters.device)
+    training = Training.begun(placed(plan.network, device), parameters)
+    what = made_of(plan.metadata.history)
+    if not processes.is_first:
+        if running.resume and unfinished_of(target).exists() and is_worth_continuing(target, running):
+            load_training(unfinished_of(target), training)
+        return _fitted(training, plan, running, Hooks(), processes)
+    with (
+        journal_for(target, what, running, SAVED) as journal,
+        create_file(
+            target,
+            force=running.force or bool(running.resume),
+            is_continued=bool(journal.done),
+            is_kept=lambda: is_worth_continuing(target, running),
+        ) as path,
+    ):
+        if journal.done:
+            load_training(path, training)
+        with TrainingLog(files.log, training.iteration, files.plot, plan.metadata.history) as log:
+            validation = Validation(files.validation, parameters, running) if files.validation else None
+            hooks = _Telling(path, journal, plan, running, log, validation, device).hooks
+            try:
+                result = _fitted(training, plan, running, hooks, processes)
+            except (KeyboardInterrupt, MitotoolsError) as error:
+                # A loss that is no number comes again; whatever else went wrong may not.
+                if training.iteration and not isinstance(error, ModelError):
+                    hooks.saved(training)
+                raise
+        _save(path, training, plan, result, device)
     return result
 
 
-def _settings(parameters: TrainParameters, voxel_size: VoxelSize | None) -> dict[str, Any]:
-    return {
-        "in_channels": 1,
-        "out_channels": len(parameters.targets),
-        "filters": list(parameters.filters),
-        "isotropic": not is_sectioned(voxel_size),
-        "norm": parameters.norm,
-        "fold": list(parameters.fold),
-    }
+def _fitted(training: Training, plan: Plan, running: Running, hooks: Hooks, processes: Processes) -> Fit:
+    parameters = plan.parameters
+    patch_bytes = bytes_of_patch(plan.metadata.patch_voxels, plan.targets)
+    threads = max(running.threads // processes.count, 1)
+    loaders = loaders_for(parameters, patch_bytes, threads, parameters.device)
+    patches = Patches(plan.mixture, plan.targets, parameters)
+    first = training.iteration * parameters.accumulate
+    with closing(batches(patches, parameters, processes, loaders, first)) as feed:
+        return fit(training, feed, plan.targets, parameters, hooks, processes)
 
 
-def _patch(parameters: TrainParameters, size: Size, voxel_size: VoxelSize | None, stride: Size) -> Size:
-    """Return the shape of a patch: as asked, else the paper's, cut to what the volume holds."""
-    if parameters.patch_voxels is not None:
-        wrong = [p for p, s in zip(parameters.patch_voxels, stride, strict=True) if p < 1 or p % s]
-        if wrong:
-            raise InputError(
-                f"--patch {','.join(map(str, parameters.patch_voxels))}",
-                f"this network takes multiples of {','.join(map(str, stride))} voxels",
-            )
-        return parameters.patch_voxels
-    wanted = SECTION_PATCH if is_sectioned(voxel_size) else ISOTROPIC_PATCH
-    patch = size3([max(min(w, n) // s, 1) * s for w, n, s in zip(wanted, size, stride, strict=True)])
-    logging.getLogger(__name__).info("patches of %s voxels", " x ".join(map(str, patch)))
-    return patch
+class _Telling:
+    """What the first process does beside the steps: it saves, scores and logs."""
+
+    def __init__(
+        self,
+        path: Path,
+        journal: Journal,
+        plan: Plan,
+        running: Running,
+        log: TrainingLog,
+        validation: Validation | None,
+        device: Device,
+    ) -> None:
+        self._path, self._journal, self._plan = path, journal, plan
+        self._running, self._log, self._validation, self._device = running, log, validation, device
+
+    @property
+    def hooks(self) -> Hooks:
+        validated = self.validated if self._validation else nothing
+        return Hooks(self._running.status, self._log.trained, self.saved, validated)
+
+    def saved(self, training: Training) -> None:
+        save_training(self._path, training)
+        self._journal.add((training.iteration,))
+
+    def validated(self, training: Training) -> None:
+        assert self._validation is not None  # noqa: S101
+        _with_norms(training, self._plan, self._device)
+        network = training.average.network
+        was_training = network.training
+        score = self._validation.score(network.eval(), self._plan.metadata)
+        network.train(was_training)
+        placed(network, self._device)
+        self._log.validated(
+            {"iteration": training.iteration, "ap75": score.ap, "jaccard": score.jaccard, **score.decode}
+        )
+        if training.best is None or score.ap >= training.best.score:
+            tensors = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+            training.best = Best(score.ap, training.iteration, score.decode, tensors)
+
+
+def _with_norms(training: Training, plan: Plan, device: Device) -> None:
+    """Give the averaged weights the statistics of their own norms."""
+    parameters = replace(plan.parameters, seed=plan.parameters.seed + NORMS_SEED)
+    seen = training.iteration * parameters.accumulate * parameters.batch
+    count = -(-min(PATCHES_FOR_NORMS, max(seen // 10, 1)) // parameters.batch)
+    if training.average.network is training.network or parameters.norm != "batch":
+        return
+
+    def images() -> Iterator[Images]:
+        patches = Patches(plan.mixture, plan.targets, parameters)
+        with closing(batches(patches, parameters, Processes(), 0)) as feed:
+            for _ in range(count):
+                yield next(feed).images.to(device)
+
+    estimate_norms(training.average.network, images())
+
+
+def _save(path: Path, training: Training, plan: Plan, result: Fit, device: Device) -> None:
+    """Write the model where the training was saved: the best of the validation, else the average."""
+    network = training.average.network
+    metadata = plan.metadata
+    done = {**metadata.training, "iterations_done": result.iterations, "loss": result.loss}
+    if training.best is None:
+        _with_norms(training, plan, device)
+    else:
+        best = training.best
+        network.load_state_dict(best.tensors)
+        done |= {"best_iteration": best.iteration, "validation_ap75": best.score}
+        metadata = replace(metadata, decode=best.decode)
+    new = path.with_name(path.name + ".new")
+    save_model(new, network.cpu(), replace(metadata, training=done))
+    new.replace(path)

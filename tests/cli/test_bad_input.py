@@ -100,7 +100,7 @@ BAD_USAGE = {
     "unknown setting": ("train raw.h5 labels.h5 out.safetensors --set filter=8", "There is filters"),
     "setting of another kind": ("train raw.h5 labels.h5 out.safetensors --set filters=a", "is nothing like"),
     "setting with an option of its own": (
-        "train raw.h5 labels.h5 out.safetensors --set batch=2",
+        "train raw.h5 labels.h5 out.safetensors --batch 4 --set batch=2",
         "an option of its own",
     ),
     "negative seed": ("train raw.h5 labels.h5 out.safetensors --seed -1", "not in the range"),

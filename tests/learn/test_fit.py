@@ -1,161 +1,317 @@
-import itertools
+"""The training loop; one step and its parts are tested in test_optimise.py."""
+
+import signal
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from learn.trainings import MASK, QUICK, batch, begun, feed, fitted, weights
 
 from mitotools.errors import InputError, ModelError, UsageError
-from mitotools.learn.fit import fit, schedule, warmup
-from mitotools.learn.models import build
-from mitotools.learn.patches import Batch
-from mitotools.learn.targets import targets_named
-from mitotools.parameters import TrainParameters
-from mitotools.run.running import print_nothing
+from mitotools.learn.feed import Batch
+from mitotools.learn.fit import Hooks, fit
+from mitotools.learn.processes import Processes
 
-MASK = targets_named(["mask"])
-QUICK = TrainParameters(
-    iterations=3, learning_rate=0.05, weight_decay=0.0, device="cpu", precision="float32", targets=("mask",)
-)
+MINUTE = replace(QUICK, iterations=10**9, minutes=1.0)
+"""At 6 seconds an iteration these are 10."""
 
 
-def noise(patch=8, count=4):
-    """The same batch for ever: bright is inside."""
-    rng = np.random.default_rng(0)
-    images = rng.uniform(-1, 1, (count, 1, patch, patch, patch)).astype(np.float32)
-    return itertools.repeat(Batch(images, (images > 0).astype(np.float32)))
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        for module in ("fit", "optimise"):
+            fake = SimpleNamespace(monotonic=lambda: self.now)
+            monkeypatch.setattr(f"mitotools.learn.{module}.time", fake)
+
+    def feed(self, seconds=6.0):
+        for whole in feed():
+            self.now += seconds
+            yield whole
+
+    def advance(self, seconds):
+        self.now += seconds
 
 
-def network(norm="batch"):
-    torch.manual_seed(0)
-    return build("residual-unet", {"filters": [4, 8], "out_channels": 1, "isotropic": True, "norm": norm})
-
-
-def fitted(parameters=QUICK, batches=None, net=None, targets=MASK, status=print_nothing):
-    return fit(net or network(parameters.norm), batches or noise(), targets, parameters, status)
-
-
-class Idle(nn.Module):
-    """Puts out the image whatever its weights are: their gradients are 0."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Conv3d(1, 1, 1)
-        self.norm = nn.BatchNorm3d(1)
-        for tensor in self.parameters():
-            nn.init.constant_(tensor, 1.0)
-
-    def forward(self, volume):
-        return volume + 0 * sum(tensor.sum() for tensor in self.parameters())
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"norm": "group", "batch": 1}, {"precision": "bfloat16"}], ids=["batch", "group", "bf16"]
+    "change",
+    [
+        {"norm": "batch"},
+        {"norm": "group"},
+        {"norm": "instance"},
+        {"optimizer": "adam", "learning_rate": 0.01, "norm": "batch"},
+        {"precision": "bfloat16"},
+        {"clip_gradient": 1.0},
+    ],
+    ids=["sgd and batch norm", "group norm", "instance norm", "adam", "bfloat16", "clipped"],
 )
 def test_the_loss_falls_where_bright_voxels_are_inside(change):
-    count = change.get("batch", 4)
-    first = fitted(replace(QUICK, iterations=1, **change), noise(count=count)).loss
-    last = fitted(replace(QUICK, iterations=60, **change), noise(count=count)).loss
-    assert last < 0.5 * first
+    parameters = replace(QUICK, iterations=60, **change)
+    losses = []
+    fitted(parameters, logged=lambda row: losses.append(row["loss"]))
+    assert len(losses) == 60
+    assert np.mean(losses[-5:]) < 0.5 * losses[0]
+
+
+def test_the_averaged_network_has_learnt_too():
+    training, _ = fitted(replace(QUICK, iterations=60))
+    whole = batch(1000)
+    with torch.no_grad():
+        inside = training.average.network(whole.images) > 0
+    assert (inside == whole.targets.bool()).float().mean() > 0.85  # guessing reaches .5
 
 
 def test_a_seed_gives_the_same_training():
-    assert fitted().loss == fitted().loss
-
-
-def test_a_loss_that_is_no_number_stops_the_training_and_names_the_iteration():
-    good = next(noise())
-    bad = Batch(np.full_like(good.images, np.nan), good.targets)
-    with pytest.raises(ModelError, match=r"^training: the loss is nan at iteration 3\. Try a lower"):
-        fitted(replace(QUICK, iterations=9), iter([good, good, bad]))
-
-
-@pytest.mark.parametrize(
-    ("done", "factor"),
-    [
-        (0.0, 0.01),
-        (0.025, 0.5),  # half of the warm-up
-        (0.05, 1.0),
-        (0.05 + 0.95 / 4, 0.5 + 0.5**1.5),  # a quarter of the cosine, (1 + cos 45 degrees) / 2
-        (0.525, 0.5),
-        (1.0, 0.0),
-    ],
-)
-def test_the_rate_climbs_linearly_and_falls_as_a_cosine(done, factor):
-    assert schedule(done, warmup=0.05) == pytest.approx(factor)
-
-
-@pytest.mark.parametrize(
-    ("iteration", "done", "share"),
-    [
-        (0, 0.0, 0.05),
-        (500, 0.005, 0.01),  # 100 000 iterations, of which 1000
-        (500, 0.05, 0.05),  # 10 000: at most a twentieth
-    ],
-)
-def test_the_warmup_is_1000_iterations_or_a_twentieth_of_the_run(iteration, done, share):
-    assert warmup(iteration, done, TrainParameters()) == pytest.approx(share)
-
-
-def test_weights_decay_but_norms_and_biases_do_not():
-    net = Idle()
-    fitted(replace(QUICK, iterations=1, learning_rate=0.1, weight_decay=0.5), net=net)
-    # The first step has a hundredth of the rate: 1 - .1 * .01 * .5.
-    assert net.layer.weight.item() == pytest.approx(0.9995, abs=1e-7)
-    assert [net.layer.bias.item(), net.norm.weight.item(), net.norm.bias.item()] == [1, 1, 1]
-
-
-def test_batch_norm_with_fewer_than_4_patches_is_refused():
-    with pytest.raises(ModelError, match=r"^--batch 3: batch norm needs 4 patches or more\. Use --set norm="):
-        fitted(replace(QUICK, batch=3), noise(count=3))
+    (one, first), (other, second) = fitted(), fitted()
+    assert first.loss == second.loss
+    assert all(torch.equal(tensor, weights(other)[name]) for name, tensor in weights(one).items())
 
 
 def test_the_training_ends_with_its_iterations():
-    assert fitted(replace(QUICK, iterations=5)).iterations == 5
+    training, result = fitted(replace(QUICK, iterations=5))
+    assert result.iterations == training.iteration == 5
+    assert result.loss == training.loss
+    assert result.seconds == training.seconds > 0
 
 
-def test_the_training_ends_with_its_minutes():
+def test_each_iteration_is_told_in_numbers_and_in_a_line(clock):
+    rows, lines = [], []
+    parameters = replace(QUICK, iterations=4, warmup_iterations=0)
+    _, result = fitted(parameters, batches=clock.feed(), logged=rows.append, status=lines.append)
+    assert [row["iteration"] for row in rows] == [1, 2, 3, 4]
+    assert [row["seconds"] for row in rows] == [6, 12, 18, 24]
+    # .05 (1 + cos(pi i / 4)) / 2
+    assert [row["learning_rate"] for row in rows] == pytest.approx(
+        [0.05, 0.0426777, 0.025, 0.0073223], rel=1e-5
+    )
+    smooth = rows[0]["loss"]
+    for row in rows[1:]:
+        smooth += (row["loss"] - smooth) / 20
+    assert result.loss == pytest.approx(smooth)
+    # 4 patches of 512 voxels in 6 seconds.
+    assert lines[0] == f"iteration 1, loss {rows[0]['loss']:.3f}, 0.00 Mvoxel/s, 0:18 left"
+    assert [line.split(",")[0] for line in lines] == [*(f"iteration {n}" for n in (1, 2, 3, 4)), ""]
+
+
+def test_what_the_network_waits_for_patches_is_measured(clock):
+    training = begun()
+    training.network.register_forward_hook(lambda *_: clock.advance(2))
+    rows = []
+    _, result = fitted(training=training, batches=clock.feed(6), logged=rows.append)
+    assert [row["waited"] for row in rows] == [0.75] * 3
+    assert result.waited == pytest.approx(0.75)
+
+
+def test_the_rate_has_decayed_when_the_time_is_over(clock):
+    rows = []
+    training, result = fitted(MINUTE, batches=clock.feed(), logged=rows.append)
+    assert result.iterations == 10
+    assert result.seconds == training.seconds == 60
+    rates = [row["learning_rate"] / 0.05 for row in rows]
+    expected = [0.01, *(0.5 * (1 + np.cos(np.pi * (i / 10 - 0.05) / 0.95)) for i in range(1, 10))]
+    assert rates == pytest.approx(expected)
+    assert rates[-1] < 0.03
+
+
+def test_the_time_of_validation_and_saving_is_no_training_time(clock):
+    scored, saved = [], []
+
+    def validated(training):
+        scored.append((training.iteration, training.validations))
+        clock.advance(10_000)
+
+    def save(training):
+        saved.append(training.iteration)
+        clock.advance(10_000)
+
+    parameters = replace(MINUTE, validations=5, save_minutes=0.25)
+    training, result = fitted(parameters, batches=clock.feed(), validated=validated, saved=save)
+    assert scored == [(2, 0), (4, 1), (6, 2), (8, 3), (10, 4)]
+    assert training.validations == 5
+    assert saved == [3, 6, 9]  # after 18 seconds, which are more than 15, and after as many again
+    assert result.seconds == 60
+    assert result.waited == 1
+
+
+def test_a_network_is_scored_after_its_last_iteration_however_few_there_are():
+    scored = []
+    fitted(replace(QUICK, iterations=2, validations=10), validated=lambda t: scored.append(t.iteration))
+    assert scored == [1, 2]
+
+
+def test_what_is_due_comes_before_the_next_step_of_a_continued_run():
+    training = begun()
+    training.iteration, training.validations = 2, 0
+    events = []
+    parameters = replace(QUICK, iterations=3, validations=2)
+    fitted(
+        parameters,
+        training,
+        validated=lambda t: events.append(("scored", t.iteration)),
+        logged=lambda row: events.append(("done", row["iteration"])),
+    )
+    assert events == [("scored", 2), ("done", 3), ("scored", 3)]
+
+
+def test_a_training_that_is_over_does_nothing():
+    training = begun()
+    training.iteration, training.loss, training.seconds = 3, 0.5, 7.0
+    before = weights(training)
+    _, result = fitted(training=training, batches=iter([]))
+    assert (result.iterations, result.loss, result.seconds, result.waited) == (3, 0.5, 7.0, 0.0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(training).items())
+
+
+def test_the_training_ends_with_its_minutes_by_a_real_clock():
     start = time.monotonic()
-    result = fitted(replace(QUICK, iterations=10**9, minutes=0.01))
-    assert 0.6 <= result.seconds <= time.monotonic() - start < 3
+    _, result = fitted(replace(QUICK, iterations=10**9, minutes=0.01))
+    assert 0.6 <= result.seconds <= time.monotonic() - start < 10
     assert result.iterations > 1
 
 
 def test_there_is_one_iteration_however_little_time_there_is():
-    result = fitted(replace(QUICK, minutes=1e-9))
+    _, result = fitted(replace(QUICK, minutes=1e-9))
     assert result.iterations == 1
     assert np.isfinite(result.loss)
 
 
-def test_the_state_is_told_after_each_iteration_and_ended():
-    lines = []
-    fitted(replace(QUICK, iterations=2), status=lines.append)
-    assert [line.split(",")[0] for line in lines] == ["iteration 1", "iteration 2", ""]
-    assert "loss " in lines[0]
-    assert "Mvoxel/s" in lines[0]
-    assert lines[0].endswith("left")
+def test_only_the_first_process_tells_saves_and_scores():
+    def never(*_):
+        raise AssertionError
+
+    second = Processes(rank=1)
+    parameters = replace(QUICK, validations=3, save_minutes=0.0)
+    training, _ = fitted(
+        parameters, processes=second, status=never, logged=never, saved=never, validated=never
+    )
+    assert training.iteration == 3
 
 
-def test_the_batch_norm_has_seen_the_data():
-    net = network()
-    fitted(net=net)
-    assert net.stem[1].num_batches_tracked == 3
-    assert net.stem[1].running_mean.abs().sum() > 0
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("what", ["images", "targets"])
+def test_a_loss_that_is_no_number_stops_the_training_and_spoils_nothing(what, norm):
+    good, bad = batch(), batch()
+    getattr(bad, what)[0, 0, 0, 0, 0] = np.nan
+    training = begun(replace(QUICK, norm=norm))
+    kept = []
+
+    def state():
+        average = {name: tensor.clone() for name, tensor in training.average.network.state_dict().items()}
+        return weights(training), average
+
+    with pytest.raises(ModelError, match=r"^training: the loss is nan at iteration 3\. Try a lower"):
+        fitted(
+            replace(QUICK, norm=norm, iterations=9),
+            training,
+            iter([good, good, bad]),
+            logged=lambda _: kept.append((state(), training.loss)),
+        )
+    before, loss = kept[-1]
+    assert (training.iteration, training.loss) == (2, loss)
+    for old, new in zip(before, state(), strict=True):
+        assert all(torch.equal(old[name], tensor) for name, tensor in new.items())
 
 
-def test_a_device_without_enough_memory_is_one_line():
-    class Huge(Idle):
-        def forward(self, _):
-            raise torch.OutOfMemoryError("tried to allocate 80 GiB\nof which")
+def interrupt(*_):
+    raise KeyboardInterrupt
 
-    with pytest.raises(InputError) as error:
-        fitted(net=Huge())
-    assert str(error.value) == "device cpu: its memory is too small. Use a smaller --patch or --batch."
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("where", "iterations"), [("while it learns", 1), ("while weights change", 2), ("while it tells", 2)]
+)
+def test_an_interruption_leaves_whole_iterations(number, where, iterations):
+    """A batch norm has seen patches of the second iteration when the first is all that is kept."""
+    parameters = replace(QUICK, norm="batch", accumulate=2)
+    training, rows = begun(parameters), []
+
+    def when(place, count):
+        if place == where and count == 2:
+            signal.raise_signal(number)
+
+    def batches():
+        for count, whole in enumerate(feed()):
+            when("while it learns", count - 1)
+            yield whole
+
+    def logged(row):
+        when("while it tells", row["iteration"])
+        rows.append(row)
+
+    training.optimizer.register_step_pre_hook(lambda *_: when("while weights change", training.iteration + 1))
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fitted(parameters, training, batches(), logged=logged)
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    assert training.iteration == len(rows) == iterations
+    expected, whole = begun(parameters), []
+    fitted(parameters, expected, feed(), logged=lambda _: whole.append(weights(expected)))
+    assert all(torch.equal(tensor, weights(training)[name]) for name, tensor in whole[iterations - 1].items())
+
+
+def test_processes_that_begin_apart_are_refused():
+    class Second(Processes):
+        def of_first(self, *_):
+            return 40
+
+    with pytest.raises(
+        InputError, match=r"^the processes of this training: they begin at iterations 40 and 0\. All"
+    ):
+        fitted(batches=iter([]), processes=Second(rank=1))
+
+
+@pytest.mark.parametrize(
+    ("processes", "change", "message"),
+    [
+        (
+            1,
+            {"norm": "batch", "batch": 3},
+            r"^--batch 3: batch norm needs 4 patches or more\. Use --set norm=",
+        ),
+        (2, {"norm": "batch", "batch": 6}, r"^--batch 6: batch norm needs 4 .* in each of 2 processes"),
+        (2, {"batch": 3}, r"^--batch 3: 2 processes cannot share a batch evenly\. Use a multiple of 2"),
+    ],
+)
+def test_a_batch_that_is_too_small_or_uneven_is_refused_before_anything_happens(processes, change, message):
+    parameters = replace(QUICK, **change)
+    with pytest.raises(ModelError, match=message):
+        fitted(parameters, batches=iter([]), processes=Processes(0, processes))
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "toaster", "meta"])
 def test_a_device_that_is_not_there_is_refused(device):
     with pytest.raises(UsageError, match=rf"^--device {device}: is not available"):
         fitted(replace(QUICK, device=device))
+
+
+def test_voxels_that_do_not_count_change_nothing():
+    def losses(value):
+        whole = batch()
+        valid = torch.ones(whole.targets[:, 0].shape, dtype=torch.bool)
+        valid[:, 4:] = False
+        whole.targets[:, :, 4:] = value
+        found = []
+        parameters, training = replace(QUICK, iterations=2), begun()
+        masked = Batch(whole.images, whole.targets, valid)
+        fit(
+            training,
+            iter([masked] * 2),
+            MASK,
+            parameters,
+            Hooks(logged=lambda row: found.append(row["loss"])),
+        )
+        return found
+
+    assert losses(0.0) == losses(1.0)
