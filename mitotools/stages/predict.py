@@ -126,7 +126,7 @@ def _chunks(chunks: Size, windows: WindowGrid) -> Size:
 def _check_voxels(raw: Volume, metadata: ModelMetadata, tta: int) -> None:
     """Refuse to exchange axes that are not alike; warn of voxels unlike those of the training."""
     size, trained = raw.spec.voxel_size_nm, metadata.voxel_size_nm
-    if tta > 1 and set(metadata.targets) & set("zyx"):
+    if tta > 1 and any(channel[0] in "zyx" for channel in metadata.targets):
         raise InputError(f"tta {tta}", "affinities are not the same when they are mirrored", "Use --tta 1")
     in_plane = Symmetry.of(metadata.patch_voxels, size or trained).orders
     if tta >= WITH_TRANSPOSE and (0, 2, 1) not in in_plane:

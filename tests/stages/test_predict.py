@@ -13,6 +13,7 @@ from stages.networks import SIZE, VOXEL_SIZE, write_model, write_phantom, write_
 
 from mitotools.errors import InputError, ModelError, TargetError
 from mitotools.learn import normalise
+from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.parameters import PredictParameters
 from mitotools.run.running import Running
 from mitotools.stages.predict import predict_volume, quantised
@@ -164,6 +165,16 @@ def test_exchanging_y_and_x_is_refused_where_windows_are_not_square(raw, tmp_pat
     oblong = write_model(tmp_path / "oblong.safetensors", patch=(8, 8, 16))
     with pytest.raises(InputError, match="tta 16 exchanges y and x"):
         predicted(raw, target, oblong, tta=16)
+
+
+@pytest.mark.parametrize("channels", [("z", "y"), ("mask", "y-9")])
+def test_affinities_are_not_averaged_over_mirror_images(raw, tmp_path, target, model, channels):
+    network, metadata = load_model(model)
+    affine = tmp_path / "affine.safetensors"
+    save_model(affine, network, replace(metadata, targets=channels))
+    with pytest.raises(InputError, match=r"tta 4: affinities are not the same when .* Use --tta 1"):
+        predicted(raw, target, affine, tta=4)
+    assert predicted(raw, target, affine).shape == (2, *SIZE)
 
 
 @pytest.mark.parametrize(("voxel_size_nm", "warned"), [((5, 5, 6), False), ((5, 5, 8), True), (None, False)])
