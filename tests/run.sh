@@ -8,4 +8,4 @@ PATH=$PWD/.venv/bin:$PATH
 ruff check .
 ruff format --check .
 mypy
-python -m pytest "$@"
+python -m pytest --numprocesses 2 --dist loadfile "$@"

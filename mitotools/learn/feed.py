@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,9 +192,16 @@ def _end_with_training(_: int) -> None:
 
     A terminal sends Ctrl-C to loader processes too, while the training may need one more batch. When the
     training is killed, the process that forked this one, which PyTorch watches, lives on with this one.
+    What fails in a batch reaches the training as a value; a thread that hands over a batch which nobody
+    fetches any more has nothing to say.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _say_nothing
     threading.Thread(target=_wait_for_training, daemon=True).start()
+
+
+def _say_nothing(*_: object) -> None:
+    pass
 
 
 def _wait_for_training() -> None:

@@ -218,7 +218,12 @@ def test_nan_in_the_grey_values_reaches_the_caller_from_a_loader_process():
         first_batches(1, Mixture([source]), loaders=1)
 
 
-@pytest.mark.parametrize("kind", [RuntimeError, KeyError, OSError])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "kind", [OSError, pytest.param(RuntimeError, marks=SLOW), pytest.param(KeyError, marks=SLOW)]
+)
 def test_any_other_error_keeps_its_kind_and_the_traceback_of_the_loader_process(kind):
     with pytest.raises(kind, match=r"(?s)Traceback .*in draw.*raise self\._error.*deep within"):
         first_batches(1, Failing(kind("deep within")), loaders=1)
@@ -231,6 +236,7 @@ def test_any_other_error_stays_as_it_is_without_loader_processes(kind):
         first_batches(1, Failing(kind("deep within")))
 
 
+@pytest.mark.slow
 def test_a_loader_process_that_dies_ends_the_run_in_one_line():
     begun = time.monotonic()
     with pytest.raises(MitotoolsError) as caught:
