@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -31,6 +32,18 @@ def silent(items: Iterable[Item], total: int, label: str, unit: str) -> Iterator
 
 def print_nothing(text: str) -> None:
     """Show no state."""
+
+
+@contextmanager
+def without_warnings(logger: str) -> Iterator[None]:
+    """Let what logs under a name say nothing but errors."""
+    named = logging.getLogger(logger)
+    level = named.level
+    named.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        named.setLevel(level)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from mitotools.errors import InputError, UsageError
 from mitotools.run.budget import SLACK, BlockPlan, written
 from mitotools.run.memory import resident_bytes
+from mitotools.run.running import without_warnings
 from mitotools.segment.affinities import watershed_levels
 from mitotools.segment.decoders import decoder
 from mitotools.stages import components, profiles, watershed
@@ -128,20 +129,9 @@ def recorded_options(source: VolumePath) -> tuple[object, int]:
     ------
     InputError
     """
-    with _without_warnings(), open_volume(source, "maps") as volume:
+    # The volume is opened once more to be decoded, and what it says is said then.
+    with without_warnings("mitotools.volume"), open_volume(source, "maps") as volume:
         return _recorded(volume.spec.history), volume.spec.channels or 1
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Open a volume silently: it is opened once more to be decoded, and what it says is said then."""
-    logger = logging.getLogger("mitotools.volume")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _recorded(records: History) -> object:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,14 +14,14 @@ from mitotools.errors import UsageError
 from mitotools.learn.checkpoint import save_model
 from mitotools.parameters import DecodeParameters, EvaluateParameters, PredictParameters
 from mitotools.run.memory import free_bytes, resident_bytes
-from mitotools.run.running import print_nothing, silent
+from mitotools.run.running import print_nothing, silent, without_warnings
 from mitotools.stages.decoding import parameters_used
 from mitotools.stages.predict import predict_volume
 from mitotools.stages.tune import tune_decoding
 from mitotools.volume.path import VolumePath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mitotools.learn.metadata import ModelMetadata
     from mitotools.learn.models import Module
@@ -108,7 +106,9 @@ class Validation:
         )
         method, grid = DECODING[metadata.targets]
         folder = os.environ.get("MITOTOOLS_TMPDIR") or None
-        with TemporaryDirectory(prefix="mitotools-", dir=folder) as name, _without_warnings():
+        # Of dozens of options some leave no instance, and the user chose none.
+        quietly = without_warnings("mitotools.stages.decoding")
+        with TemporaryDirectory(prefix="mitotools-", dir=folder) as name, quietly:
             model = Path(name) / "model.safetensors"
             save_model(model, network, metadata)
             found = [self._trials(Path(name), model, pair, method, grid, quiet) for pair in self.pairs]
@@ -146,15 +146,3 @@ def _best(found: list[list[Trial]]) -> Score:
     jaccards = [trial.report["foreground"]["jaccard"] or 0.0 for trial in trials]
     aps = [trial.ap or 0.0 for trial in trials]
     return Score(float(np.mean(aps)), parameters_used(best), float(np.mean(jaccards)))
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Let decoding be silent: of dozens of options some leave no instance, and the user chose none."""
-    logger = logging.getLogger("mitotools.stages.decoding")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

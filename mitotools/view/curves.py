@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mitotools.view.distributions import COLOURS, DPI, SUFFIXES
+from mitotools.view.plot_file import COLOURS, DPI, MOST_VECTOR_POINTS, page, table, write_plot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,9 +20,6 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-MOST_VECTOR_POINTS = 3000
-"""A curve of more points is pixels in a page."""
-
 SMOOTHED_SHARE = 0.05
 """Part of the iterations that a point of the smoothed loss is the mean of."""
 
@@ -35,13 +29,7 @@ DECADES = 10.0
 SCORES = {"ap75": "AP-75", "jaccard": "Jaccard"}
 """Columns of a validation that are drawn, and what they are called."""
 
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; }
-svg { max-width: 100%; height: auto; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #ccc; }
-"""
+_STYLE = "body { max-width: 60em; }\n"
 
 
 def write_curves(path: Path, suffix: str, steps: Sequence[Row], validations: Sequence[Row]) -> None:
@@ -63,17 +51,8 @@ def write_curves(path: Path, suffix: str, steps: Sequence[Row], validations: Seq
     ValueError
         For any other suffix.
     """
-    if suffix not in SUFFIXES:
-        raise ValueError(f"no plot is written to {suffix}")
     figure = draw_curves(steps, validations)
-    with mpl.rc_context({"svg.hashsalt": "mitotools"}):
-        if suffix == ".png":
-            figure.savefig(path, format="png", metadata={"Software": None})
-            return
-        drawing = io.StringIO()
-        figure.savefig(drawing, format="svg", metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
-    svg = drawing.getvalue()
-    path.write_text(_page(svg[svg.index("<svg") :], validations), "utf-8")
+    write_plot(path, suffix, figure, lambda svg: page("Training", _STYLE, svg, _table(validations)))
 
 
 def draw_curves(steps: Sequence[Row], validations: Sequence[Row]) -> Figure:
@@ -147,34 +126,12 @@ def _draw_scores(axes: Axes, validations: Sequence[Row]) -> None:
     axes.legend(frameon=False, fontsize=9, loc="best")
 
 
-def _page(svg: str, validations: Sequence[Row]) -> str:
-    """Return a page of HTML that loads nothing."""
-    table = ""
-    if validations:
-        names = list(validations[0])
-        head = "".join(f"<th>{escape(SCORES.get(name, name))}</th>" for name in names)
-        rows = "\n".join(
-            "<tr>" + "".join(f"<td>{escape(_shown(row.get(name, '')))}</td>" for name in names) + "</tr>"
-            for row in validations
-        )
-        table = (
-            f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
-            f"<tbody>\n{rows}\n</tbody>\n</table></div>\n"
-        )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Training</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>Training</h1>
-{svg.strip()}
-{table}</body>
-</html>
-"""
+def _table(validations: Sequence[Row]) -> str:
+    if not validations:
+        return ""
+    names = list(validations[0])
+    rows = [[_shown(row.get(name, "")) for name in names] for row in validations]
+    return table([SCORES.get(name, name) for name in names], rows)
 
 
 def _shown(value: object) -> str:

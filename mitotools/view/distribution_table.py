@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Protocol
 
+from mitotools.view.plot_file import page, table
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,12 +28,7 @@ HEADER = (
     "r",
 )
 
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 72em; padding: 0 1em; }
-svg { max-width: 100%; height: auto; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #ccc; }
+_STYLE = """body { max-width: 72em; }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
 p { max-width: 50em; }
 """
@@ -128,7 +125,7 @@ def _row(table: Distribution) -> list[str]:
     return [*row, *slope, f"{line.intercept:.3f}", f"{line.r:.3f}"]
 
 
-def page(svg: str, rows: Sequence[Sequence[str]]) -> str:
+def numbers_page(svg: str, rows: Sequence[Sequence[str]]) -> str:
     """Return a page of HTML that loads nothing, with a drawing and a table of `HEADER` and rows.
 
     Parameters
@@ -138,26 +135,5 @@ def page(svg: str, rows: Sequence[Sequence[str]]) -> str:
     rows : sequence of sequences of str
         Plain text, which is escaped.
     """
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEADER)
-    body = "\n".join("<tr>" + "".join(f"<td>{escape(field)}</td>" for field in row) + "</tr>" for row in rows)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Sizes of instances</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>Sizes of instances</h1>
-{svg.strip()}
-<div class="wide"><table>
-<thead><tr>{head}</tr></thead>
-<tbody>
-{body}
-</tbody>
-</table></div>
-<p>{escape(_EXPLANATION)}</p>
-</body>
-</html>
-"""
+    below = f"{table(HEADER, rows)}<p>{escape(_EXPLANATION)}</p>\n"
+    return page("Sizes of instances", _STYLE, svg, below)

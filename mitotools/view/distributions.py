@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from typing import TYPE_CHECKING, Literal
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mitotools.view.distribution_table import numbers_table, page, words
+from mitotools.view.distribution_table import numbers_page, numbers_table, words
+from mitotools.view.plot_file import COLOURS, DPI, MOST_VECTOR_POINTS, write_plot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,11 +20,6 @@ if TYPE_CHECKING:
 
     from mitotools.conventions import Array
     from mitotools.view.distribution_table import Distribution
-
-SUFFIXES = (".png", ".html")
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""For all kinds of colour vision (Okabe and Ito, 2008), without their yellow, too light for lines."""
 
 DASHES: tuple[Literal["-"] | tuple[float, Sequence[float]], ...] = (
     "-",
@@ -39,11 +32,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 BINS = (4, 40)
 """At least and at most; between, the root of the number of instances."""
-
-MOST_VECTOR_POINTS = 3000
-"""More points than this are pixels in a page, which else would be many megabytes long."""
-
-DPI = 150
 
 
 class _Style:
@@ -71,19 +59,8 @@ def write_distributions(path: Path, suffix: str, distributions: Sequence[Distrib
     ValueError
         For any other suffix.
     """
-    if suffix not in SUFFIXES:
-        raise ValueError(f"no plot is written to {suffix}")
     figure = draw_distributions(distributions)
-    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "mitotools"}):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # of names in other scripts
-        if suffix == ".png":
-            figure.savefig(path, format="png", metadata={"Software": None})
-            return
-        drawing = io.StringIO()
-        nothing = dict.fromkeys(["Date", "Creator", "Format", "Type"])
-        figure.savefig(drawing, format="svg", metadata=nothing)
-    svg = drawing.getvalue()
-    path.write_text(page(svg[svg.index("<svg") :], numbers_table(distributions)), "utf-8")
+    write_plot(path, suffix, figure, lambda svg: numbers_page(svg, numbers_table(distributions)))
 
 
 def draw_distributions(distributions: Sequence[Distribution]) -> Figure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import replace
 
@@ -31,21 +30,9 @@ QUIET = Running(threads=1, command_line="mitotools train raw.h5 labels.h5")
 NO_FILES = TrainingFiles()
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    return write_phantom(tmp_path_factory.mktemp("phantom"))
-
-
 @pytest.fixture
 def model(tmp_path):
     return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
-def said(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("mitotools"), "propagate", True)
-    caplog.set_level(logging.INFO, "mitotools")
-    return caplog
 
 
 def trained(pair, model, running=QUIET, files=NO_FILES, data=None, **change):

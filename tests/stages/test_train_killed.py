@@ -9,18 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 from command_runs import finished, journal_of, lines, names_in, started, stopped, succeeds, wait_until
-from stages.networks import write_phantom
 from stages.test_train_resumed import Run, assert_same
 
 OPTIONS = [
     "--patch", "8,16,16", "--iterations", "20", "--batch", "4", "--set", "filters=4,8", "--recipe", "mild",
     "--device", "cpu", "--precision", "float32", "-t", "1", "--set", "save_minutes=0.001",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    return write_phantom(tmp_path_factory.mktemp("phantom"))
 
 
 def test_a_training_that_is_killed_continues(pair, tmp_path):

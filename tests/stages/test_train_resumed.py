@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import signal
 from dataclasses import replace
 from types import SimpleNamespace
@@ -32,18 +31,6 @@ TINY = TrainParameters(
 RUNNING = Running(threads=1, command_line="mitotools train", resume=False)
 RESUME = replace(RUNNING, resume=True)
 OF_THE_CLOCK = ("seconds", "waited")
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    return write_phantom(tmp_path_factory.mktemp("phantom"))
-
-
-@pytest.fixture
-def said(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("mitotools"), "propagate", True)
-    caplog.set_level(logging.INFO, "mitotools")
-    return caplog
 
 
 class Run:

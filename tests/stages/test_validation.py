@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from phantom import phantom
-from stages.networks import SIZE, write_phantom, write_volume
+from stages.networks import SIZE, write_volume
 
 from mitotools.errors import MitotoolsError, UsageError
 from mitotools.learn.checkpoint import load_model
@@ -36,21 +36,9 @@ TINY = TrainParameters(
 RUNNING = Running(threads=1)
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    return write_phantom(tmp_path_factory.mktemp("phantom"))
-
-
 @pytest.fixture
 def model(tmp_path):
     return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
-def said(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("mitotools"), "propagate", True)
-    caplog.set_level(logging.INFO, "mitotools")
-    return caplog
 
 
 def network(channels):

@@ -1,0 +1,104 @@
+"""Files of plots: pictures, and pages that need nothing else; the same figure gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from html import escape
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".html")
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""For all kinds of colour vision (Okabe and Ito, 2008), without their yellow, too light for lines."""
+
+MOST_VECTOR_POINTS = 3000
+"""More points than this are pixels in a page, which else would be many megabytes long."""
+
+DPI = 150
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; padding: 0 1em; }
+svg { max-width: 100%; height: auto; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #ccc; }
+"""
+
+
+def write_plot(path: Path, suffix: str, figure: Figure, page_of: Callable[[str], str]) -> None:
+    """Write a figure to a file.
+
+    Parameters
+    ----------
+    path : Path
+    suffix : str
+        One of `SUFFIXES`.
+    figure : Figure
+    page_of : callable
+        Makes the page around an SVG element.
+
+    Raises
+    ------
+    ValueError
+        For any other suffix.
+    """
+    if suffix not in SUFFIXES:
+        raise ValueError(f"no plot is written to {suffix}")
+    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "mitotools"}):
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # of names in other scripts
+        if suffix == ".png":
+            figure.savefig(path, format="png", metadata={"Software": None})
+            return
+        drawing = io.StringIO()
+        nothing = dict.fromkeys(["Date", "Creator", "Format", "Type"])
+        figure.savefig(drawing, format="svg", metadata=nothing)
+    svg = drawing.getvalue()
+    path.write_text(page_of(svg[svg.index("<svg") :]), "utf-8")
+
+
+def page(title: str, style: str, svg: str, below: str) -> str:
+    """Return a page of HTML that loads nothing.
+
+    Parameters
+    ----------
+    title : str
+    style : str
+        CSS beside that of all pages.
+    svg : str
+        An element.
+    below : str
+        HTML that follows it, in whole lines.
+    """
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{escape(title)}</title>
+<style>{_STYLE}{style}</style>
+</head>
+<body>
+<h1>{escape(title)}</h1>
+{svg.strip()}
+{below}</body>
+</html>
+"""
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of plain text, which is escaped, as HTML in whole lines."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "\n".join("<tr>" + "".join(f"<td>{escape(field)}</td>" for field in row) + "</tr>" for row in rows)
+    return (
+        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table></div>\n"
+    )
