@@ -6,11 +6,6 @@ The commands' help reads the defaults from here, and every output records the va
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 AFFINITY_OFFSETS = (
     (-1, 0, 0),
@@ -293,4 +288,10 @@ class PredictParameters:
     """Number of symmetries averaged: 1, 4, 8 or 16."""
     device: str = "auto"
     precision: str = "auto"
+    backend: str = "auto"
+    """Name of a backend in `mitotools.learn.backends`."""
+    as_program: str = ""
+    """What the model is a checkpoint of (see `learn.library.read_model`); "": a model of ours."""
+    rescale: str = "auto"
+    """Whether a volume is resampled to the voxels of the training: auto (where they differ much) or none."""
     dtype: str = "uint8"

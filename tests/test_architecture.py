@@ -32,6 +32,7 @@ HOMES = {
     "rich": {"cli"},
     "torch": {"learn"},
     "safetensors": {"learn"},
+    "openvino": {"learn"},
     "numba": {"segment"},
     "edt": {"segment", "learn"},
     "bioimage_cpp": {"segment"},

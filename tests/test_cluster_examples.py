@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import zarr
+from stages.networks import write_model
 
 ROOT = Path(__file__).parent.parent
 VOLUME = np.random.default_rng(0).integers(0, 256, (40, 50, 60), dtype="uint8")
@@ -51,3 +52,21 @@ def test_the_slurm_script_computes_on_a_dask_cluster_of_its_own(tmp_path, enviro
     assert result.returncode == 0, result.stderr
     assert "raw.zarr: 40 x 50 x 60 uint8" in result.stderr
     assert np.array_equal(zarr.open_array(tmp_path / "raw.zarr" / "0")[:], VOLUME)
+
+
+def test_the_tasks_of_the_job_array_write_one_zarr_and_a_killed_one_is_submitted_again(tmp_path, environment):
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file["main"] = VOLUME
+    write_model(tmp_path / "model.safetensors")
+    script = ROOT / "examples" / "cluster" / "job-array.sh"
+    command = ["sh", str(script), "raw.h5", "maps.zarr", "-m", "model.safetensors", "--backend", "torch"]
+    for task in ("2", "2", "1"):  # the second time there is nothing left to do
+        assert not (tmp_path / "maps.zarr").exists()
+        numbers = {"SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_TASK_COUNT": "2"}
+        result = subprocess.run(
+            command, cwd=tmp_path, env=environment | numbers, capture_output=True, text=True, check=False,
+            timeout=120,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        assert f"maps.zarr: part {task}/2, 2 x 40 x 50 x 60 uint8" in result.stderr
+    assert zarr.open_array(tmp_path / "maps.zarr" / "0").shape == (2, 40, 50, 60)

@@ -1,10 +1,9 @@
 #!/bin/sh
-# Predict a large volume in the tasks of a Slurm job array, without a scheduler: each computes its part of the tiles.
-# Usage: mitotools tile raw.zarr plan.json --size 128,1024,1024
-#        sbatch --array=1-16 examples/cluster/job-array.sh plan.json tiles/ -m model.safetensors
-#        mitotools merge tiles/ maps.zarr          when all are done
+# Predict a large volume in the tasks of a Slurm job array, without a scheduler: each computes its part of one zarr.
+# Usage: sbatch --array=1-16 examples/cluster/job-array.sh raw.zarr maps.zarr -m model.safetensors
 #
-# A task that was killed is submitted again as it was: tiles that are there are kept.
+# The task that completes the set gives maps.zarr its name. One that was killed is submitted again as it was: blocks
+# that are there are kept. Instead of a zarr, the tasks can write the tiles of a plan, which merge assembles.
 #SBATCH --job-name=mitotools-predict
 #SBATCH --cpus-per-task=8
 #SBATCH --mem=32G

@@ -113,7 +113,7 @@ SETTINGS = (
         "as_program",
         "as",
         click.Choice(["mitotools", "pytc"]),
-        "As which program does: PyTorch Connectomics dilates ids where we join voxels to the nearest",
+        "As which program does; PyTorch Connectomics dilates ids where we join voxels to the nearest",
     ),
     Setting(
         "supervoxels",

@@ -39,6 +39,13 @@ precision = click.option(
     show_default=True,
     help="Arithmetic of the network; auto is bfloat16 where the processor has it.",
 )
+as_program = click.option(
+    "--as",
+    "as_program",
+    default="",
+    metavar="PROGRAM",
+    help="As which program does; pytc reads checkpoints of PyTorch Connectomics, pytc,pooling pooling ones.",
+)
 root = click.option(
     "--root",
     type=click.Path(file_okay=False, exists=True),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mitotools.cli import arguments, options
-from mitotools.errors import UsageError
 from mitotools.parameters import PredictParameters
 
 if TYPE_CHECKING:
@@ -22,7 +21,11 @@ _DEFAULT = PredictParameters()
 @click.argument("raw", metavar="RAW|PLAN", type=arguments.VOLUME)
 @click.argument("maps", type=arguments.VOLUME)
 @click.option(
-    "-m", "--model", type=click.Path(path_type=Path), required=True, help="Model file that train wrote."
+    "-m",
+    "--model",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Model; a file that train wrote, or the name of an installed one.",
 )
 @click.option(
     "--tta",
@@ -46,47 +49,60 @@ _DEFAULT = PredictParameters()
     show_default=True,
     help="Type of the voxels written; uint8 is floor(255 p).",
 )
+@options.as_program
+@click.option(
+    "--rescale",
+    type=click.Choice(["auto", "none"]),
+    default=_DEFAULT.rescale,
+    show_default=True,
+    help="Resample a volume whose voxels are unlike those that the model was trained on.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "torch", "openvino"]),
+    default=_DEFAULT.backend,
+    show_default=True,
+    help="What applies the network; auto is OpenVINO on a processor, if it is installed.",
+)
 @options.device
 @options.precision
-@click.option("--part", metavar="K/N", help="Of a PLAN, compute part K of N, counted from 1.")
-@click.option("--resume", is_flag=True, help="Continue an unfinished output, if there is one; needs a PLAN.")
+@click.option(
+    "--part",
+    metavar="K/N",
+    help="Compute part K of N, counted from 1; of the tiles, or of MAPS.zarr, which other runs complete.",
+)
 @options.running
+@options.engines
 def predict(
     raw: VolumePath,
     maps: VolumePath,
     model: Path,
-    tta: str,
-    overlap: float,
-    blend: str,
-    dtype: str,
-    device: str,
-    precision: str,
     part: str | None,
-    resume: bool,
     running: Running,
+    tta: str,
+    **chosen: Any,
 ) -> None:
     """Apply MODEL to the volume RAW and write its maps of probabilities, MAPS.
 
     Given a PLAN (from 'mitotools tile'), MAPS is a folder of map tiles, which 'mitotools merge' assembles:
-    the result is that of a direct prediction. The window is the patch that the model was trained on.
+    the result is that of a direct prediction. The window is the patch that the model was trained on. A volume
+    whose voxels are unlike those of the training is resampled; MAPS have the voxels of RAW.
 
     \b
       $ mitotools predict raw.zarr maps.zarr -m model.safetensors
+      $ mitotools predict raw.zarr maps.zarr -m model.safetensors --part 3/16 --resume
       $ mitotools predict plan.json tiles/ -m model.safetensors --part 3/16
     """
-    from mitotools.stages.predict import Part, predict_plan, predict_volume
+    from mitotools.stages.parts_of_volume import WHOLE, Part
+    from mitotools.stages.predict import predict_plan, predict_volume
     from mitotools.volume.plan import is_plan
 
-    parameters = PredictParameters(overlap, blend, int(tta), device, precision, dtype)
+    parameters = PredictParameters(tta=int(tta), **chosen)
+    own = Part(*arguments.part(part)) if part else None
     if is_plan(Path(raw.file)):
-        chosen = Part(*arguments.part(part)) if part else Part(1, 1)
-        done = predict_plan(
-            Path(raw.file), Path(maps.file), model, parameters, running, chosen, resume=resume
-        )
+        done = predict_plan(Path(raw.file), Path(maps.file), model, parameters, running, own or WHOLE)
         options.say(f"{maps}: {len(done)} tiles")
         return
-    if part or resume:
-        raise UsageError("--part" if part else "--resume", "needs a PLAN", "Make one with 'mitotools tile'")
     with options.piped(raw, maps) as (volume, output):
-        spec = predict_volume(volume, output, model, parameters, running)
-    options.say(f"{maps}: {options.words(spec)}")
+        spec = predict_volume(volume, output, model, parameters, running, own)
+    options.say(f"{maps}: {f'part {part}, ' if part else ''}{options.words(spec)}")

@@ -104,6 +104,7 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
     metavar="MODEL",
     help="Begin with the weights of a model: fine-tune it.",
 )
+@options.as_program
 @click.option(
     "--log",
     type=click.Path(path_type=Path),
@@ -138,6 +139,7 @@ def train(
     config: Path | None,
     settings: tuple[str, ...],
     init: Path | None,
+    as_program: str,
     log: Path | None,
     plot: Path | None,
     patch: Size | None,
@@ -167,7 +169,7 @@ def train(
     given |= {name: value for name, value in chosen.items() if _is_given(name)}
     parameters = with_settings(parameters, settings, **given)
     data, held_out = labelled([(raw, labels), *also], [ignore, *also_ignore], validate_crop or "")
-    files = TrainingFiles([*validate, *held_out], init, log, plot)
+    files = TrainingFiles([*validate, *held_out], init, log, plot, as_program)
     result = train_model(data, model, parameters, replace(running, resume=resume), files)
     if result is not None:
         options.say(

@@ -69,7 +69,11 @@ def _outline(metadata: ModelMetadata) -> nn.Module:
 
 def _check_tensors(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     expected = {name: (tensor.shape, tensor.dtype) for name, tensor in network.state_dict().items()}
-    found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    # Halves, of a model that is to be small, become the floats that they are made of.
+    found = {
+        name: (tensor.shape, torch.float32 if tensor.dtype == torch.float16 else tensor.dtype)
+        for name, tensor in tensors.items()
+    }
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise ValueError(f"its tensor {name} is not what the network has under that name")

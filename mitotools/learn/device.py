@@ -24,6 +24,17 @@ def prepare(threads: int, seed: int) -> None:
     torch.manual_seed(seed)
 
 
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads in each thread that is started now."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def chosen_device(name: str) -> torch.device:
     """Return the device of a name; "auto" is a GPU where there is one.
 

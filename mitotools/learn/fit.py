@@ -101,6 +101,7 @@ class _Telling:
     def __init__(self, training: Training, parameters: TrainParameters, hooks: Hooks) -> None:
         self._training, self._parameters, self._hooks = training, parameters, hooks
         self._saved_s = training.seconds
+        self._begun = _progress(training, parameters), training.seconds
 
     def score_and_save(self) -> None:
         """Do what is due before the next step: an interrupted run that is continued comes to it again."""
@@ -114,7 +115,10 @@ class _Telling:
 
     def tell(self, loss: float, rate: float, mvoxels_per_s: float, waited: float) -> None:
         training = self._training
-        self._hooks.status(_line(training, self._parameters, mvoxels_per_s))
+        self._hooks.status(
+            f"iteration {training.iteration}, loss {training.loss:.3f}, {mvoxels_per_s:.2f} Mvoxel/s, "
+            f"{self._left_s() // 60}:{self._left_s() % 60:02d} left"
+        )
         self._hooks.logged(
             {
                 "iteration": training.iteration,
@@ -124,6 +128,13 @@ class _Telling:
                 "waited": round(waited, 4),
             }
         )
+
+    def _left_s(self) -> int:
+        """Return the time left at the pace of this run, whatever that of an earlier one was."""
+        training = self._training
+        done_before, seconds_before = self._begun
+        done = _progress(training, self._parameters)
+        return max(int((training.seconds - seconds_before) * (1 - done) / (done - done_before)), 0)
 
 
 def fit(
@@ -213,12 +224,3 @@ def _is_due(training: Training, parameters: TrainParameters) -> bool:
 
 def _smoothed(smooth: float, loss: float) -> float:
     return loss if math.isnan(smooth) else smooth + (loss - smooth) / SMOOTHED_OVER
-
-
-def _line(training: Training, parameters: TrainParameters, mvoxels_per_s: float) -> str:
-    done = _progress(training, parameters)
-    left = max(int(training.seconds * (1 - done) / done), 0)
-    return (
-        f"iteration {training.iteration}, loss {training.loss:.3f}, {mvoxels_per_s:.2f} Mvoxel/s, "
-        f"{left // 60}:{left % 60:02d} left"
-    )

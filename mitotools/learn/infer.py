@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from mitotools.errors import UsageError
-from mitotools.learn.device import arithmetic, chosen_device, chosen_precision, memory_in_words, placed
 from mitotools.learn.normalise import to_network, to_unit
 
 if TYPE_CHECKING:
@@ -15,11 +14,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
-    from torch import nn
 
     from mitotools.conventions import Array
+    from mitotools.learn.backends import Backend
     from mitotools.learn.metadata import Normalisation
-    from mitotools.parameters import PredictParameters
 
 SYMMETRIES = (1, 4, 8, 16)
 """Numbers of symmetries that can be averaged."""
@@ -27,40 +25,44 @@ WITH_TRANSPOSE = 8
 """From this number on, y and x are exchanged."""
 WITH_Z = 16
 
-_Z, _Y, _X = 1, 2, 3  # axes of a window, (C, Z, Y, X)
+_Z, _Y, _X = -3, -2, -1
 
 
 class WindowPredictor:
-    """Applies a network to single windows, always one at a time: how work is cut never changes a result.
+    """Applies a network to single windows, each for itself: how work is cut never changes a result.
+
+    It may be called from several threads, `at_once` of which it keeps busy.
 
     Parameters
     ----------
-    network : nn.Module
-        In evaluation mode.
+    backend : Backend
     normalisation : Normalisation
         Of the volume's grey values.
-    parameters : PredictParameters
-    threads : int
+    tta : int
+        Number of symmetries that are averaged.
     slopes : sequence of float
         The s of the map sigmoid(s logit) of each channel (see `mitotools.learn.targets.map_slopes`).
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        normalisation: Normalisation,
-        parameters: PredictParameters,
-        threads: int,
-        slopes: Sequence[float] = (1.0,),
+        self, backend: Backend, normalisation: Normalisation, tta: int, slopes: Sequence[float] = (1.0,)
     ) -> None:
-        self._slopes = torch.tensor(slopes)[:, None, None, None]
-        self._device = chosen_device(parameters.device)
-        self._precision = chosen_precision(parameters.precision, self._device)
-        self._network = placed(network, self._device)
+        self._backend = backend
+        self._slopes = torch.tensor(slopes, device=backend.device)[:, None, None, None]
         self._normalisation = normalisation
-        self._symmetries = symmetries(parameters.tta)
-        torch.set_num_threads(threads)
+        self._symmetries = symmetries(tta)
 
+    @property
+    def at_once(self) -> int:
+        """Windows that are best computed at the same time, on a thread each."""
+        return self._backend.at_once
+
+    @property
+    def torch_threads(self) -> int:
+        """Threads that torch is best allowed in each of them."""
+        return self._backend.torch_threads
+
+    @torch.inference_mode()
     def __call__(self, window: Array) -> npt.NDArray[np.float32]:
         """Return probabilities.
 
@@ -72,22 +74,20 @@ class WindowPredictor:
         -------
         (C, Z, Y, X) float32 in 0..1, the mean over the symmetries
         """
-        image = torch.from_numpy(to_network(to_unit(window, self._normalisation)))[None].to(self._device)
-        total = torch.zeros(())
+        image = torch.from_numpy(to_network(to_unit(window, self._normalisation))).to(self._backend.device)
+        total: torch.Tensor | None = None
         for transpose, flips in self._symmetries:
-            turned = image.transpose(_Y, _X) if transpose else image
-            output = self._apply(turned.flip(flips) if flips else turned)
+            turned = image.transpose(-2, -1) if transpose else image
+            output = self._probabilities(turned.flip(flips) if flips else turned)
             output = output.flip(flips) if flips else output
-            total = total + (output.transpose(_Y, _X) if transpose else output)
-        mean: npt.NDArray[np.float32] = (total / len(self._symmetries)).numpy()
+            output = output.transpose(-2, -1) if transpose else output
+            total = output if total is None else total.add_(output)
+        assert total is not None  # noqa: S101 (there is a symmetry at least)
+        mean: npt.NDArray[np.float32] = total.div_(len(self._symmetries)).cpu().numpy()
         return mean
 
-    def _apply(self, image: torch.Tensor) -> torch.Tensor:
-        batch = image[None].contiguous(memory_format=torch.channels_last_3d)
-        words = memory_in_words(self._device, "Use --device cpu, or a model with smaller patches")
-        with words, torch.inference_mode(), arithmetic(self._precision, self._device):
-            logits: torch.Tensor = self._network(batch)
-        return (logits[0].float().cpu() * self._slopes).sigmoid()
+    def _probabilities(self, image: torch.Tensor) -> torch.Tensor:
+        return self._backend(image).mul_(self._slopes).sigmoid_()
 
 
 def symmetries(count: int) -> list[tuple[bool, list[int]]]:

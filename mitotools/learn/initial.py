@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mitotools.learn.checkpoint import load_model
+from mitotools.learn.library import read_model
 from mitotools.learn.models import OPTIONAL, build
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ NETWORK_SETTINGS = ("architecture", "filters", "norm", *OPTIONAL)
 """Parameters of a training that describe its network, which one that is trained on brings along."""
 
 
-def fine_tuned(path: Path, channels: tuple[str, ...]) -> tuple[nn.Module, ModelMetadata]:
+def fine_tuned(
+    path: Path, channels: tuple[str, ...], as_program: str = ""
+) -> tuple[nn.Module, ModelMetadata]:
     """Return a network with the weights of a model, to be trained on.
 
     Parameters
@@ -29,6 +31,8 @@ def fine_tuned(path: Path, channels: tuple[str, ...]) -> tuple[nn.Module, ModelM
     channels : tuple of str
         What the new network puts out. Where the model puts out something else this is said: of another number
         of channels, layers that it changes are new; of as many others, the weights are those of the old ones.
+    as_program : str
+        As `read_model` takes it.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def fine_tuned(path: Path, channels: tuple[str, ...]) -> tuple[nn.Module, ModelM
     ModelError
         Where it is no model.
     """
-    network, metadata = load_model(path)
+    network, metadata = read_model(path, as_program)
     if metadata.targets == channels:
         return network, metadata
     settings: dict[str, Any] = {**metadata.settings, "out_channels": len(channels)}

@@ -55,6 +55,8 @@ class ModelMetadata:
         Options of `mitotools decode` that suit the maps.
     training : dict
         Parameters of the training, iterations done and the last loss.
+    card : dict of str to str
+        What a model that is given to others says of itself: title, data, terms, cite, scores, limits.
     history : History
     """
 
@@ -65,6 +67,7 @@ class ModelMetadata:
     voxel_size_nm: VoxelSize | None = None
     decode: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    card: dict[str, str] = field(default_factory=dict)
     history: History = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -114,5 +117,6 @@ def _parsed(path: Path, content: dict[str, Any]) -> ModelMetadata:
         voxel_size_nm=known_voxel_size(content["voxel_size_nm"] and tuple(content["voxel_size_nm"])),
         decode=dict(content["decode"]),
         training=dict(content["training"]),
+        card={str(key): str(value) for key, value in dict(content.get("card", {})).items()},
         history=tuple(record for record in content["history"] if isinstance(record, dict)),
     )

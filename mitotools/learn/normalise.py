@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -48,7 +48,18 @@ def normalisation_of(volume: Volume) -> Normalisation:
     return Normalisation(float(low), float(high))
 
 
-def read_finite(volume: Volume, box: Box) -> Array:
+class Readable(Protocol):
+    """What grey values are read from."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+
+    def read(self, box: Box) -> Array:
+        """Return the voxels of `box`."""
+
+
+def read_finite(volume: Readable, box: Box) -> Array:
     """Read grey values.
 
     Raises

@@ -85,11 +85,7 @@ class WindowGrid:
 
 
 def blended(
-    grid: WindowGrid,
-    box: Box,
-    indices: Iterable[Index],
-    read: Callable[[Box], Array],
-    predict: Callable[[Array], Probabilities],
+    grid: WindowGrid, box: Box, predicted: Iterable[tuple[Index, Probabilities]]
 ) -> Iterator[tuple[Box, Probabilities]]:
     """Yield the blended prediction of `box`, in slabs of whole slices from the first to the last.
 
@@ -103,12 +99,8 @@ def blended(
     grid : WindowGrid
     box : Box
         The part of the volume to compute.
-    indices : iterable of (z, y, x)
-        All of `grid.touching(box)`, in that order.
-    read : callable
-        A box inside the volume to its (Z, Y, X) grey values.
-    predict : callable
-        A (Z, Y, X) window to (C, Z, Y, X) probabilities.
+    predicted : iterable of (z, y, x), (C, Z, Y, X) probabilities
+        All of `grid.touching(box)`, in that order, and what a network makes of each window.
 
     Yields
     ------
@@ -117,19 +109,18 @@ def blended(
     """
     sums: Probabilities | None = None
     done = box.start[0]
-    for row, of_row in itertools.groupby(indices, key=lambda index: index[0]):
+    for row, of_row in itertools.groupby(predicted, key=lambda item: item[0][0]):
         start = grid.starts[0][row]
         if sums is not None and start > done:
             yield Box((done, *box.start[1:]), (start, *box.stop[1:])), sums[:, : start - done]
             _move_up(sums, start - done)
             done = start
         extent = Box((done, *box.start[1:]), (min(start + grid.window[0], box.stop[0]), *box.stop[1:]))
-        for index in of_row:
-            window = grid.box(index)
-            probabilities = predict(padded(read, window, grid.size))
+        for index, probabilities in of_row:
             if sums is None:
                 depth = min(grid.window[0], box.shape[0])
                 sums = np.zeros((len(probabilities), depth, *box.shape[1:]), np.float32)
+            window = grid.box(index)
             shared = window.intersection(extent)
             own = shared.relative_to(window.start)
             sums[(slice(None), *shared.relative_to(extent.start).slices)] += (

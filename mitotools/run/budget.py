@@ -38,6 +38,9 @@ PREFERRED_BYTES = 64 * MIB
 _NEARLY = 1.01
 """Reading or writing this much more than once counts as once."""
 
+_FOR_EACH_PROCESS = 4
+"""Blocks that keep all threads of a process at work: with fewer, some processes would wait for the last."""
+
 _WORTH = 1.1
 """Fewer blocks at once have to save this much of decoding."""
 
@@ -79,6 +82,12 @@ class Demand:
         What is in the memory of every worker process anyway.
     preferred_bytes : int
         What one block may well cost; 0: `PREFERRED_BYTES`.
+    margin : (z, y, x) voxels
+        What is computed around a block, for it alone, wherever it does not end with the volume.
+    is_alone : bool
+        Whether one block keeps all threads of a process at work, so that there is never more than one.
+    most_voxels : int
+        Of a block, where it need not be less; 0: as many as there is memory for.
     """
 
     size: Size
@@ -89,6 +98,9 @@ class Demand:
     base_bytes: int = 0
     worker_bytes: int = WORKER_BYTES
     preferred_bytes: int = 0
+    margin: Size = (0, 0, 0)
+    is_alone: bool = False
+    most_voxels: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,7 @@ class BlockPlan:
     memory_bytes: int
     """Expected peak, of all processes."""
     cost: float
-    """How often a voxel of the sources is decoded, for the whole volume."""
+    """How often a voxel of the sources is decoded, or computed, for the whole volume."""
 
 
 def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int = 0) -> BlockPlan:
@@ -126,9 +138,11 @@ def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int 
     check_enough([(demand, processes)], memory_bytes)
     fixed = _fixed_bytes(demand, processes)
     least_slots = max(processes, 1)
-    most_slots = max(threads, least_slots)
+    most_slots = least_slots if demand.is_alone else max(threads, least_slots)
     room = int(memory_bytes * SLACK) - fixed
-    plans = _plans(demand, room, range(most_slots, least_slots - 1, -1), most_slots)
+    if demand.is_alone and processes:
+        demand = replace(demand, most_voxels=math.prod(demand.size) // (processes * _FOR_EACH_PROCESS))
+    plans = _plans(demand, room, range(most_slots, least_slots - 1, -1), max(threads, least_slots))
     # With all threads there may be no room for a block: then for fewer threads, which is enough by now.
     plans = plans or _plans(demand, room, range(most_slots, least_slots - 1, -1), least_slots)
     chosen = plans[0]
@@ -172,8 +186,9 @@ def _plans(demand: Demand, room: int, slots: range, fewest_threads: int) -> list
     for at_once in slots:
         threads = max(at_once, fewest_threads)
         voxels = (room - threads * demand.thread_bytes) / at_once / demand.bytes_per_voxel
-        if choice.voxels.min() <= voxels:
-            block, cost = choice.best(voxels)
+        least = float(choice.voxels.min())
+        if least <= voxels:
+            block, cost = choice.best(max(least, min(voxels, demand.most_voxels or voxels)))
             needed = threads * demand.thread_bytes + at_once * math.prod(block) * demand.bytes_per_voxel
             found.append(BlockPlan(block, at_once, threads, math.ceil(needed), cost))
     return found
@@ -211,6 +226,9 @@ def _choice_of(demand: Demand) -> _Choice:
             for n, of_axis, c, o in zip(demand.size, lengths, source.chunks, source.offset, strict=True)
         )
         cost = np.maximum(cost, (z[:, None, None] * y[:, None] * x).ravel())
+    for axis, (length, margin) in enumerate(zip(demand.size, demand.margin, strict=True)):
+        blocks = -(-length // shapes[:, axis])
+        cost = cost * (length + (blocks - 1) * margin) / length
     voxels = shapes.astype(np.float64).prod(axis=1)
     return _Choice(shapes, voxels, cost, (demand.preferred_bytes or PREFERRED_BYTES) / demand.bytes_per_voxel)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mitotools.errors import UsageError
 from mitotools.run.budget import check_enough, plan_blocks, written
 from mitotools.run.engine import ordered_map
+from mitotools.run.running import silent
 from mitotools.stages.levels import level_demands, level_work
 from mitotools.stages.pieces import read_pieces, write_pieces
 from mitotools.stages.planning import Stored, check_count, check_disk, demand_of, memory_of, needs
@@ -29,7 +30,7 @@ from mitotools.stages.resuming import (
 from mitotools.stages.staging import check_staged, is_staged, remove_staged, staged_of
 from mitotools.stages.work import Work
 from mitotools.volume.atomic import remove
-from mitotools.volume.blocks import grid
+from mitotools.volume.blocks import Box, grid
 from mitotools.volume.files import open_volume
 from mitotools.volume.formats import format_of
 from mitotools.volume.outputs import check_target, create_volume, exists, final_of, planned
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.stages.planning import Source
     from mitotools.volume.base import VolumeSpec, Writer
-    from mitotools.volume.blocks import Box
     from mitotools.volume.outputs import OpenWriter
 
 Result = TypeVar("Result")
@@ -76,7 +76,7 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
         _write_staged(target, spec, work, running)
         return spec
     check_staged(target, running)
-    demands = [demand_of(spec, work.sources, work.bytes_per_voxel), *level_demands(spec)]
+    demands = [work.demand(spec, is_distributed=running.is_distributed), *level_demands(spec)]
     if running.dry_run:
         plans = _planned(demands, memory_of(running), running.threads, running.workers)
         check_count(target, spec.size, plans[0].block)
@@ -89,10 +89,10 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
         check_count(target, spec.size, plans[0].block)
         check_disk(target, spec)
         with _opened(target, spec, running) as (writer, journal):
-            _fill(writer, work, plans[0], engine, running, journal)
+            fill(writer, work, plans[0], engine, running, journal)
             for level, plan in enumerate(plans[1:], start=1):
                 with level_work(writer, level) as halving:
-                    _fill(writer.at_level(level), halving, plan, engine, running, journal)
+                    fill(writer.at_level(level), halving, plan, engine, running, journal)
     return spec
 
 
@@ -133,6 +133,13 @@ def _like_before(
         return plan_blocks(same, memory_bytes, engine.threads, engine.processes)
     except UsageError:
         return plan
+
+
+def plan_of(work: Work, spec: VolumeSpec, running: Running, engine: Engine | None) -> BlockPlan:
+    """Return the blocks in which a volume without levels, or a part of one, is computed."""
+    threads, processes = (engine.threads, engine.processes) if engine else (running.threads, running.workers)
+    demand = work.demand(spec, is_distributed=running.is_distributed)
+    return _planned([demand], memory_of(running, engine), threads, processes)[0]
 
 
 def map_blocks(
@@ -211,20 +218,26 @@ def _opened(
         yield writer, journal
 
 
-def _fill(
+def fill(
     writer: OpenWriter,
     work: Work,
     plan: BlockPlan,
     engine: Engine,
     running: Running,
     journal: Journal | None,
+    within: Box | None = None,
 ) -> None:
-    boxes = grid(writer.spec.size, plan.block)
+    """Compute and write the blocks of a volume, or of a part, that the journal does not say are done."""
+    whole = within or Box.whole(writer.spec.size)
+    boxes = [box.shifted(whole.start) for box in grid(whole.shape, plan.block)]
     if journal is not None and journal.done:
         done = [entry[1:] for entry in journal.done if entry[0] == writer.level]
         boxes = not_done(boxes, done, writer.spec)
     threads = plan.threads // max(engine.processes, 1)
-    if writer.kind.writers == "ordered":
+    if work.is_alone and not engine.processes:
+        results = _one_by_one(writer, work, boxes, threads, running)
+        running = replace(running, track=silent)
+    elif writer.kind.writers == "ordered":
         results = _written_in_order(writer, work.block, boxes, plan)
     else:
         results = engine.map(_Block(work.block, writer, threads), boxes, plan.slots)
@@ -232,6 +245,15 @@ def _fill(
         for box, _ in running.track(results, len(boxes), work.label, "blocks"):
             if journal is not None:
                 journal.add((writer.level, *flat(box)))
+
+
+def _one_by_one(
+    writer: OpenWriter, work: Work, boxes: list[Box], threads: int, running: Running
+) -> Generator[tuple[Box, None]]:
+    for number, box in enumerate(boxes, start=1):
+        label = f"{work.label} {number} of {len(boxes)}" if len(boxes) > 1 else work.label
+        write_pieces(writer, box, work.block(box, threads, running.track, label), threads)
+        yield box, None
 
 
 def _written_in_order(
@@ -262,7 +284,7 @@ def _write_staged(target: VolumePath, spec: VolumeSpec, work: Work, running: Run
         resume=None,
         force=running.force or bool(running.resume),
     )
-    collecting = demand_of(plain, work.sources, work.bytes_per_voxel)
+    collecting = work.demand(plain, is_distributed=running.is_distributed)
     packing = demand_of(spec, [Stored(plain)])
     check_enough([(collecting, running.workers), (packing, 0)], memory_of(running))
     if running.dry_run:

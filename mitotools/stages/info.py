@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mitotools.learn.installed import installed_models, model_file
 from mitotools.learn.metadata import read_metadata
 from mitotools.volume.files import open_volume
 from mitotools.volume.formats import OME_ZARR, format_of
@@ -27,10 +28,12 @@ def describe(path: VolumePath) -> tuple[Description, History]:
     InputError
     """
     suffix = Path(path.file).suffix.lower()
+    if not Path(path.file).exists() and path.file in installed_models():
+        return _model(model_file(Path(path.file)))
     if is_plan(Path(path.file)):
         return _plan(path)
     if suffix in MODEL_SUFFIXES:
-        return _model(path)
+        return _model(Path(path.file))
     return _volume(path)
 
 
@@ -70,6 +73,8 @@ def _plan(path: VolumePath) -> tuple[Description, History]:
     return description, plan.history
 
 
-def _model(path: VolumePath) -> tuple[Description, History]:
-    metadata = read_metadata(Path(path.file))
-    return {"kind": "model", **metadata.as_json()}, metadata.history
+def _model(path: Path) -> tuple[Description, History]:
+    metadata = read_metadata(path)
+    described = metadata.as_json()
+    card = described.pop("card")
+    return {"kind": "model", **card, **described}, metadata.history

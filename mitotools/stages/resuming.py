@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -61,9 +61,27 @@ def is_complete(name: object, stored: Callable[[], History], records: History, *
     return True
 
 
+class Unit(NamedTuple):
+    """What an entry of a journal stands for, in words."""
+
+    name: str = "block"
+    state: str = "done"
+
+    def counted(self, count: int) -> str:
+        """Return how many there are: "3 blocks"."""
+        return f"{count} {self.name}{'' if count == 1 else 's'}"
+
+    def advice(self, count: int) -> str:
+        """Return what is done, and what to do next."""
+        return f"{self.counted(count)} {'is' if count == 1 else 'are'} {self.state}, and --resume continues"
+
+
+BLOCKS = Unit()
+
+
 @contextmanager
 def journal_for(
-    final: Path, what: dict[str, object], running: Running, unit: str = "blocks"
+    final: Path, what: dict[str, object], running: Running, unit: Unit = BLOCKS
 ) -> Iterator[Journal]:
     """Open the journal of an unfinished output, old or new; it goes when the output is complete, or gone.
 
@@ -74,7 +92,7 @@ def journal_for(
     what : dict
         What it will be; see `made_of`.
     running : Running
-    unit : str
+    unit : Unit
         What an entry stands for.
 
     Raises
@@ -85,26 +103,25 @@ def journal_for(
     path = journal_of(final)
     can_continue = running.resume and unfinished_of(final).exists() and bool(entries(path))
     if can_continue:
-        _check_same(final, what)
+        check_same(final, made(path) or {}, what)
     path.parent.mkdir(exist_ok=True)  # the first labels of an image
     # Refused where another run has it open: then nothing of the following is ours to do.
     with continued_journal(path) if can_continue else new_journal(path, what) as journal:
         try:
             if journal.done:
-                logging.getLogger(__name__).info("%s: continuing after %d %s", final, len(journal.done), unit)
+                after = unit.counted(len(journal.done))
+                logging.getLogger(__name__).info("%s: continuing after %s", final, after)
             yield journal
         except MitotoolsError as error:
             if not is_worth_continuing(final, running):
                 raise
-            advice = f"{len(entries(path))} {unit} are done, and --resume continues"
+            advice = unit.advice(len(entries(path)))
             raise type(error)(
                 error.what, error.why, ". ".join(filter(None, (error.what_next, advice)))
             ) from error
         except KeyboardInterrupt:
             if is_worth_continuing(final, running):
-                logging.getLogger(__name__).info(
-                    "%d %s are done, and --resume continues", len(entries(path)), unit
-                )
+                logging.getLogger(__name__).info("%s", unit.advice(len(entries(path))))
             raise
         finally:
             if not unfinished_of(final).exists():
@@ -130,8 +147,13 @@ def made_of(records: History, **properties: object) -> dict[str, object]:
     return {"record": records[-1] if records else {}, **properties}
 
 
-def _check_same(final: Path, what: dict[str, object]) -> None:
-    old = made(journal_of(final)) or {}
+def check_same(
+    final: Path,
+    old: dict[str, object],
+    what: dict[str, object],
+    what_next: str = "Use --force to start over",
+) -> None:
+    """Raise TargetError, naming what differs, where an output was begun as something else (see `made_of`)."""
     changed = history.differences(
         history.from_records([old.get("record")]), history.from_records([what["record"]])
     )
@@ -140,7 +162,7 @@ def _check_same(final: Path, what: dict[str, object]) -> None:
     ]
     if changed:
         names = ", ".join(dict.fromkeys(changed))
-        raise TargetError(str(final), f"was begun with other {names}", "Use --force to start over")
+        raise TargetError(str(final), f"was begun with other {names}", what_next)
 
 
 def not_done(boxes: list[Box], done: Iterable[Sequence[int]], spec: VolumeSpec) -> list[Box]:

@@ -16,7 +16,7 @@ from mitotools.learn.metadata import read_metadata
 from mitotools.learn.optimise import estimate_norms
 from mitotools.learn.processes import Processes, joined
 from mitotools.learn.training import Best, Training, load_training, save_training
-from mitotools.stages.resuming import is_complete, is_worth_continuing, journal_for, made_of
+from mitotools.stages.resuming import Unit, is_complete, is_worth_continuing, journal_for, made_of
 from mitotools.stages.training_log import TrainingLog, check_log
 from mitotools.stages.training_plan import TrainingFiles, planned
 from mitotools.stages.validation import Validation
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mitotools.stages.training_data import Labelled
     from mitotools.stages.training_plan import Plan
 
-SAVED = "checkpoints"
+SAVED = Unit("checkpoint", "saved")
 """What an entry of a training's journal stands for."""
 
 PATCHES_FOR_NORMS = 200

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mitotools import history
 from mitotools.errors import InputError, UsageError
 from mitotools.learn.initial import NETWORK_SETTINGS, fine_tuned
+from mitotools.learn.installed import model_file
 from mitotools.learn.metadata import ModelMetadata
 from mitotools.learn.models import build, fits, settings_of, stride_of, surplus_of
 from mitotools.learn.optimise import check_batch
@@ -53,12 +54,15 @@ class TrainingFiles:
         A folder for every number.
     plot : Path, optional
         A picture or a page with the curves of the most telling ones.
+    init_as : str
+        What `init` is a checkpoint of (see `mitotools.learn.library.read_model`).
     """
 
     validation: Sequence[tuple[VolumePath, VolumePath]] = ()
     init: Path | None = None
     log: Path | None = None
     plot: Path | None = None
+    init_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def planned(
     opened = [_opened(one, stack, inputs) for one in data]
     raw, labels, _ = opened[0]
     voxel_size = raw.spec.voxel_size_nm or labels.spec.voxel_size_nm
-    network, architecture, settings = _network(parameters, channels, voxel_size, files.init, inputs)
+    network, architecture, settings = _network(parameters, channels, voxel_size, files, inputs)
     if files.init is not None:
         parameters = _of_model(parameters, files.init, {"architecture": architecture, **settings})
     check_batch(parameters, processes)
@@ -175,15 +179,16 @@ def _network(
     parameters: TrainParameters,
     channels: tuple[str, ...],
     voxel_size: VoxelSize | None,
-    init: Path | None,
+    files: TrainingFiles,
     inputs: list[Input],
 ) -> tuple[Module, str, dict[str, object]]:
     """Return a network, its architecture and settings: a new one, or that of the model to begin with."""
-    if init is None:
+    if files.init is None:
         settings = settings_of(parameters, len(channels), isotropic=not is_sectioned(voxel_size))
         return build(parameters.architecture, settings), parameters.architecture, settings
-    network, old = fine_tuned(init, channels)
-    inputs.append(history.Input(str(init.absolute()), history=old.history))
+    path = model_file(files.init)
+    network, old = fine_tuned(path, channels, files.init_as)
+    inputs.append(history.Input(str(path.absolute()), history=old.history))
     return network, old.architecture, old.settings
 
 

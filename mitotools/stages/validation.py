@@ -124,7 +124,10 @@ class Validation:
         running: Running,
     ) -> list[Trial]:
         maps = VolumePath(str(folder / "maps.zarr"))
-        how = PredictParameters(device=self.parameters.device, precision=self.parameters.precision)
+        # The same arithmetic as in training, and nothing that has to be converted first.
+        how = PredictParameters(
+            device=self.parameters.device, precision=self.parameters.precision, backend="torch"
+        )
         predict_volume(pair[0], maps, model, how, running)
         base = DecodeParameters(method=method)
         trials, _ = tune_decoding(maps, pair[1], base, grid, EvaluateParameters(), running)

@@ -169,6 +169,31 @@ class Scaled(_Regridded):
 
 
 @dataclass(frozen=True)
+class Picked(_Regridded):
+    """Some slices of a volume, evenly spread: of the slices that each stands for, the middle one."""
+
+    @classmethod
+    def of(cls, seen: Seen, count: int) -> Seen:
+        """Return `count` slices of the volume, its voxel size changed to fit."""
+        depth, *plane = seen.spec.size
+        size = size3([count, *plane])
+        voxel_size = seen.spec.voxel_size_nm
+        if voxel_size is not None:
+            voxel_size = known_voxel_size(scaled_voxel_size(voxel_size, seen.spec.size, size))
+        chunks = size3([max(seen.spec.chunks[0] * count // depth, 1), *seen.spec.chunks[1:]])
+        shape = seen.spec.shape[:-3] + size
+        return cls(seen, replace(seen.spec, shape=shape, voxel_size_nm=voxel_size, chunks=chunks))
+
+    def read(self, box: Box) -> Array:
+        """Return the voxels of `box`, all channels."""
+        depth, count = self.seen.spec.size[0], self.spec.size[0]
+        slices = [(2 * z + 1) * depth // (2 * count) for z in range(box.start[0], box.stop[0])]
+        first, last = slices[0], slices[-1]
+        array = self.seen.read(Box((first, *box.start[1:]), (last + 1, *box.stop[1:])))
+        return array[..., [z - first for z in slices], :, :]
+
+
+@dataclass(frozen=True)
 class Halved(_Regridded):
     """The next level of a pyramid."""
 

@@ -3,12 +3,13 @@ import pytest
 import torch
 
 from mitotools.errors import InputError, UsageError
+from mitotools.learn.backends import backend_of
 from mitotools.learn.infer import WindowPredictor, symmetries
 from mitotools.learn.metadata import Normalisation
 from mitotools.learn.models import build
-from mitotools.parameters import PredictParameters
 
 BYTES = Normalisation(0, 255)
+WINDOW = (8, 12, 12)
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +23,12 @@ def network():
 
 @pytest.fixture(scope="module")
 def window():
-    return np.random.default_rng(0).integers(0, 256, (8, 12, 12), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, WINDOW, np.uint8)
 
 
 def predictor(network, tta=1, normalisation=BYTES, precision="float32"):
-    parameters = PredictParameters(tta=tta, device="cpu", precision=precision)
-    return WindowPredictor(network, normalisation, parameters, threads=2)
+    backend = backend_of("torch", network, WINDOW, torch.device("cpu"), precision, threads=2)
+    return WindowPredictor(backend, normalisation, tta)
 
 
 def turns(tta):

@@ -51,10 +51,16 @@ def uneven(window):
     return np.stack([first, 1 - first**2]).astype(np.float32)
 
 
+def results(grid, box, array, predict):
+    """Every window of a box and what a network makes of it."""
+    for index in grid.touching(box):
+        yield index, predict(padded(reader(array), grid.box(index), grid.size))
+
+
 def whole(grid, box, array, predict=uneven):
     """The prediction of a box in one array; the slabs have to follow each other without gaps."""
     done, parts = box.start[0], []
-    for slab, values in blended(grid, box, grid.touching(box), reader(array), predict):
+    for slab, values in blended(grid, box, results(grid, box, array, predict)):
         assert slab == Box((done, *box.start[1:]), (slab.stop[0], *box.stop[1:]))
         assert values.shape[1:] == slab.shape
         done = slab.stop[0]
@@ -157,7 +163,7 @@ def test_one_row_of_windows_is_in_memory():
     box, array = Box.whole(size), volume(size)
     row = 2 * 16 * 128 * 128 * 4
     tracemalloc.start()
-    for _, values in blended(grid, box, grid.touching(box), reader(array), uneven):
+    for _, values in blended(grid, box, results(grid, box, array, uneven)):
         assert values.dtype == np.float32
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

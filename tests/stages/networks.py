@@ -32,9 +32,9 @@ def write_phantom(folder, size=SIZE, seed=0, voxel_size_nm=VOXEL_SIZE) -> tuple[
     )
 
 
-def write_model(path, seed=0, patch=(8, 16, 16), voxel_size_nm=VOXEL_SIZE):
+def write_model(path, seed=0, patch=(8, 16, 16), voxel_size_nm=VOXEL_SIZE, **change):
     """Write a network with random weights, whose maps take all values."""
-    settings = {"in_channels": 1, "out_channels": 2, "filters": [4, 8], "isotropic": True}
+    settings = {"in_channels": 1, "out_channels": 2, "filters": [4, 8], "isotropic": True, **change}
     torch.manual_seed(seed)
     network = build("residual-unet", settings)
     for tensor in network.parameters():

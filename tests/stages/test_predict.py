@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +15,11 @@ from mitotools.learn import normalise
 from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.parameters import PredictParameters
 from mitotools.run.running import Running
-from mitotools.stages.predict import predict_volume, quantised
+from mitotools.stages.predict import predict_volume
+from mitotools.stages.prediction import quantised
 from mitotools.volume.path import parse_volume_path
 
-EXACT = PredictParameters(precision="float32")
+EXACT = PredictParameters(precision="float32", backend="torch")
 QUIET = Running(threads=2, command_line="mitotools predict")
 
 
@@ -70,6 +70,9 @@ def test_the_history_begins_with_the_models_and_says_all_that_was_chosen(raw, ta
         "tta": 1,
         "device": "cpu",  # what "auto" was
         "precision": "float32",
+        "backend": "torch",
+        "as_program": "",
+        "rescale": "auto",
         "dtype": "uint8",
         "targets": ("mask", "contour"),
         "window_voxels": (8, 16, 16),
@@ -99,14 +102,17 @@ def test_bytes_are_rounded_down_and_never_beyond_255():
     assert quantised(probabilities, np.dtype(np.uint8)).tolist() == [0, 127, 254, 255, 255, 0]
 
 
-def test_the_maps_are_written_in_chunks_that_end_where_rows_of_windows_end(raw, target, model):
-    # Windows of 8 slices in steps of 6: 6 is the largest part of 6 up to 32.
-    assert predict_volume(raw, target, model, EXACT, QUIET).chunks == (6, 128, 128)
-
-
 def test_a_volume_smaller_than_a_window_is_predicted(tmp_path, target, model):
     raw, _ = write_phantom(tmp_path, (3, 5, 60))
     assert predicted(raw, target, model).shape == (2, 3, 5, 60)
+
+
+def test_one_slice_is_predicted_by_networks_that_see_one(tmp_path, target, model):
+    raw, _ = write_phantom(tmp_path, (1, 40, 40))
+    with pytest.raises(InputError, match=r"has one slice, and the network sees 8 at once\. Train a 2D one"):
+        predicted(raw, target, model)
+    flat = write_model(tmp_path / "flat.safetensors", patch=(1, 16, 16), flat_levels=2)
+    assert predicted(raw, target, flat).shape == (2, 1, 40, 40)
 
 
 def test_a_crop_is_predicted_as_a_volume_of_its_own(raw, target, tmp_path, model):
@@ -116,11 +122,14 @@ def test_a_crop_is_predicted_as_a_volume_of_its_own(raw, target, tmp_path, model
     assert np.array_equal(predicted(crop, target, model), predicted(alone, other, model))
 
 
-def test_floating_point_grey_values_are_scaled_by_their_percentiles(raw, target, tmp_path, model):
+def test_floating_point_grey_values_are_scaled_by_their_percentiles(raw, target, tmp_path, model, said):
     grey = content(raw)
     low, high = np.percentile(grey, (0.5, 99.5))
     scaled = np.clip((grey - low) / (high - low) * 255, 0, 255).astype(np.float32)
     maps = predicted(write_volume(tmp_path / "float.h5", grey * np.float32(3.7) - 90), target, model)
+    assert (
+        f"grey values from {low * 3.7 - 90:g} to {high * 3.7 - 90:g} (percentiles .5 and 99.5)" in said.text
+    )
     other = parse_volume_path(str(tmp_path / "other.h5"))
     again = predicted(write_volume(tmp_path / "scaled.h5", scaled), other, model)
     # Both are stretched to the same range, up to the percentiles of the second, and rounding.
@@ -157,8 +166,8 @@ def test_a_file_that_is_no_model_is_refused_and_nothing_is_left(raw, target, tmp
 def test_exchanging_y_and_x_is_refused_where_voxels_are_not_square(tmp_path, target, model):
     raw, _ = write_phantom(tmp_path, voxel_size_nm=(30, 8, 4))
     with pytest.raises(InputError, match=r"tta 8 exchanges y and x, .* Use --tta 4"):
-        predicted(raw, target, model, tta=8)
-    assert predicted(raw, target, model, tta=4).shape == (2, *SIZE)
+        predicted(raw, target, model, tta=8, rescale="none")
+    assert predicted(raw, target, model, tta=4, rescale="none").shape == (2, *SIZE)
 
 
 def test_exchanging_y_and_x_is_refused_where_windows_are_not_square(raw, tmp_path, target):
@@ -175,13 +184,3 @@ def test_affinities_are_not_averaged_over_mirror_images(raw, tmp_path, target, m
     with pytest.raises(InputError, match=r"tta 4: affinities are not the same when .* Use --tta 1"):
         predicted(raw, target, affine, tta=4)
     assert predicted(raw, target, affine).shape == (2, *SIZE)
-
-
-@pytest.mark.parametrize(("voxel_size_nm", "warned"), [((5, 5, 6), False), ((5, 5, 8), True), (None, False)])
-def test_voxels_unlike_those_of_the_training_are_warned_of(
-    tmp_path, target, model, caplog, monkeypatch, voxel_size_nm, warned
-):
-    raw, _ = write_phantom(tmp_path, (8, 16, 16), voxel_size_nm=voxel_size_nm)
-    monkeypatch.setattr(logging.getLogger("mitotools"), "propagate", True)
-    predicted(raw, target, model)
-    assert ("trained on voxels of 5 x 5 x 5 nm" in caplog.text) is warned

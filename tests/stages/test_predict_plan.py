@@ -18,12 +18,13 @@ from mitotools.parameters import MergeParameters, PredictParameters, TileParamet
 from mitotools.run.running import Running
 from mitotools.stages import predict as stage
 from mitotools.stages.merge import merge_tiles
-from mitotools.stages.predict import Part, predict_plan, predict_volume
+from mitotools.stages.parts_of_volume import Part
+from mitotools.stages.predict import predict_plan, predict_volume
 from mitotools.stages.tile import tile_volume
 from mitotools.volume.path import parse_volume_path
 from mitotools.volume.plan import write_plan
 
-EXACT = PredictParameters(precision="float32", overlap=0.4)
+EXACT = PredictParameters(precision="float32", overlap=0.4, backend="torch")
 QUIET = Running(threads=2)
 
 
@@ -52,10 +53,11 @@ def planned(shared, size, halo, name):
     return shared / name
 
 
-def apply(shared, folder, part=(1, 1), plan="plan.json", model=None, running=QUIET, resume=False, **change):
+def apply(shared, folder, part=(1, 1), plan="plan.json", model=None, running=QUIET, resume=None, **change):
     model = model or shared / "model.safetensors"
     parameters = replace(EXACT, **change)
-    return predict_plan(shared / plan, folder, model, parameters, running, Part(*part), resume=resume)
+    running = replace(running, resume=resume)
+    return predict_plan(shared / plan, folder, model, parameters, running, Part(*part))
 
 
 def merged(folder):

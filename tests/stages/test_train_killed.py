@@ -52,7 +52,7 @@ def test_ctrl_c_saves_what_there_is(pair, tmp_path, to_all):
     status, words = finished(process)
     assert status == 130
     assert words.splitlines()[-2:] == [
-        "mitotools train: 1 checkpoints are done, and --resume continues",
+        "mitotools train: 1 checkpoint is saved, and --resume continues",
         "mitotools train: interrupted.",
     ]
     ((iteration,),) = map(json.loads, lines(journal_of(tmp_path / "m.safetensors")))

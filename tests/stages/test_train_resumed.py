@@ -90,7 +90,7 @@ def test_an_interrupted_training_is_continued_as_if_nothing_had_happened(
 ):
     run = Run(pair, tmp_path / "run")
     run.interrupted(iteration)
-    assert "1 checkpoints are done, and --resume continues" in said.text
+    assert "1 checkpoint is saved, and --resume continues" in said.text
     assert not run.model.exists()
     assert len(run.table()) == iteration
     run(RESUME)

@@ -93,6 +93,13 @@ def fits(network: nn.Module, size: Sequence[int]) -> bool:
     )
 
 
+def smallest_input(network: nn.Module) -> Size:
+    """Return a small (z, y, x) size of inputs that a network takes, with some voxels left at every level."""
+    surplus = surplus_of(network)
+    z, y, x = (2 * step + surplus for step in stride_of(network))
+    return z, y, x
+
+
 def build(name: str, settings: Mapping[str, Any]) -> nn.Module:
     """Build a network with fresh weights.
 

@@ -1,0 +1,71 @@
+"""A volume as a model was trained to see it, and what it makes of it back on the volume's own grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mitotools.segment.footprint import source_extent
+from mitotools.segment.resample import resample_image
+from mitotools.stages.views import Picked, Scaled
+from mitotools.volume.blocks import Box, size3
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mitotools.conventions import Array, Size, VoxelSize
+    from mitotools.stages.pieces import Seen
+
+ALIKE_IN_PLANE = 1.25
+"""Voxels longer or shorter than those of the training by more than this factor are resampled."""
+
+ALIKE_IN_Z = 2.0
+"""Likewise, along z."""
+
+
+def factors(size_nm: VoxelSize, trained_nm: VoxelSize) -> tuple[float, float, float]:
+    """Return how many voxels, along (z, y, x), each voxel becomes so that they are as in the training.
+
+    1 along z, and in the plane, where they differ little.
+    """
+    z, y, x = (own / trained for own, trained in zip(size_nm, trained_nm, strict=True))
+    in_plane = (y, x) if any(_differs(ratio, ALIKE_IN_PLANE) for ratio in (y, x)) else (1.0, 1.0)
+    return (z if _differs(z, ALIKE_IN_Z) else 1.0, *in_plane)
+
+
+def _differs(ratio: float, factor: float) -> bool:
+    return max(ratio, 1 / ratio) > factor
+
+
+def seen_at(volume: Seen, scale: tuple[float, float, float]) -> Seen:
+    """Return a volume resampled: in the plane by means or linearly; of too many slices some are picked.
+
+    The mean of slices is nothing that a microscope makes of sections: it is sharp in the plane, and blurred
+    along z.
+    """
+    z, y, x = scale
+    if z < 1:
+        volume = Picked.of(volume, max(round(volume.spec.size[0] * z), 1))
+        z = 1.0
+    return volume if (z, y, x) == (1.0, 1.0, 1.0) else Scaled.of(volume, (z, y, x), is_labels=False)
+
+
+def extent_below(box: Box, old: Size, new: Size) -> Box:
+    """Return the voxels of a grid that the voxels of `box`, in another grid over the same space, are made of.
+
+    Parameters
+    ----------
+    box : Box
+    old, new : (z, y, x) voxels
+        Of the whole grids.
+    """
+    axes = [
+        source_extent(a, b, n, m, labels=False)
+        for a, b, n, m in zip(box.start, box.stop, old, new, strict=True)
+    ]
+    return Box(size3([a for a, _ in axes]), size3([b for _, b in axes]))
+
+
+def back(maps: npt.NDArray[np.float32], box: Box, old: Size, new: Size) -> Array:
+    """Return maps of `extent_below(box, old, new)` on the grid that `box` is of."""
+    return resample_image(maps, box.start, box.stop, old, new)

@@ -1,0 +1,100 @@
+"""The two ways to apply a network, held against each other."""
+
+import numpy as np
+import pytest
+import torch
+
+from mitotools.errors import MitotoolsError, UsageError
+from mitotools.learn import backends
+from mitotools.learn.backends import backend_of, chosen_backend
+from mitotools.learn.models import build, smallest_input
+from mitotools.run.engine import ordered_map
+
+CPU = torch.device("cpu")
+
+U3D = {"in_channels": 1, "out_channels": 2, "filters": [4, 8, 8]}
+PYTC = {"in_channels": 1, "out_channels": 2, "filters": [4, 8, 8, 8, 8]}
+NETWORKS = {
+    "sections": ("residual-unet", {**U3D, "isotropic": False}),
+    "isotropic": ("residual-unet", {**U3D, "isotropic": True}),
+    "folded": ("residual-unet", {**U3D, "isotropic": True, "fold": [2, 2, 2]}),
+    "group norm": ("residual-unet", {**U3D, "norm": "group"}),
+    "instance norm": ("residual-unet", {**U3D, "norm": "instance"}),
+    "squeeze, replicate": ("residual-unet", {**U3D, "squeeze": True, "padding": "replicate"}),
+    "two decoders": ("two-decoder-unet", U3D),
+    "pytc, pooling": ("pytc-unet", {**PYTC, "pooling": True}),
+    "pytc, strides": ("pytc-unet", {**PYTC, "pooling": False}),
+    "pytc, plus": ("pytc-unet-plus", {**PYTC, "pooling": True, "norm": "batch"}),
+}
+
+
+def network(name, std=0.3):
+    torch.manual_seed(0)
+    architecture, settings = NETWORKS[name]
+    built = build(architecture, settings)
+    for tensor in built.parameters():
+        torch.nn.init.normal_(tensor, std=std)
+    return built.eval()
+
+
+def window_of(net):
+    """A size that is not the one of which the graph is made."""
+    smallest = smallest_input(net)
+    return tuple(2 * n - net.surplus for n in smallest)
+
+
+def image(size, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, size).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_openvino_gives_what_torch_gives(name):
+    net = network(name)
+    size = window_of(net)
+    expected = backend_of("torch", net, size, CPU, "float32", 1)(image(size)).sigmoid()
+    found = backend_of("openvino", net, size, CPU, "float32", 1)(image(size)).sigmoid()
+    assert expected.shape == found.shape == (2, *size)
+    assert expected.std() > 0.03
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["sections", "group norm"])
+def test_in_bfloat16_both_are_within_2_of_255_nearly_everywhere(name):
+    net = network(name, std=0.15)
+    size = window_of(net)
+    one, two = (
+        backend_of(backend, net, size, CPU, "bfloat16", 1)(image(size)).sigmoid()
+        for backend in ("torch", "openvino")
+    )
+    assert ((one - two).abs() <= 2 / 255).float().mean() >= 0.999
+
+
+@pytest.mark.parametrize("name", ["sections", "group norm", "squeeze, replicate"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_several_threads_openvino_gives_what_one_gives_bit_for_bit(name, precision):
+    net = network(name)
+    size = window_of(net)
+    one, four = (backend_of("openvino", net, size, CPU, precision, threads) for threads in (1, 4))
+    assert (one.at_once, four.at_once) == (1, 4)
+    images = [image(size, seed) for seed in range(12)]
+    together = [logits for _, logits in ordered_map(four, images, four.at_once)]
+    for alone, logits in zip(map(one, images), together, strict=True):
+        assert torch.equal(alone, logits)
+
+
+def test_auto_is_openvino_on_a_processor_and_torch_elsewhere():
+    assert chosen_backend("auto", CPU) == "openvino"
+    assert chosen_backend("auto", torch.device("cuda")) == "torch"
+    assert chosen_backend("torch", CPU) == "torch"
+
+
+def test_without_openvino_auto_is_torch_and_openvino_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(backends, "find_spec", lambda _: None)
+    assert chosen_backend("auto", CPU) == "torch"
+    with pytest.raises(MitotoolsError, match=r"not installed\. pip install 'mitotools\[openvino\]'"):
+        chosen_backend("openvino", CPU)
+
+
+def test_openvino_on_a_gpu_is_refused():
+    with pytest.raises(UsageError, match=r"runs on processors, not on cuda\. Use --device cpu"):
+        chosen_backend("openvino", torch.device("cuda"))

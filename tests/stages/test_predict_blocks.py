@@ -1,0 +1,144 @@
+"""Maps that are computed in blocks, one after another or in several processes, and continued."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stages.networks import write_model, write_volume
+
+from mitotools.errors import InputError, UsageError
+from mitotools.parameters import PredictParameters
+from mitotools.run.budget import plan_blocks
+from mitotools.run.running import Running, silent
+from mitotools.stages import blockwise
+from mitotools.stages.predict import predict_volume
+from mitotools.stages.prediction_plan import planned_prediction
+from mitotools.volume.blocks import Box
+from mitotools.volume.files import open_volume
+from mitotools.volume.path import parse_volume_path
+
+SIZE = (70, 140, 200)
+HOW = PredictParameters(precision="float32", backend="torch")
+QUIET = Running(threads=2, resume=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with raw.h5 and model.safetensors."""
+    folder = tmp_path_factory.mktemp("blocks")
+    grey = np.random.default_rng(0).integers(0, 256, SIZE, np.uint8)
+    write_volume(folder / "raw.h5", grey)
+    write_model(folder / "model.safetensors", patch=(8, 64, 64))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def direct(folder):
+    return predicted(folder, folder / "direct.zarr")
+
+
+def predicted(folder, target, running=QUIET, how=HOW):
+    raw = parse_volume_path(str(folder / "raw.h5"))
+    predict_volume(raw, parse_volume_path(str(target)), folder / "model.safetensors", how, running)
+    return content(target)
+
+
+def content(path):
+    with open_volume(parse_volume_path(str(path))) as volume:
+        return volume.read(Box.whole(volume.spec.size))
+
+
+def least(folder, target):
+    """The budget that the refusal of a smaller one names."""
+    with pytest.raises(UsageError, match=r"1M is too little for this\. The least is \d+M") as error:
+        predicted(folder, target, replace(QUIET, memory_bytes=2**20))
+    return int(re.search(r"is (\d+)M", str(error.value))[1]) * 2**20
+
+
+def blocks(folder, target, running):
+    needs = {}
+    with pytest.raises(InputError, match="no such file"):
+        predicted(folder, target, replace(running, dry_run=needs.update))
+    return int(needs["blocks"])
+
+
+def test_with_the_least_memory_maps_are_computed_in_blocks_and_are_the_same(folder, direct, tmp_path):
+    target = tmp_path / "maps.zarr"
+    tight = replace(QUIET, memory_bytes=least(folder, target))
+    assert blocks(folder, target, tight) > 1
+    assert blocks(folder, target, QUIET) == 1
+    assert np.array_equal(predicted(folder, target, tight), direct)
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("voxel_size_nm", [(5.0, 5.0, 5.0), (15.0, 7.0, 7.0), (2.0, 5.0, 5.0)])
+def test_any_box_has_the_voxels_of_the_whole(folder, voxel_size_nm, data):
+    """Also where the volume is resampled: to three times the slices and finer voxels, or to fewer slices."""
+    edges = [sorted(data.draw(st.sets(st.integers(0, n), min_size=2, max_size=2))) for n in (20, 70, 40)]
+    box = Box(tuple(a for a, _ in edges), tuple(b for _, b in edges))
+    raw = parse_volume_path(str(folder / "raw.h5[3:23,0:70,100:140]"))
+    with open_volume(raw, "image") as volume:
+        sized = volume.with_voxel_size(voxel_size_nm)
+        planned = planned_prediction(raw, sized, folder / "model.safetensors", HOW, QUIET)
+        whole = planned.prediction(Box.whole((20, 70, 40)), 2)
+        assert whole.shape == planned.spec.shape == (2, 20, 70, 40)
+        assert np.array_equal(planned.prediction(box, 1), whole[(slice(None), *box.slices)])
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_processes_compute_what_one_does(folder, tmp_path, backend):
+    how = replace(HOW, backend=backend)
+    alone = predicted(folder, tmp_path / "alone.zarr", how=how)
+    together = predicted(folder, tmp_path / "together.zarr", replace(QUIET, workers=2), how)
+    assert np.array_equal(alone, together)
+
+
+def test_a_run_that_is_stopped_is_continued_where_it_was(folder, direct, tmp_path, monkeypatch):
+    def smallest(demand, *others):
+        return replace(plan_blocks(demand, *others), block=(SIZE[0], *demand.unit[1:]))
+
+    monkeypatch.setattr(blockwise, "plan_blocks", smallest)
+    target = tmp_path / "maps.zarr"
+    seen = []
+
+    def stop_at_the_third(items, total, label, unit):
+        seen.append(label)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        yield from items
+
+    with pytest.raises(KeyboardInterrupt):
+        predicted(folder, target, replace(QUIET, track=stop_at_the_third))
+    assert seen == ["predict 1 of 4", "predict 2 of 4", "predict 3 of 4"]
+    assert not target.exists()
+    again = []
+
+    def note(items, total, label, unit):
+        again.append(label)
+        return silent(items, total, label, unit)
+
+    continued = predicted(folder, target, replace(QUIET, resume=True, track=note))
+    assert again == ["predict 1 of 2", "predict 2 of 2"]
+    assert np.array_equal(continued, direct)
+
+
+def test_maps_that_are_there_are_not_computed_again(folder, direct, tmp_path):
+    target = tmp_path / "maps.zarr"
+    shutil.copytree(folder / "direct.zarr", target)
+    times = {path: path.stat().st_mtime_ns for path in target.rglob("*")}
+    assert np.array_equal(predicted(folder, target, replace(QUIET, resume=True)), direct)
+    assert {path: path.stat().st_mtime_ns for path in target.rglob("*")} == times
+
+
+def test_another_backend_is_another_result_and_is_not_continued_with(folder, direct, tmp_path):
+    target = tmp_path / "maps.zarr"
+    shutil.copytree(folder / "direct.zarr", target)
+    with pytest.raises(Exception, match="was made with other backend"):
+        predicted(folder, target, replace(QUIET, resume=True), replace(HOW, backend="openvino"))

@@ -1,0 +1,145 @@
+"""Maps that several runs write into one zarr, a part each."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stages.networks import write_model, write_volume
+
+from mitotools.errors import TargetError, UsageError
+from mitotools.parameters import PredictParameters
+from mitotools.run.running import Running
+from mitotools.stages.parts_of_volume import Part
+from mitotools.stages.predict import predict_volume
+from mitotools.volume.blocks import Box
+from mitotools.volume.files import open_volume
+from mitotools.volume.path import parse_volume_path
+
+HOW = PredictParameters(precision="float32", backend="torch")
+QUIET = Running(threads=2, resume=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with raw.h5, model.safetensors, and direct.zarr."""
+    folder = tmp_path_factory.mktemp("parts")
+    grey = np.random.default_rng(0).integers(0, 256, (40, 140, 150), np.uint8)
+    write_volume(folder / "raw.h5", grey)
+    write_model(folder / "model.safetensors", patch=(16, 64, 64))
+    predicted(folder, folder / "direct.zarr", None)
+    return folder
+
+
+def predicted(folder, target, part, running=QUIET, **change):
+    raw, maps = (parse_volume_path(str(path)) for path in (folder / "raw.h5", target))
+    own = Part(*part) if part else None
+    predict_volume(raw, maps, folder / "model.safetensors", replace(HOW, **change), running, own)
+
+
+def content(path):
+    with open_volume(parse_volume_path(str(path))) as volume:
+        return volume.read(Box.whole(volume.spec.size))
+
+
+SIZES = st.tuples(*[st.integers(1, 300)] * 3)
+UNITS = st.tuples(*[st.integers(1, 40)] * 3)
+
+
+@given(size=SIZES, unit=UNITS, count=st.integers(1, 12))
+def test_the_parts_of_a_volume_cover_it_once_and_end_at_whole_units(size, unit, count):
+    boxes = [Part(number, count).box(size, unit) for number in range(1, count + 1)]
+    full = [box for box in boxes if not box.is_empty]
+    assert sum(np.prod(box.shape) for box in full) == np.prod(size)
+    for one, other in itertools.combinations(full, 2):
+        assert one.intersection(other).is_empty
+    for box in full:
+        assert Box.whole(size).contains(box)
+        assert all(a % u == 0 for a, u in zip(box.start, unit, strict=True))
+        assert all(b % u == 0 or b == n for b, u, n in zip(box.stop, unit, size, strict=True))
+
+
+def test_parts_are_compact_and_about_as_large():
+    # 8 parts of 400 x 400 x 400 voxels are its octants; 3 are a third of it each.
+    octants = [Part(number, 8).box((400, 400, 400), (1, 1, 1)) for number in range(1, 9)]
+    assert {box.shape for box in octants} == {(200, 200, 200)}
+    thirds = [Part(number, 3).box((100, 900, 100), (1, 1, 1)) for number in (1, 2, 3)]
+    assert [box.shape for box in thirds] == [(100, 300, 100)] * 3
+
+
+def test_the_part_that_completes_the_set_gives_the_maps_their_name(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    for number in (2, 3, 1):
+        assert not target.exists()
+        predicted(folder, target, (number, 3))
+    assert np.array_equal(content(target), content(folder / "direct.zarr"))
+    assert [path.name for path in tmp_path.iterdir()] == ["maps.zarr"]
+
+
+def test_parts_that_start_together_do_not_disturb_each_other(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: predicted(folder, target, (number, 4)), range(1, 5)))
+    assert np.array_equal(content(target), content(folder / "direct.zarr"))
+    assert [path.name for path in tmp_path.iterdir()] == ["maps.zarr"]
+
+
+def test_more_parts_than_chunks_leave_some_with_nothing_to_do(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    for number in range(1, 21):
+        predicted(folder, target, (number, 20))
+    assert np.array_equal(content(target), content(folder / "direct.zarr"))
+
+
+def test_a_part_that_is_stopped_is_continued(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    windows = []
+
+    def stop_at_the_fifth(items, total, label, unit):
+        for item in items:
+            windows.append(item)
+            if len(windows) == 5:
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        predicted(folder, target, (1, 2), replace(QUIET, track=stop_at_the_fifth))
+    predicted(folder, target, (2, 2))
+    assert not target.exists()
+    predicted(folder, target, (1, 2))
+    assert np.array_equal(content(target), content(folder / "direct.zarr"))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "named"), [((1, 3), {}, "parts"), ((2, 2), {"overlap": 0.5}, "overlap")]
+)
+def test_a_part_of_something_else_is_refused(folder, tmp_path, part, change, named):
+    target = tmp_path / "maps.zarr"
+    predicted(folder, target, (1, 2))
+    with pytest.raises(TargetError, match=rf"was begun with other {named}\. Delete what there is first"):
+        predicted(folder, target, part, **change)
+    predicted(folder, target, (2, 2))
+    assert np.array_equal(content(target), content(folder / "direct.zarr"))
+
+
+def test_maps_that_are_there_are_not_written_again(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    shutil.copytree(folder / "direct.zarr", target)
+    predicted(folder, target, (1, 2))
+    with pytest.raises(TargetError, match="exists already"):
+        predicted(folder, target, (1, 2), replace(QUIET, resume=False))
+    assert [path.name for path in tmp_path.iterdir()] == ["maps.zarr"]
+
+
+def test_several_runs_write_a_zarr_alone_and_replace_nothing(folder, tmp_path):
+    with pytest.raises(UsageError, match=r"several runs cannot write .*maps\.h5 together\. Write a \.zarr"):
+        predicted(folder, tmp_path / "maps.h5", (1, 2))
+    with pytest.raises(UsageError, match="would be lost with each part"):
+        predicted(folder, tmp_path / "maps.zarr", (1, 2), replace(QUIET, force=True))
+    assert list(tmp_path.iterdir()) == []

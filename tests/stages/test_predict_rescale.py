@@ -1,0 +1,113 @@
+"""Volumes whose voxels are unlike those that the model was trained on (5 x 5 x 5 nm here)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from stages.networks import write_model, write_phantom, write_volume
+
+from mitotools.errors import InputError
+from mitotools.learn.checkpoint import load_model, save_model
+from mitotools.parameters import PredictParameters
+from mitotools.run.running import Running
+from mitotools.segment.resample import resample_image
+from mitotools.stages.predict import predict_volume
+from mitotools.stages.rescaling import factors
+from mitotools.stages.views import Picked
+from mitotools.volume.blocks import Box
+from mitotools.volume.files import open_volume
+from mitotools.volume.path import parse_volume_path
+
+HOW = PredictParameters(precision="float32", backend="torch", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+def predicted(raw, target, model, **change):
+    spec = predict_volume(raw, parse_volume_path(str(target)), model, replace(HOW, **change), Running(2))
+    with open_volume(parse_volume_path(str(target))) as volume:
+        return volume.read(Box.whole(volume.spec.size)), spec
+
+
+@pytest.mark.parametrize(
+    ("size_nm", "expected"),
+    [
+        ((5, 5, 5), (1, 1, 1)),
+        ((10, 6.25, 4), (1, 1, 1)),  # just alike: twice in z, 1.25 times in the plane
+        ((11, 5, 5), (2.2, 1, 1)),
+        ((2, 5, 5), (0.4, 1, 1)),
+        ((5, 10, 10), (1, 2, 2)),
+        ((5, 3, 5), (1, 0.6, 1)),
+        ((30, 8, 8), (6, 1.6, 1.6)),
+    ],
+)
+def test_axes_are_resampled_whose_voxels_differ_much(size_nm, expected):
+    np.testing.assert_allclose(factors(size_nm, (5.0, 5.0, 5.0)), expected)
+
+
+def test_of_too_many_slices_the_middle_ones_are_picked(tmp_path):
+    # Of slices 0..11, two stand for six each, and their middles are 3 and 9.
+    array = np.arange(12, dtype=np.uint8)[:, None, None].repeat(4, 1).repeat(5, 2)
+    with open_volume(write_volume(tmp_path / "raw.h5", array, (5, 5, 5))) as volume:
+        picked = Picked.of(volume, 2)
+        assert picked.spec.shape == (2, 4, 5)
+        assert picked.spec.voxel_size_nm == (30, 5, 5)
+        assert picked.read(Box((0, 1, 0), (2, 3, 5))).tolist() == [[[3] * 5] * 2, [[9] * 5] * 2]
+        assert picked.read(Box((1, 0, 0), (2, 4, 5)))[0, 0, 0] == 9
+
+
+def test_maps_are_those_of_the_resampled_volume_on_the_volumes_own_grid(tmp_path, model, said):
+    raw, _ = write_phantom(tmp_path, (10, 30, 24), voxel_size_nm=(5, 10, 10))
+    maps, spec = predicted(raw, tmp_path / "maps.h5", model)
+    with open_volume(raw) as volume:
+        grey = volume.read(Box.whole((10, 30, 24)))
+    finer = resample_image(grey, (0, 0, 0), (10, 60, 48), (10, 30, 24), (10, 60, 48))
+    by_hand, _ = predicted(write_volume(tmp_path / "finer.h5", finer), tmp_path / "finer_maps.h5", model)
+    expected = resample_image(by_hand, (0, 0, 0), (10, 30, 24), (10, 60, 48), (10, 30, 24))
+    np.testing.assert_allclose(maps, expected, atol=1e-6)
+    assert spec.voxel_size_nm == (5, 10, 10)
+    assert spec.history[-1]["parameters"]["resampled_voxels"] == (10, 60, 48)
+    assert "trained on voxels of 5 x 5 x 5 nm, " in said.text
+    assert "has 5 x 10 x 10 nm: it is resampled to 10 x 60 x 48 voxels" in said.text
+
+
+def test_with_rescale_none_the_voxels_are_left_alone_and_warned_of(tmp_path, model, said):
+    other_folder = tmp_path / "other"
+    other_folder.mkdir()
+    raw, _ = write_phantom(tmp_path, (8, 16, 16), voxel_size_nm=(5, 10, 10))
+    other, _ = write_phantom(other_folder, (8, 16, 16), voxel_size_nm=(5, 5, 5))
+    maps, spec = predicted(raw, tmp_path / "maps.h5", model, rescale="none")
+    assert "resampled_voxels" not in spec.history[-1]["parameters"]
+    assert np.array_equal(maps, predicted(other, tmp_path / "other.h5", model)[0])
+    assert "the model was trained on voxels of 5 x 5 x 5 nm, " in said.text
+
+
+def test_an_unknown_voxel_size_is_taken_to_be_that_of_the_training_and_this_is_said(tmp_path, model, said):
+    raw, _ = write_phantom(tmp_path, (8, 16, 16), voxel_size_nm=None)
+    maps, spec = predicted(raw, tmp_path / "maps.h5", model)
+    assert maps.shape == (2, 8, 16, 16)
+    assert spec.voxel_size_nm is None
+    assert "does not say its voxel size: taken to be that of the training, 5 x 5 x 5 nm" in said.text
+
+
+def test_voxels_that_are_alike_are_not_mentioned(tmp_path, model, said):
+    raw, _ = write_phantom(tmp_path, (8, 16, 16), voxel_size_nm=(5, 5, 6))
+    predicted(raw, tmp_path / "maps.h5", model)
+    assert "voxel" not in said.text
+
+
+def test_affinities_between_other_voxels_are_refused(tmp_path, model):
+    network, metadata = load_model(model)
+    affine = tmp_path / "affine.safetensors"
+    save_model(affine, network, replace(metadata, targets=("z", "y")))
+    raw, _ = write_phantom(tmp_path, (8, 16, 16), voxel_size_nm=(5, 10, 10))
+    with pytest.raises(
+        InputError, match=r"affinities are between voxels of 5 x 5 x 5 nm\. Use convert --scale"
+    ):
+        predicted(raw, tmp_path / "maps.h5", affine)
+    assert predicted(raw, tmp_path / "maps.h5", affine, rescale="none")[0].shape == (2, 8, 16, 16)
