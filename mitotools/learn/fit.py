@@ -134,7 +134,7 @@ class _Telling:
         training = self._training
         done_before, seconds_before = self._begun
         done = _progress(training, self._parameters)
-        return max(int((training.seconds - seconds_before) * (1 - done) / (done - done_before)), 0)
+        return max(round((training.seconds - seconds_before) * (1 - done) / (done - done_before)), 0)
 
 
 def fit(

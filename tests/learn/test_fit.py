@@ -102,6 +102,13 @@ def test_each_iteration_is_told_in_numbers_and_in_a_line(clock):
     assert [line.split(",")[0] for line in lines] == [*(f"iteration {n}" for n in (1, 2, 3, 4)), ""]
 
 
+def test_the_time_left_of_a_continued_run_follows_its_own_pace(clock):
+    training, lines = begun(), []
+    training.iteration, training.seconds = 2, 1000.0  # slowly, on another machine perhaps
+    fitted(replace(QUICK, iterations=5), training, clock.feed(), status=lines.append)
+    assert [line.rsplit(", ", 1)[-1] for line in lines] == ["0:12 left", "0:06 left", "0:00 left", ""]
+
+
 def test_what_the_network_waits_for_patches_is_measured(clock):
     training = begun()
     training.network.register_forward_hook(lambda *_: clock.advance(2))
