@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -106,6 +107,14 @@ class _Torch:
         return logits[0].float()
 
 
+def _openvino() -> Any:
+    """Return OpenVINO, an extra, without the package by which it reports to its makers that it is used."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # "not installed"
+    import openvino  # noqa: PLC0415
+
+    return openvino
+
+
 class _OpenVino:
     """OpenVINO on a processor: a window a thread.
 
@@ -117,8 +126,7 @@ class _OpenVino:
     torch_threads = 1
 
     def __init__(self, network: nn.Module, window: Size, precision: str, threads: int) -> None:
-        import openvino  # noqa: PLC0415 (an extra)
-
+        openvino = _openvino()
         self.at_once = threads
         example = torch.zeros(1, 1, *smallest_input(network))
         with warnings.catch_warnings():  # of tracing

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+import ctypes
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,10 +19,29 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Parameters of glibc's mallopt."""
+
+_NEVER = 2**31 - 1
+
+
 def prepare(threads: int, seed: int) -> None:
     """Set the number of threads, and the generator that draws a network's first weights."""
+    _keep_what_is_freed()
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
+
+
+def _keep_what_is_freed() -> None:
+    """Let this process use its memory again instead of asking for other memory at each step.
+
+    glibc gives tensors of more than 32 MiB back when they are freed, and clears the next ones page by page
+    as they are touched: 2.7 instead of 3.8 Mvoxel/s (preset fast, 4 patches of 64 x 128 x 128, two cores).
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
 
 
 @contextmanager

@@ -137,7 +137,7 @@ def test_the_end_is_told_in_a_line(call, capsys):
         ("--patch 8,16", WRONG_USAGE, "8,16"),
         ("--plot curves.pdf", WRONG_USAGE, "curves.pdf: a plot is one of .png, .html."),
         ("--log raw.h5", WRONG_USAGE, "--log raw.h5: is no folder."),
-        ("--init none.safetensors", FAILED, "none.safetensors: no such file."),
+        ("--init none.safetensors", FAILED, "none.safetensors: no such file, and no such model"),
         ("--init raw.h5", FAILED, "raw.h5: is not a mitotools model"),
         ("--validate-crop 0:9", WRONG_USAGE, "--validate-crop 0:9: is not Z0:Z1,Y0:Y1,X0:X1."),
         ("--init old.safetensors --set filters=4,9", WRONG_USAGE, "filters is 4,8 in the network of old."),

@@ -1,5 +1,9 @@
 """The two ways to apply a network, held against each other."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +84,22 @@ def test_on_several_threads_openvino_gives_what_one_gives_bit_for_bit(name, prec
     together = [logits for _, logits in ordered_map(four, images, four.at_once)]
     for alone, logits in zip(map(one, images), together, strict=True):
         assert torch.equal(alone, logits)
+
+
+def test_openvino_tells_nobody_that_it_is_used(tmp_path):
+    """Its telemetry keeps a folder at home, unless it runs in CI."""
+    program = (
+        "import sys, torch; from learn.test_backends import network, window_of, CPU, backend_of; "
+        "net = network('sections'); backend_of('openvino', net, window_of(net), CPU, 'float32', 1); "
+        "print([name for name, module in sys.modules.items() if 'openvino_telemetry' in name and module])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_auto_is_openvino_on_a_processor_and_torch_elsewhere():
