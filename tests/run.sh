@@ -9,3 +9,4 @@ ruff check .
 ruff format --check .
 mypy
 python -m pytest --numprocesses 2 --dist loadfile "$@"
+[ $# -gt 0 ] || python -m pytest -m openvino

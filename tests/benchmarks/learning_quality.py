@@ -24,7 +24,7 @@ from typing import Any
 TRAIN, VALIDATE, TEST = ("[:,:,0:592]", "[:,:,592:672]", "[:,:,736:1024]")
 
 FAST = ("--preset", "fast")
-FULL_SIZE = ("--batch", "2", "--set", "norm=group", "--patch", "32,96,96", "--set", "warmup_iterations=100")
+FULL_SIZE = ("--batch", "4", "--patch", "32,96,96", "--set", "warmup_iterations=100")
 ROWS = {
     "fast": FAST,
     "fast, recipe 2020": (*FAST, "--recipe", "2020"),

@@ -14,6 +14,8 @@ from mitotools.learn.backends import backend_of, chosen_backend
 from mitotools.learn.models import build, smallest_input
 from mitotools.run.engine import ordered_map
 
+pytestmark = pytest.mark.openvino
+
 CPU = torch.device("cpu")
 
 U3D = {"in_channels": 1, "out_channels": 2, "filters": [4, 8, 8]}

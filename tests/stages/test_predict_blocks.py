@@ -76,7 +76,7 @@ def test_with_the_least_memory_maps_are_computed_in_blocks_and_are_the_same(fold
     assert np.array_equal(predicted(folder, target, tight), direct)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("voxel_size_nm", [(5.0, 5.0, 5.0), (15.0, 7.0, 7.0), (2.0, 5.0, 5.0)])
 def test_any_box_has_the_voxels_of_the_whole(folder, voxel_size_nm, data):
@@ -92,7 +92,7 @@ def test_any_box_has_the_voxels_of_the_whole(folder, voxel_size_nm, data):
         assert np.array_equal(planned.prediction(box, 1), whole[(slice(None), *box.slices)])
 
 
-@pytest.mark.parametrize("backend", ["torch", "openvino"])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("openvino", marks=pytest.mark.openvino)])
 def test_processes_compute_what_one_does(folder, tmp_path, backend):
     how = replace(HOW, backend=backend)
     alone = predicted(folder, tmp_path / "alone.zarr", how=how)
@@ -137,6 +137,7 @@ def test_maps_that_are_there_are_not_computed_again(folder, direct, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in target.rglob("*")} == times
 
 
+@pytest.mark.openvino
 def test_another_backend_is_another_result_and_is_not_continued_with(folder, direct, tmp_path):
     target = tmp_path / "maps.zarr"
     shutil.copytree(folder / "direct.zarr", target)
