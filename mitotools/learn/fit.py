@@ -115,9 +115,10 @@ class _Telling:
 
     def tell(self, loss: float, rate: float, mvoxels_per_s: float, waited: float) -> None:
         training = self._training
+        left = self._left_s()
         self._hooks.status(
             f"iteration {training.iteration}, loss {training.loss:.3f}, {mvoxels_per_s:.2f} Mvoxel/s, "
-            f"{self._left_s() // 60}:{self._left_s() % 60:02d} left"
+            f"{left // 60}:{left % 60:02d} left"
         )
         self._hooks.logged(
             {

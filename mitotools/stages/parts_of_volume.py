@@ -113,8 +113,7 @@ def write_part(target: VolumePath, spec: VolumeSpec, work: Work, running: Runnin
     final = final_of(target)
     if final.exists():
         raise TargetError(str(final), "exists already", "Delete it first, or say --resume")
-    unit = work.demand(spec, is_distributed=running.is_distributed).unit
-    box = part.box(spec.size, spec.unit if _is_few(spec.size, unit, part.count) else unit)
+    box = part.box(spec.size, spec.unit)
     size_here = replace(spec, shape=spec.shape[:-3] + box.shape)
     if running.dry_run:
         plans = [] if box.is_empty else [plan_of(work, size_here, running, None)]
@@ -125,10 +124,10 @@ def write_part(target: VolumePath, spec: VolumeSpec, work: Work, running: Runnin
     folder = _joined(final, what)
     writer = _opened(target, spec)
     journal_file = folder / f"{part.number}.journal"
-    can_continue = bool(running.resume) and bool(entries(journal_file))
-    if entries(journal_file) and not can_continue:
+    is_begun = bool(entries(journal_file))
+    if is_begun and not running.resume:
         raise TargetError(str(journal_file), f"part {part.number} is begun", "Use --resume to continue")
-    with continued_journal(journal_file) if can_continue else new_journal(journal_file, what) as journal:
+    with continued_journal(journal_file) if is_begun else new_journal(journal_file, what) as journal:
         if not box.is_empty:
             with running.engine() as engine:
                 plan = plan_of(work, size_here, running, engine)
@@ -147,12 +146,6 @@ def _check(target: VolumePath, running: Running) -> None:
         raise UsageError(
             "--force", "the parts before would be lost with each part", "Delete the output first"
         )
-
-
-def _is_few(size: Size, unit: Size, parts: int) -> bool:
-    """Whether there are so few units that parts would be of very different size."""
-    z, y, x = (-(-n // u) for n, u in zip(size, unit, strict=True))
-    return z * y * x < 4 * parts
 
 
 def _joined(final: Path, what: dict[str, object]) -> Path:

@@ -120,7 +120,9 @@ def predict_plan(
             running.dry_run({"target": str(folder), "tiles": str(len(tiles)), "memory_of_windows": memory})
             return []
         _join(folder, replace(plan, history=planned.spec.history), there, force=running.force)
-        _predict_tiles(_Tiles(planned.prediction, plan, planned.spec, folder), list(tiles.values()), running)
+        force = running.force or bool(running.resume)
+        write = _Tiles(planned.prediction, plan, planned.spec, folder, force)
+        _predict_tiles(write, list(tiles.values()), running)
     return list(tiles)
 
 
@@ -132,6 +134,7 @@ class _Tiles:
     plan: Plan
     spec: VolumeSpec
     folder: Path
+    force: bool
     threads: int = 1
 
     def __call__(self, tile: Tile, track: Tracker = silent, label: str = "") -> None:
@@ -139,7 +142,7 @@ class _Tiles:
         spec = tile_spec(self.plan, tile, replace(self.spec, chunks=chunks))
         path = VolumePath(str(self.folder / self.plan.file_name(tile)))
         slabs = self.prediction.slabs(tile.extent, self.threads, track, label)
-        with create_volume(path, spec, force=True) as writer:
+        with create_volume(path, spec, force=self.force) as writer:
             for box, maps in slabs:
                 writer.write(box.relative_to(tile.extent.start), maps)
 

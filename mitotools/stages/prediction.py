@@ -18,7 +18,8 @@ from mitotools.learn.targets import map_slopes
 from mitotools.learn.windows import WindowGrid, blended, padded
 from mitotools.run.engine import ordered_map
 from mitotools.run.running import silent
-from mitotools.stages.rescaling import back, extent_below
+from mitotools.segment.resample import resample_image
+from mitotools.stages.views import source_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,11 +126,12 @@ class Prediction:
             for slab, probabilities in self._blended(box, threads, track, label):
                 yield slab, quantised(probabilities, self.dtype)
             return
-        below = extent_below(box, self.windows.size, self.size)
+        below = source_box(box, self.windows.size, self.size, labels=False)
         coarse = np.empty((self.channels, *below.shape), np.float32)
         for slab, probabilities in self._blended(below, threads, track, label):
             coarse[(slice(None), *slab.relative_to(below.start).slices)] = probabilities
-        yield box, quantised(back(coarse, box, self.windows.size, self.size), self.dtype)
+        own = resample_image(coarse, box.start, box.stop, self.windows.size, self.size)
+        yield box, quantised(own, self.dtype)
 
     def _blended(
         self, box: Box, threads: int, track: Tracker, label: str

@@ -1,19 +1,13 @@
-"""A volume as a model was trained to see it, and what it makes of it back on the volume's own grid."""
+"""A volume as a model was trained to see it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mitotools.segment.footprint import source_extent
-from mitotools.segment.resample import resample_image
 from mitotools.stages.views import Picked, Scaled
-from mitotools.volume.blocks import Box, size3
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from mitotools.conventions import Array, Size, VoxelSize
+    from mitotools.conventions import VoxelSize
     from mitotools.stages.pieces import Seen
 
 ALIKE_IN_PLANE = 1.25
@@ -48,24 +42,3 @@ def seen_at(volume: Seen, scale: tuple[float, float, float]) -> Seen:
         volume = Picked.of(volume, max(round(volume.spec.size[0] * z), 1))
         z = 1.0
     return volume if (z, y, x) == (1.0, 1.0, 1.0) else Scaled.of(volume, (z, y, x), is_labels=False)
-
-
-def extent_below(box: Box, old: Size, new: Size) -> Box:
-    """Return the voxels of a grid that the voxels of `box`, in another grid over the same space, are made of.
-
-    Parameters
-    ----------
-    box : Box
-    old, new : (z, y, x) voxels
-        Of the whole grids.
-    """
-    axes = [
-        source_extent(a, b, n, m, labels=False)
-        for a, b, n, m in zip(box.start, box.stop, old, new, strict=True)
-    ]
-    return Box(size3([a for a, _ in axes]), size3([b for _, b in axes]))
-
-
-def back(maps: npt.NDArray[np.float32], box: Box, old: Size, new: Size) -> Array:
-    """Return maps of `extent_below(box, old, new)` on the grid that `box` is of."""
-    return resample_image(maps, box.start, box.stop, old, new)

@@ -14,7 +14,7 @@ from mitotools.volume.base import VolumeSpec, known_voxel_size
 from mitotools.volume.blocks import Box, block_shape, boxes_within, size3
 
 if TYPE_CHECKING:
-    from mitotools.conventions import Array, Size
+    from mitotools.conventions import Array, Size, VoxelSize
     from mitotools.stages.pieces import Seen
 
 RGB = 3
@@ -137,14 +137,11 @@ class Scaled(_Regridded):
         """
         load_kernels()
         old, new = seen.spec.size, scaled_size(seen.spec.size, scale)
-        voxel_size = seen.spec.voxel_size_nm
-        if voxel_size is not None:
-            voxel_size = known_voxel_size(scaled_voxel_size(voxel_size, old, new))
         chunks = [max(round(c * b / a), 1) for c, a, b in zip(seen.spec.chunks, old, new, strict=True)]
         spec = replace(
             seen.spec,
             shape=seen.spec.shape[:-3] + new,
-            voxel_size_nm=voxel_size,
+            voxel_size_nm=_voxel_size_on(new, seen.spec),
             chunks=size3(chunks),
             is_labels=is_labels,
         )
@@ -159,11 +156,7 @@ class Scaled(_Regridded):
 
         old, new = self.seen.spec.size, self.spec.size
         is_labels = self.spec.is_labels
-        extents = [
-            source_extent(a, b, n, m, labels=is_labels)
-            for a, b, n, m in zip(box.start, box.stop, old, new, strict=True)
-        ]
-        array = self.seen.read(Box(size3([a for a, _ in extents]), size3([b for _, b in extents])))
+        array = self.seen.read(source_box(box, old, new, labels=is_labels))
         resample = resample_labels if is_labels else resample_image
         return resample(array, box.start, box.stop, old, new)
 
@@ -177,11 +170,8 @@ class Picked(_Regridded):
         """Return `count` slices of the volume, its voxel size changed to fit."""
         depth, *plane = seen.spec.size
         size = size3([count, *plane])
-        voxel_size = seen.spec.voxel_size_nm
-        if voxel_size is not None:
-            voxel_size = known_voxel_size(scaled_voxel_size(voxel_size, seen.spec.size, size))
         chunks = size3([max(seen.spec.chunks[0] * count // depth, 1), *seen.spec.chunks[1:]])
-        shape = seen.spec.shape[:-3] + size
+        shape, voxel_size = seen.spec.shape[:-3] + size, _voxel_size_on(size, seen.spec)
         return cls(seen, replace(seen.spec, shape=shape, voxel_size_nm=voxel_size, chunks=chunks))
 
     def read(self, box: Box) -> Array:
@@ -242,6 +232,31 @@ class Padded(_Regridded):
         if not inside.is_empty:
             array[(..., *inside.relative_to(box.shifted(back).start).slices)] = self.seen.read(inside)
         return array
+
+
+def source_box(box: Box, old: Size, new: Size, *, labels: bool) -> Box:
+    """Return the voxels of the old grid that those of `box`, in the new one, are made of.
+
+    Parameters
+    ----------
+    box : Box
+    old, new : (z, y, x) voxels
+        Of the whole grids.
+    labels : bool
+        Whether voxels are ids (else they are grey values or probabilities).
+    """
+    axes = [
+        source_extent(a, b, n, m, labels=labels)
+        for a, b, n, m in zip(box.start, box.stop, old, new, strict=True)
+    ]
+    return Box(size3([a for a, _ in axes]), size3([b for _, b in axes]))
+
+
+def _voxel_size_on(size: Size, spec: VolumeSpec) -> VoxelSize | None:
+    """Return the voxel size of a volume on a grid of another size, if it is known."""
+    if spec.voxel_size_nm is None:
+        return None
+    return known_voxel_size(scaled_voxel_size(spec.voxel_size_nm, spec.size, size))
 
 
 def load_kernels() -> None:
