@@ -46,12 +46,10 @@ class DecodeParameters:
     """Profiles of neighbouring slices with at least this IoU may be linked (iou)."""
     as_program: str = "mitotools"
     """How voxels join components: the nearest one, or, as pytc does it, a grey dilation of the ids (cc)."""
-    # multicut
     supervoxels: str = "3d"
     """What the multicut joins: 3d supervoxels, or 2d superpixels of each slice (multicut)."""
     beta: float = 0.5
     """Above one half the multicut cuts more, below it joins more (multicut)."""
-    # waterz, zwatershed, mutex
     affinity_low: float = 0.3
     """Edges with an affinity of at most this are cut; a voxel without any other is background."""
     affinity_high: float = 0.95
@@ -192,9 +190,13 @@ class ViewParameters:
     """A picture of slices with outlined instances."""
 
     slices: tuple[int, ...] | None = None
-    """Positions along `axis`; None: a few, evenly spaced."""
+    """Positions along `axis`; None: a few, evenly spaced, of those that hold `ids`."""
     axis: str = "z"
     columns: int = 3
+    ids: tuple[int, ...] | None = None
+    """Instances to outline; None: all."""
+    hit_iou: float = 0.75
+    """The least of a hit, where there is a truth."""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,19 @@ _DEFAULT = ViewParameters()
     show_default=True,
     help="Slices side by side.",
 )
+@click.option("--ids", metavar="N,N,...", callback=arguments.integers, help="Outline these instances alone.")
+@click.option(
+    "--truth",
+    type=arguments.VOLUME,
+    help="Colour by what became of each instance, compared with these labels; they are drawn dotted.",
+)
+@click.option(
+    "--hit-iou",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=_DEFAULT.hit_iou,
+    show_default=True,
+    help="Least IoU of a hit, with --truth.",
+)
 @options.running
 def view(
     raw: VolumePath,
@@ -49,18 +62,27 @@ def view(
     slices: tuple[int, ...] | None,
     axis: str,
     columns: int,
+    ids: tuple[int, ...] | None,
+    truth: VolumePath | None,
+    hit_iou: float,
     running: Running,
 ) -> None:
     """Draw slices of the volume RAW, the instances of LABELS outlined, each in its own colour.
 
-    Several LABELS are drawn one under the other.
+    Several LABELS are drawn one under the other. With --truth, colours tell hits, missed instances, false
+    positives, splits and merges.
 
     \b
       $ mitotools view raw.zarr labels.zarr -o overlay.png
-      $ mitotools view raw.h5 labels.h5 truth.h5 -o compare.png --slices 10,50,90
+      $ mitotools view raw.h5 labels.h5 --truth truth.h5 -o errors.png --slices 10,50,90
     """
     from mitotools.stages.view import view_volume
 
-    with options.source_volumes(raw, *labels) as (image, *instances):
-        positions = view_volume(image, instances, output, ViewParameters(slices, axis, columns), running)
-    options.say(f"{output}: slices {', '.join(map(str, positions))} along {axis}")
+    parameters = ViewParameters(slices, axis, columns, ids, hit_iou)
+    true = [truth] if truth is not None else []
+    with options.source_volumes(raw, *labels, *true) as (image, *others):
+        instances = others[: len(labels)]
+        shown = view_volume(image, instances, output, parameters, running, *others[len(labels) :])
+    options.say(f"{output}: slices {', '.join(map(str, shown.positions))} along {axis}")
+    for volume, counts in zip(labels, shown.counts, strict=False):
+        options.say(f"{volume}: {', '.join(f'{kind} {count}' for kind, count in counts.items())}")

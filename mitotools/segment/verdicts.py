@@ -11,7 +11,7 @@ from mitotools.segment.instances import size_classes
 from mitotools.segment.matching import find_errors, match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 IGNORED = "ignored"
 """The verdict on instances that the scores leave out."""
+
+
+HIT, MISSED, FALSE_POSITIVE, SPLIT, MERGED = KINDS = ("hit", "missed", "false positive", "split", "merged")
+"""What people look for; each instance is of one kind."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,28 @@ def verdicts(
         verdict = "fp" if counts["prediction"][index] else IGNORED
         own = errors["prediction"].get(index, [])
         yield _verdict(instances, None, index, int(pair_of_prediction[index]), verdict, own)
+
+
+def kinds(found: Iterable[Verdict]) -> tuple[dict[int, str], dict[int, str]]:
+    """Return of which of `KINDS` each prediction and each truth is, by id.
+
+    A split truth takes all its pieces along, and a merging prediction all that it merges, even if one of
+    them is a hit at that. What is ignored is of no kind.
+    """
+    rows = [row for row in found if row.verdict != IGNORED]
+    split = {row.truth for row in rows if "split" in row.errors}
+    merged = {row.prediction for row in rows if "merged" in row.errors}
+    of_predictions, of_truths = {}, {}
+    for row in rows:
+        if row.verdict != "fp" and row.truth is not None:
+            other = MERGED if row.prediction in merged and "missed" not in row.errors else None
+            kind = SPLIT if row.truth in split else other
+            of_truths[row.truth] = kind or (HIT if row.verdict == "tp" else MISSED)
+        if row.verdict != "fn" and row.prediction is not None:
+            other = SPLIT if row.truth in split and "spurious" not in row.errors else None
+            kind = MERGED if row.prediction in merged else other
+            of_predictions[row.prediction] = kind or (HIT if row.verdict == "tp" else FALSE_POSITIVE)
+    return of_predictions, of_truths
 
 
 def _best_pairs(instances: Instances, column: Indices, count: int) -> Indices:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -23,29 +25,91 @@ if TYPE_CHECKING:
 LEAST_PIXELS = 480
 """Slices smaller than this are enlarged by a whole factor, so that outlines stay one pixel thin."""
 
-GAP_PIXELS, CAPTION_PIXELS, DPI = 8, 26, 100
+GAP_PIXELS, CAPTION_PIXELS, LEGEND_PIXELS, DPI = 8, 26, 34, 100
+
+DASH_PIXELS = 4
+"""Of dotted outlines, before they are enlarged."""
+
+DOTTED = "dotted: truth"
+"""What a legend says of dotted outlines."""
+
+UNNAMED = (190, 190, 190)
+"""The colour of instances that a palette does not have."""
 
 SCALES_NM = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """Colours of instances.
+
+    Parameters
+    ----------
+    ids : (K,) unsigned integer
+        Ascending.
+    colours : (K, 3) uint8
+    """
+
+    ids: Array
+    colours: npt.NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, kinds: Mapping[int, str], legend: Mapping[str, str]) -> Palette:
+        """Return the palette of instances whose kinds have a colour each, as ``#rrggbb``."""
+        ids = np.array(sorted(kinds), np.uint64)
+        chosen = [np.round(np.multiply(to_rgb(legend[kinds[int(number)]]), 255)) for number in ids]
+        return cls(ids, np.array(chosen, np.uint8).reshape(-1, 3))
+
+    def __getitem__(self, ids: Array) -> npt.NDArray[np.uint8]:
+        """Return the (N, 3) colours of (N,) ids."""
+        found = np.full((len(ids), 3), UNNAMED, np.uint8)
+        if len(self.ids):
+            place = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+            known = self.ids[place] == ids
+            found[known] = self.colours[place[known]]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Instances outlined on a slice.
+
+    Parameters
+    ----------
+    labels : (H, W) instance ids
+    palette : Palette, optional
+        By default, a bright colour for each id.
+    dotted : bool
+    """
+
+    labels: Array
+    palette: Palette | None = None
+    dotted: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Slice:
     """One picture.
 
     Parameters
     ----------
     image : (H, W) grey values
-    labels : (H, W) instance ids, or None
+    layers : sequence of Layer
+        Later ones are drawn above the others.
     caption : str
     """
 
     image: Array
-    labels: Array | None
+    layers: Sequence[Layer]
     caption: str
 
 
 def draw_slices(
-    path: Path, rows: Sequence[Sequence[Slice]], pixel_nm: tuple[float, float] | None, columns: int
+    path: Path,
+    rows: Sequence[Sequence[Slice]],
+    pixel_nm: tuple[float, float] | None,
+    columns: int,
+    legend: Mapping[str, str] | None = None,
 ) -> None:
     """Write a PNG with all slices, each row wrapped after `columns`.
 
@@ -57,6 +121,8 @@ def draw_slices(
     pixel_nm : (vertical, horizontal) nanometres, or None
         Pixels are drawn in these proportions; without them there is no scale bar.
     columns : int
+    legend : mapping of str to str, optional
+        What colours (``#rrggbb``) mean.
     """
     lines = [row[i : i + columns] for row in rows for i in range(0, len(row), columns)]
     height, width = rows[0][0].image.shape
@@ -65,7 +131,8 @@ def draw_slices(
     shown = (round(height * enlarge * stretch), width * enlarge)
     limits = grey_limits([piece.image for line in lines for piece in line])
     count = max(len(line) for line in lines)
-    canvas = (len(lines) * (shown[0] + CAPTION_PIXELS + GAP_PIXELS), count * (shown[1] + GAP_PIXELS))
+    room = LEGEND_PIXELS if legend else 0
+    canvas = (len(lines) * (shown[0] + CAPTION_PIXELS + GAP_PIXELS) + room, count * (shown[1] + GAP_PIXELS))
     figure = Figure(figsize=(canvas[1] / DPI, canvas[0] / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     for j, line in enumerate(lines):
@@ -80,6 +147,8 @@ def draw_slices(
             axes.set_title(piece.caption, fontsize=9, loc="left", pad=3, parse_math=False)
             if i == j == 0 and pixel_nm is not None:
                 _scale_bar(axes, width * pixel_nm[1], (height * enlarge, width * enlarge))
+    if legend:
+        _draw_legend(figure, legend)
     figure.savefig(path, format="png", dpi=DPI)
 
 
@@ -95,11 +164,19 @@ def outlined(piece: Slice, limits: tuple[float, float], enlarge: int) -> npt.NDA
     grey = np.clip((piece.image.astype(np.float64) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     grey = np.kron(grey, np.ones((enlarge, enlarge), np.uint8))
     picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
-    if piece.labels is not None:
-        labels = piece.labels.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+    for layer in piece.layers:
+        labels = layer.labels.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
         rim = outlines(labels, thickness=max(enlarge // 2, 1) + 1)
-        picture[rim] = colours(labels[rim])
+        if layer.dotted:
+            rim &= _dashes(rim.shape, DASH_PIXELS * enlarge)
+        picture[rim] = colours(labels[rim]) if layer.palette is None else layer.palette[labels[rim]]
     return picture
+
+
+def _dashes(shape: tuple[int, ...], length: int) -> npt.NDArray[np.bool_]:
+    """Return diagonal stripes, which cut lines of all directions but one into dashes."""
+    stripes: npt.NDArray[np.bool_] = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) // length % 2 == 0
+    return stripes
 
 
 def outlines(labels: Array, thickness: int) -> npt.NDArray[np.bool_]:
@@ -127,6 +204,17 @@ def colours(ids: Array) -> npt.NDArray[np.uint8]:
     k = (hue[:, np.newaxis] + offsets) % 6
     value = 1 - np.clip(np.minimum(k, 4 - k), 0, 1)
     return np.asarray(80 + 175 * value, dtype=np.uint8)
+
+
+def _draw_legend(figure: Figure, legend: Mapping[str, str]) -> None:
+    handles = [
+        Line2D([], [], color=colour, linewidth=4, linestyle=":" if words == DOTTED else "-", label=words)
+        for words, colour in legend.items()
+    ]
+    figure.legend(
+        handles=handles, loc="lower left", ncols=len(handles), fontsize=10, facecolor="#404040",
+        labelcolor="white", edgecolor="none", borderaxespad=0.2, handlelength=1.5, columnspacing=1.5,
+    )  # fmt: skip
 
 
 def _scale_bar(axes: Axes, width_nm: float, shape: tuple[int, int]) -> None:

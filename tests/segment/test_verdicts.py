@@ -12,7 +12,7 @@ from mitotools.parameters import PROTOCOLS, ErrorParameters
 from mitotools.segment.instances import Instances, instances_of
 from mitotools.segment.matching import detection, find_errors
 from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
-from mitotools.segment.verdicts import Verdict, verdicts
+from mitotools.segment.verdicts import Verdict, kinds, verdicts
 
 PAPER = PROTOCOLS[0]
 SMALL_PIECES = ErrorParameters(size_voxels=1)
@@ -82,6 +82,42 @@ def test_instances_that_are_left_out_have_no_verdict():
         (6, 2, "tp", ""),
         (None, 3, "ignored", ""),
     ]
+
+
+def test_each_instance_is_of_one_kind():
+    hit = ((1, 5, 10),)
+    pieces = ((2, 6, 5), (3, 6, 5))
+    together = ((4, 7, 6), (4, 8, 6))
+    alone = ((0, 9, 4), (5, 0, 4))
+    too_unlike = ((6, 10, 5), (6, 0, 5))
+    instances = bars(*hit, *pieces, *together, *alone, *too_unlike)
+
+    of_predictions, of_truths = kinds(found(instances, 0.6))
+
+    assert of_predictions == {
+        1: "hit", 2: "split", 3: "split", 4: "merged", 5: "false positive", 6: "false positive"
+    }  # fmt: skip
+    assert of_truths == {5: "hit", 6: "split", 7: "merged", 8: "merged", 9: "missed", 10: "missed"}
+
+
+def test_a_match_that_is_split_or_merged_at_that_is_of_that_kind():
+    # Truth 5 (10): 8 voxels in 1, 2 in 2. Prediction 3 (12): truth 6 (10) and 2 of the 9 voxels of truth 7.
+    instances = bars((1, 5, 8), (2, 5, 2), (3, 6, 10), (3, 7, 2), (4, 7, 7))
+
+    assert kinds(found(instances)) == (
+        {1: "split", 2: "split", 3: "merged", 4: "split"},
+        {5: "split", 6: "merged", 7: "split"},
+    )
+
+
+def test_what_only_brushes_a_split_truth_is_a_false_positive():
+    instances = bars((1, 5, 50), (2, 5, 50), (3, 5, 1), (3, 0, 50))
+    assert kinds(found(instances))[0][3] == "false positive"
+
+
+def test_what_is_left_out_is_of_no_kind():
+    instances = bars((1, 5, 8), (2, 0, 4), ignored_predictions=np.array([1, 2]), ignored_truths=np.array([5]))
+    assert kinds(found(instances)) == ({}, {})
 
 
 def test_ids_of_64_bits_are_named_as_they_are():

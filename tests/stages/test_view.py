@@ -1,0 +1,116 @@
+"""Pictures of volumes that the test builds, looked at pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+from stages.networks import write_volume
+
+from mitotools.cli.main import run
+from mitotools.stages.view import LEGEND
+
+RAW = np.full((12, 60, 60), 100, np.uint8)
+RAW[:, :, 0] = 0
+RAW[:, :, 1] = 200
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A volume, what is true (1, 2, 3), and what was found: a hit, a miss and a false positive."""
+    monkeypatch.chdir(tmp_path)
+    truth = np.zeros(RAW.shape, np.uint8)
+    truth[1:6, 5:15, 5:25] = 1
+    truth[1:6, 25:35, 5:25] = 2
+    found = np.zeros(RAW.shape, np.uint8)
+    found[1:6, 5:15, 5:25] = 7
+    found[6:11, 40:55, 30:50] = 9
+    for name, array in (("raw", RAW), ("truth", truth), ("found", found)):
+        write_volume(tmp_path / f"{name}.h5", array)
+    return tmp_path
+
+
+def colours_in(path) -> set[tuple[int, ...]]:
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    return set(map(tuple, np.unique(pixels, axis=0).tolist()))
+
+
+def of(kind: str) -> tuple[int, ...]:
+    return ImageColor.getrgb(LEGEND[kind])
+
+
+def test_colours_tell_what_became_of_instances(folder, capsys):
+    assert run(["view", "raw.h5", "found.h5", "--truth", "truth.h5", "-o", "a.png", "--slices", "3,8"]) == 0
+    assert {of("hit"), of("missed"), of("false positive")} <= colours_in(folder / "a.png")
+    told = capsys.readouterr().err
+    assert "a.png: slices 3, 8 along z" in told
+    assert "found.h5: hit 1, missed 1, false positive 1, split 0, merged 0" in told
+
+
+def test_the_kind_of_an_instance_is_that_of_the_volume_not_of_the_slice(folder):
+    """Slice 8 has no truth at all, and slice 3 no false positive."""
+    counts = []
+    for place in (3, 8):
+        name = f"{place}.png"
+        assert (
+            run(["view", "raw.h5", "found.h5", "--truth", "truth.h5", "-o", name, "--slices", str(place)])
+            == 0
+        )
+        with Image.open(folder / name) as picture:
+            pixels = np.asarray(picture.convert("RGB"))[:-34].reshape(-1, 3)  # above the legend
+        counts.append([int((pixels == of(kind)).all(axis=1).sum() > 0) for kind in LEGEND])
+    assert counts == [[1, 1, 0, 0, 0], [0, 0, 1, 0, 0]]
+
+
+def test_a_higher_threshold_makes_a_hit_a_miss(folder, capsys):
+    nearly = np.zeros(RAW.shape, np.uint8)
+    nearly[1:5, 5:15, 5:25] = 7  # 4 of the 5 slices: IoU .8
+    write_volume(folder / "nearly.h5", nearly)
+    for iou, hits in (("0.8", 1), ("0.81", 0)):
+        words = ["view", "raw.h5", "nearly.h5", "--truth", "truth.h5", "-o", "a.png", "--hit-iou", iou, "--force"]
+        assert run(words) == 0
+        assert f"hit {hits}," in capsys.readouterr().err
+
+
+def test_slices_are_chosen_where_the_instances_asked_for_are_and_only_they_are_outlined(folder, capsys):
+    assert run(["view", "raw.h5", "found.h5", "-o", "a.png", "--ids", "9"]) == 0
+    assert "slices 6, 7, 8, 9, 10 along z" in capsys.readouterr().err
+    assert run(["view", "raw.h5", "found.h5", "-o", "b.png", "--ids", "9", "--slices", "3"]) == 0
+    assert all(r == g == b for r, g, b in colours_in(folder / "b.png"))
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["found.h5", "--ids", "9,4,5"], "found.h5: has no instance 4, 5."),
+        (["--truth", "truth.h5"], "--truth: judges predictions, and there are none. Name LABELS too."),
+        (["found.h5", "--slices", "12"], "raw.h5: has slices 0 to 11 along z, not 12."),
+        (["small.h5"], "small.h5 and raw.h5: have different shapes, (3, 4, 5) and (12, 60, 60)."),
+        (["found.h5", "--truth", "small.h5"], "have different shapes"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(folder, capsys, words, why):
+    write_volume(folder / "small.h5", np.ones((3, 4, 5), np.uint8))
+    assert run(["view", "raw.h5", *words, "-o", "a.png"]) > 0
+    told = capsys.readouterr().err
+    assert why in told
+    assert told.count("\n") == 1
+    assert not (folder / "a.png").exists()
+
+
+def test_a_picture_that_exists_is_kept_and_no_volume_is_read_for_nothing(folder, capsys):
+    (folder / "a.png").write_text("mine")
+    assert run(["view", "raw.h5", "found.h5", "--truth", "truth.h5", "-o", "a.png"]) == 1
+    assert (folder / "a.png").read_text() == "mine"
+    assert "hit" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("axis", "shape"), [("z", (60, 60)), ("y", (12, 60)), ("x", (12, 60))])
+def test_slices_across_any_axis_are_drawn_with_the_proportions_of_the_voxels(folder, axis, shape):
+    write_volume(folder / "flat.h5", RAW, voxel_size_nm=(20.0, 5.0, 5.0))
+    assert run(["view", "flat.h5", "-o", "a.png", "--axis", axis, "--slices", "4"]) == 0
+    with Image.open(folder / "a.png") as picture:
+        width, height = picture.size
+    stretch = 1 if axis == "z" else 4
+    assert (height - 34) / (width - 8) == pytest.approx(stretch * shape[0] / shape[1], rel=0.02)
