@@ -103,9 +103,8 @@ class EvaluateParameters:
     iou: tuple[float, ...] = (0.75,)
     """Thresholds that the table shows and that `detection` holds."""
     sizes_voxels: tuple[int, int] | None = None
-    """Size limits other than the protocol's."""
     min_truth_size_voxels: int | None = None
-    """A least truth size other than the protocol's."""
+    """These two: other than the protocol's."""
     errors: ErrorParameters = ErrorParameters()
     ignore_border: bool = False
     """Leave out instances that the border of the volume cuts, as those outside a size class are."""
@@ -190,13 +189,15 @@ class ViewParameters:
     """A picture of slices with outlined instances."""
 
     slices: tuple[int, ...] | None = None
-    """Positions along `axis`; None: a few, evenly spaced, of those that hold `ids`."""
+    """Positions along `axis`; None: some, evenly spaced, of those that hold `ids`."""
     axis: str = "z"
     columns: int = 3
     ids: tuple[int, ...] | None = None
     """Instances to outline; None: all."""
     hit_iou: float = 0.75
     """The least of a hit, where there is a truth."""
+    longest: int = 1024
+    """Pixels of the longer side of a page's slices; larger ones are resampled."""
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,24 @@ if TYPE_CHECKING:
     from mitotools.volume.path import VolumePath
 
 _DEFAULT = ViewParameters()
+_NAMED = 12
 
 
 @click.command(short_help="Draw slices with outlined instances.")
 @click.argument("raw", type=arguments.VOLUME)
 @click.argument("labels", nargs=-1, type=arguments.VOLUME)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The file to write; .png, or .html.",
+)
 @click.option(
     "--slices",
     metavar="N,N,...",
     callback=arguments.integers,
-    help="Slices to draw.  [default: six, evenly spaced]",
+    help="Slices to draw.  [default: six, evenly spaced; on a page up to 500]",
 )
 @click.option(
     "--axis",
@@ -54,6 +61,13 @@ _DEFAULT = ViewParameters()
     show_default=True,
     help="Least IoU of a hit, with --truth.",
 )
+@click.option(
+    "--longest",
+    type=click.IntRange(min=16),
+    default=_DEFAULT.longest,
+    show_default=True,
+    help="Pixels of a page's slices; of the longer side, at most.",
+)
 @options.running
 def view(
     raw: VolumePath,
@@ -65,24 +79,34 @@ def view(
     ids: tuple[int, ...] | None,
     truth: VolumePath | None,
     hit_iou: float,
+    longest: int,
     running: Running,
 ) -> None:
     """Draw slices of the volume RAW, the instances of LABELS outlined, each in its own colour.
 
     Several LABELS are drawn one under the other. With --truth, colours tell hits, missed instances, false
-    positives, splits and merges.
+    positives, splits and merges. A page (.html) is one file that needs no network: slices to scroll through,
+    layers to switch, and instances to click on for what stats measures of them and for their match.
 
     \b
       $ mitotools view raw.zarr labels.zarr -o overlay.png
       $ mitotools view raw.h5 labels.h5 --truth truth.h5 -o errors.png --slices 10,50,90
+      $ mitotools view raw.zarr labels.zarr --truth truth.zarr -o errors.html
     """
     from mitotools.stages.view import view_volume
 
-    parameters = ViewParameters(slices, axis, columns, ids, hit_iou)
+    parameters = ViewParameters(slices, axis, columns, ids, hit_iou, longest)
     true = [truth] if truth is not None else []
     with options.source_volumes(raw, *labels, *true) as (image, *others):
         instances = others[: len(labels)]
         shown = view_volume(image, instances, output, parameters, running, *others[len(labels) :])
-    options.say(f"{output}: slices {', '.join(map(str, shown.positions))} along {axis}")
+    options.say(f"{output}: slices {_in_words(shown.positions)} along {axis}")
     for volume, counts in zip(labels, shown.counts, strict=False):
         options.say(f"{volume}: {', '.join(f'{kind} {count}' for kind, count in counts.items())}")
+
+
+def _in_words(positions: list[int]) -> str:
+    """Return slices, the many of a page as how many there are, and from where to where."""
+    if len(positions) <= _NAMED:
+        return ", ".join(map(str, positions))
+    return f"{positions[0]} to {positions[-1]} ({len(positions)})"

@@ -14,23 +14,28 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.volume.path import VolumePath
 
+Partner = tuple[int | None, float]
+"""The instance of the other labeling that fits best, or None, and the IoU."""
+
 
 @dataclass(frozen=True)
 class Judged:
-    """Of which of `mitotools.segment.verdicts.KINDS` instances are.
+    """Of which of `mitotools.segment.verdicts.KINDS` the instances of one labeling are, and their partners.
 
     Parameters
     ----------
-    predictions, truths : dict of int to str
+    kinds : dict of int to str
+        By id.
+    partners : dict of int to Partner
         By id.
     """
 
-    predictions: dict[int, str]
-    truths: dict[int, str]
+    kinds: dict[int, str]
+    partners: dict[int, Partner]
 
 
-def judge(prediction: VolumePath, truth: VolumePath, iou: float, running: Running) -> Judged:
-    """Read two labelings once, by blocks, and say what became of each instance.
+def judge(prediction: VolumePath, truth: VolumePath, iou: float, running: Running) -> tuple[Judged, Judged]:
+    """Read two labelings once, by blocks, and say what became of predictions and truths.
 
     Parameters
     ----------
@@ -45,4 +50,13 @@ def judge(prediction: VolumePath, truth: VolumePath, iou: float, running: Runnin
     InputError
     """
     instances = instances_of(compare_volumes(Asked(prediction, truth), running).comparison.overlap)
-    return Judged(*kinds(verdicts(instances, PROTOCOLS[0], iou, ErrorParameters())))
+    found = list(verdicts(instances, PROTOCOLS[0], iou, ErrorParameters()))
+    of_predictions, of_truths = kinds(found)
+    predictions = Judged(of_predictions, {})
+    truths = Judged(of_truths, {})
+    for row in found:
+        if row.prediction in of_predictions and row.verdict != "fn":
+            predictions.partners[row.prediction] = (row.truth, row.iou)
+        if row.truth in of_truths and row.verdict != "fp":
+            truths.partners[row.truth] = (row.prediction, row.iou)
+    return predictions, truths

@@ -1,4 +1,4 @@
-"""A picture of slices with outlined instances."""
+"""Slices of a volume with outlined instances: a picture, or a page to look through."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mitotools.segment.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLI
 from mitotools.stages.blockwise import map_blocks
 from mitotools.stages.comparing import require_same_size
 from mitotools.stages.judging import judge
+from mitotools.stages.view_page import Shown, write_view_page
 from mitotools.view.slices import DOTTED, Layer, Palette, Slice, draw_slices
 from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.blocks import Box, size3
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mitotools.volume.path import VolumePath
 
 AXES = "zyx"
-SLICES_SHOWN = 6
+MOST_SLICES = {".png": 6, ".html": 500}
 """Where the user names none."""
 
 LEGEND = {HIT: "#56B4E9", MISSED: "#F0E442", FALSE_POSITIVE: "#D55E00", SPLIT: "#CC79A7", MERGED: "#009E73"}
@@ -39,7 +40,7 @@ LEGEND = {HIT: "#56B4E9", MISSED: "#F0E442", FALSE_POSITIVE: "#D55E00", SPLIT: "
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What a picture showed.
+    """What a picture or a page shows.
 
     Parameters
     ----------
@@ -71,12 +72,12 @@ def view_volume(
     labels : sequence of VolumePath
         (Z, Y, X) instances of the same size; one row of pictures each.
     target : Path
-        The new PNG.
+        The new file: ``.png``, or ``.html`` for a page.
     parameters : ViewParameters
     running : Running
     truth : VolumePath, optional
         (Z, Y, X) instances of the same size: colours tell what became of instances, and the truth is drawn
-        above them, dotted.
+        above them, dotted. On a page it is compared with the only label volume.
 
     Returns
     -------
@@ -86,50 +87,62 @@ def view_volume(
     ------
     InputError, TargetError, UsageError
     """
+    suffix = target.suffix.lower()
+    if suffix not in MOST_SLICES:
+        raise UsageError(str(target), f"a view is one of {', '.join(MOST_SLICES)}")
     if truth is not None and not labels:
         raise UsageError("--truth", "judges predictions, and there are none", "Name LABELS too")
+    if truth is not None and len(labels) > 1 and suffix == ".html":
+        raise UsageError("--truth", f"judges one prediction on a page, and there are {len(labels)}")
     check_file(target, force=running.force)
-    axis = AXES.index(parameters.axis)
-    judged = [] if truth is None else [judge(path, truth, parameters.hit_iou, running) for path in labels]
+    paths = [raw, *labels, *([truth] if truth is not None else [])]
     with ExitStack() as stack:
-        image = stack.enter_context(open_volume(raw, "image"))
-        volumes = [stack.enter_context(open_volume(path, "labels")) for path in labels]
-        true = None if truth is None else stack.enter_context(open_volume(truth, "labels"))
-        for volume in volumes:
-            require_same_size(volume, image)
-        positions = _positions(image, volumes, axis, parameters, running)
-        rows = _rows(image, volumes, true, judged, axis, positions, parameters.ids)
-        voxel_size = image.spec.voxel_size_nm
-    in_plane = None
-    if voxel_size is not None:
-        vertical, horizontal = (length for i, length in enumerate(voxel_size) if i != axis)
-        in_plane = (vertical, horizontal)
-    legend = {**LEGEND, DOTTED: "#FFFFFF"} if judged else None
-    with create_file(target, force=running.force) as picture:
-        draw_slices(picture, rows, in_plane, parameters.columns, legend)
-    return View(positions, [_counts(one) for one in judged])
+        volumes = [
+            stack.enter_context(open_volume(path, "labels" if i else "image")) for i, path in enumerate(paths)
+        ]
+        for volume in volumes[1:]:
+            require_same_size(volume, volumes[0])
+        of_labels = volumes[1 : 1 + len(labels)]
+        positions = _positions(volumes[0], of_labels, parameters, MOST_SLICES[suffix], running)
+        judged = [] if truth is None else [judge(path, truth, parameters.hit_iou, running) for path in labels]
+        if suffix == ".png":
+            _draw(target, volumes, judged, parameters, positions, running)
+    counts = [_counts(*both) for both in judged]
+    if suffix == ".html":
+        positions = sorted(set(positions))
+        shown = [
+            Shown(path, Path(str(path)).name, parameters.ids, judged[0][0] if judged else None)
+            for path in labels
+        ]
+        if truth is not None:
+            shown.append(Shown(truth, "truth", None, judged[0][1], is_truth=True))
+        legend, found = (LEGEND, counts[0]) if judged else ({}, {})
+        write_view_page(raw, shown, target, parameters, positions, legend, found, running)
+    return View(positions, counts)
 
 
-def _counts(judged: Judged) -> dict[str, int]:
-    of_predictions, of_truths = list(judged.predictions.values()), list(judged.truths.values())
-    return {kind: (of_truths if kind == MISSED else of_predictions).count(kind) for kind in LEGEND}
+def _counts(predictions: Judged, truths: Judged) -> dict[str, int]:
+    found = {side: list(judged.kinds.values()) for side, judged in (("p", predictions), ("t", truths))}
+    return {kind: found["t" if kind == MISSED else "p"].count(kind) for kind in LEGEND}
 
 
 def _positions(
-    image: Volume, volumes: Sequence[Volume], axis: int, parameters: ViewParameters, running: Running
+    image: Volume, volumes: Sequence[Volume], parameters: ViewParameters, most: int, running: Running
 ) -> list[int]:
-    """Return the slices asked for, or a few between the first and the last that could be of interest."""
+    """Return the slices asked for, or some between the first and the last that could be of interest."""
+    axis = AXES.index(parameters.axis)
     length = image.spec.size[axis]
+    if parameters.slices is not None:
+        outside = [position for position in parameters.slices if not 0 <= position < length]
+        if outside:
+            raise InputError(image.name, f"has slices 0 to {length - 1} along {AXES[axis]}, not {outside[0]}")
     first, last = 0, length
     if parameters.ids is not None and volumes:
         first, last = _extent(volumes, axis, parameters.ids, running)
-    if parameters.slices is None:
-        count = min(SLICES_SHOWN, last - first)
-        return [first + int(p) for p in (np.arange(count) + 0.5) / count * (last - first)]
-    outside = [position for position in parameters.slices if not 0 <= position < length]
-    if outside:
-        raise InputError(image.name, f"has slices 0 to {length - 1} along {AXES[axis]}, not {outside[0]}")
-    return list(parameters.slices)
+    if parameters.slices is not None:
+        return list(parameters.slices)
+    count = min(most, last - first)
+    return [first + int(p) for p in (np.arange(count) + 0.5) / count * (last - first)]
 
 
 def _extent(volumes: Sequence[Volume], axis: int, ids: Sequence[int], running: Running) -> tuple[int, int]:
@@ -157,31 +170,38 @@ def _extent(volumes: Sequence[Volume], axis: int, ids: Sequence[int], running: R
     return min(edges), max(edges)
 
 
-def _rows(
-    image: Volume,
+def _draw(
+    target: Path,
     volumes: Sequence[Volume],
-    truth: Volume | None,
-    judged: Sequence[Judged],
-    axis: int,
+    judged: Sequence[tuple[Judged, Judged]],
+    parameters: ViewParameters,
     positions: Sequence[int],
-    ids: Sequence[int] | None,
-) -> list[list[Slice]]:
-    """Return the slices of each label volume, or of none."""
+    running: Running,
+) -> None:
+    """Write a picture of an image and its labels, the truth among them where they are judged."""
+    axis = AXES.index(parameters.axis)
+    image, *labels = volumes
+    truth = labels.pop() if judged else None
     boxes = [_plane(image.spec.size, axis, position) for position in positions]
     greys = [image.read(box).squeeze(axis) for box in boxes]
     captions = [f"{AXES[axis]} {position}" for position in positions]
     rows = [[Slice(grey, (), words) for grey, words in zip(greys, captions, strict=True)]]
-    for number, volume in enumerate(volumes):
-        own = Palette.of(judged[number].predictions, LEGEND) if judged else None
-        true = Palette.of(judged[number].truths, LEGEND) if judged else None
+    for number, volume in enumerate(labels):
+        own, true = [Palette.of(one.kinds, LEGEND) for one in judged[number]] if judged else (None, None)
         row = []
         for box, grey, words in zip(boxes, greys, captions, strict=True):
-            layers = [Layer(_chosen(volume.read(box).squeeze(axis), ids), own)]
+            layers = [Layer(_chosen(volume.read(box).squeeze(axis), parameters.ids), own)]
             if truth is not None:
                 layers.append(Layer(truth.read(box).squeeze(axis), true, dotted=True))
             row.append(Slice(grey, layers, f"{words}   {Path(volume.name).name}"))
         rows.append(row)
-    return rows[1:] or rows
+    in_plane = None
+    if image.spec.voxel_size_nm is not None:
+        vertical, horizontal = (length for i, length in enumerate(image.spec.voxel_size_nm) if i != axis)
+        in_plane = (vertical, horizontal)
+    legend = {**LEGEND, DOTTED: "#FFFFFF"} if judged else None
+    with create_file(target, force=running.force) as picture:
+        draw_slices(picture, rows[1:] or rows, in_plane, parameters.columns, legend)
 
 
 def _chosen(labels: Array, ids: Sequence[int] | None) -> Array:

@@ -158,11 +158,15 @@ def grey_limits(images: Sequence[Array]) -> tuple[float, float]:
     return float(low), float(max(high, low + 1e-6))
 
 
+def as_greys(image: Array, limits: tuple[float, float]) -> npt.NDArray[np.uint8]:
+    """Return an image with the limits black and white."""
+    low, high = limits
+    return np.clip((image.astype(np.float64) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+
+
 def outlined(piece: Slice, limits: tuple[float, float], enlarge: int) -> npt.NDArray[np.uint8]:
     """Return a slice as (H, W, 3) colours: grey, and each instance outlined from inside in its own colour."""
-    low, high = limits
-    grey = np.clip((piece.image.astype(np.float64) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
-    grey = np.kron(grey, np.ones((enlarge, enlarge), np.uint8))
+    grey = np.kron(as_greys(piece.image, limits), np.ones((enlarge, enlarge), np.uint8))
     picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
     for layer in piece.layers:
         labels = layer.labels.repeat(enlarge, axis=0).repeat(enlarge, axis=1)

@@ -68,7 +68,18 @@ def test_a_higher_threshold_makes_a_hit_a_miss(folder, capsys):
     nearly[1:5, 5:15, 5:25] = 7  # 4 of the 5 slices: IoU .8
     write_volume(folder / "nearly.h5", nearly)
     for iou, hits in (("0.8", 1), ("0.81", 0)):
-        words = ["view", "raw.h5", "nearly.h5", "--truth", "truth.h5", "-o", "a.png", "--hit-iou", iou, "--force"]
+        words = [
+            "view",
+            "raw.h5",
+            "nearly.h5",
+            "--truth",
+            "truth.h5",
+            "-o",
+            "a.png",
+            "--hit-iou",
+            iou,
+            "--force",
+        ]
         assert run(words) == 0
         assert f"hit {hits}," in capsys.readouterr().err
 
