@@ -58,6 +58,7 @@ def evaluate(
     \b
       $ mitotools evaluate labels.zarr truth.zarr
       $ mitotools evaluate labels.zarr truth.zarr --iou 0.5 --iou 0.75 --format json > scores.json
+      $ mitotools evaluate labels.zarr truth.zarr --bootstrap 1000 --report scores.html --raw raw.zarr
       $ mitotools evaluate --combine rat.json human.json
       $ mitotools evaluate labels.zarr truth.zarr --heatmap maps.zarr[0] --save-overlap both.overlap
       $ mitotools evaluate ann.zarr bob.zarr --iou 0.5 --matches m.tsv && grep -vw tp m.tsv
@@ -83,10 +84,10 @@ def _scored(
         return evaluate_overlap(Path(str(volumes[0]) + volumes[0].crop), scoring, running, files)
     if len(volumes) != 2:
         raise UsageError(str(volumes[2]), "is one volume too many", "Give PREDICTION and TRUTH")
-    beside = {name: getattr(files, name) for name in ("ignore", "heatmap") if getattr(files, name)}
+    beside = {name: getattr(files, name) for name in ("ignore", "heatmap", "raw") if getattr(files, name)}
     with options.source_volumes(*volumes, *beside.values()) as (predicted, true, *others):
-        received = dict(zip(beside, others, strict=True))
-        files = replace(files, ignore=received.get("ignore"), heatmap=received.get("heatmap"))
+        received: dict[str, Any] = dict(zip(beside, others, strict=True))
+        files = replace(files, **received)
         return evaluate_volumes(predicted, true, scoring, running, files)
 
 

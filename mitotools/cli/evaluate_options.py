@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mitotools.cli import arguments
+from mitotools.cli import arguments, options
 from mitotools.parameters import ErrorParameters
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def files(command: Function) -> Function:
         metavar="FILE.overlap",
         help="Write the table of overlaps, from which evaluate FILE.overlap scores again at once.",
     )
+    @options.report("scores, curves, sizes, and pictures of the worst instances")
+    @options.raw("behind the instances that the --report shows")
     @functools.wraps(command)
     def wrapped(
         *args: Any,
@@ -119,11 +121,13 @@ def files(command: Function) -> Function:
         heatmap: VolumePath | None,
         matches: Path | None,
         save_overlap: Path | None,
+        report: Path | None,
+        raw: VolumePath | None,
         **kwargs: Any,
     ) -> Any:
         from mitotools.stages.evaluate import EvaluateFiles
 
-        chosen = EvaluateFiles(ignore, scores, matches, save_overlap, heatmap)
+        chosen = EvaluateFiles(ignore, scores, matches, save_overlap, heatmap, report, raw)
         return command(*args, files=chosen, **kwargs)
 
     return wrapped  # type: ignore[return-value]

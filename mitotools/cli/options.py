@@ -8,6 +8,7 @@ import shlex
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -72,6 +73,23 @@ blend = click.option(
     show_default=True,
     help="Weight of windows or tiles where they overlap.",
 )
+
+
+def report(content: str) -> Callable[[Function], Function]:
+    """Return the `--report` option with what a command's report holds."""
+    return click.option(
+        "--report",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE.html",
+        help=f"Write a page; {content}.",
+    )
+
+
+def raw(use: str) -> Callable[[Function], Function]:
+    """Return the `--raw` option with what a command does with the image."""
+    return click.option(
+        "--raw", type=arguments.VOLUME, metavar="RAW", help=f"Image of the same shape; {use}."
+    )
 
 
 def min_size(default: int) -> Callable[[Function], Function]:

@@ -26,7 +26,7 @@ _DEFAULT = StatsParameters()
     metavar="FILE",
     help="The file to write; .tsv, .csv, .json or .parquet.  [default: TSV on standard output]",
 )
-@click.option("--raw", type=arguments.VOLUME, help="Images: adds the intensity of each instance.")
+@options.raw("adds the intensity of each instance")
 @click.option(
     "--within",
     type=arguments.VOLUME,
@@ -57,6 +57,7 @@ _DEFAULT = StatsParameters()
     metavar="FILE",
     help="Draw a plot; of volumes with an exponential fit and, with --skeleton, over length: .png or .html.",
 )
+@options.report("sizes, shapes, and pictures of instances that stand out")
 @click.option(
     "--summary",
     is_flag=True,
@@ -73,6 +74,7 @@ def stats(
     mesh: Path | None,
     mesh_format: str,
     plot: Path | None,
+    report: Path | None,
     summary: bool,
     running: Running,
 ) -> None:
@@ -88,8 +90,9 @@ def stats(
       $ mitotools stats labels.zarr -o mitochondria.csv --raw raw.zarr --within neurons.zarr --skeleton
       $ mitotools stats rat.tsv human.tsv --plot sizes.png > both.tsv
       $ mitotools stats labels.zarr --summary --mesh meshes
+      $ mitotools stats labels.zarr --raw raw.zarr --report sizes.html -o mitochondria.tsv
     """
-    from mitotools.stages.stats import tabulate, united
+    from mitotools.stages.stats import is_table, tabulate, united
     from mitotools.volume.table import check_table, tsv_lines, write_table
 
     if output is not None:
@@ -98,15 +101,23 @@ def stats(
         from mitotools.stages.size_plot import check_plot, plot_sizes
 
         check_plot(plot, force=running.force)
+    if report is not None:
+        from mitotools.stages.size_report import write_size_report
+        from mitotools.volume.atomic import check_file
+
+        check_file(report, force=running.force)
     parameters = StatsParameters(skeleton=skeleton, mesh_format=mesh_format, summary=summary)
     named = {"raw": raw, "within": within}
     beside = {name: path for name, path in named.items() if path is not None}
     with options.source_volumes(*labels, *beside.values()) as paths:
         sources, others = paths[: len(labels)], dict(zip(beside, paths[len(labels) :], strict=True))
         tables = tabulate(sources, parameters, running, **others, mesh=mesh)
+        columns = {name: one.columns for name, one in tables.items()}
+        if report is not None:
+            pictured = sources[0] if len(sources) == 1 and not is_table(sources[0]) else None
+            write_size_report(report, columns, parameters, running, pictured, others.get("raw"))
     table = united(tables)
     if plot is not None:
-        columns = {name: one.columns for name, one in tables.items()}
         plot_sizes(plot, columns, table.history, force=running.force)
     if output is None:
         for line in tsv_lines(table.names, table.rows):

@@ -135,6 +135,31 @@ def average_precision(
     return {name: {size: column[name] for size, column in columns.items()} for name in names}
 
 
+def precision_curve(
+    instances: Instances, protocol: EvaluationProtocol, iou: float, scores: Array | None = None
+) -> Floats | None:
+    """Return the precision at recalls 0, .01, .. 1, of which AP is the mean; all sizes.
+
+    Parameters
+    ----------
+    instances, protocol, scores
+        As `average_precision` takes them.
+    iou : float
+
+    Returns
+    -------
+    (101,) float64, or None
+        None where there is no truth.
+    """
+    limits = size_classes(protocol.size_limits_voxels)["all"]
+    truths = int(instances.truths.within(limits).sum())
+    if truths == 0:
+        return None
+    judged, order = judge(instances, limits), ranking(instances, scores)
+    hits = judged.hits(iou)
+    return precisions((hits & judged.in_class)[order], (~hits & judged.is_alarm)[order], truths)
+
+
 def ranking(instances: Instances, scores: Array | None = None) -> Indices:
     """Return the predictions in the order of AP, (P,) intp: by descending score, then by ascending id."""
     confidence = instances.predictions.sizes if scores is None else scores

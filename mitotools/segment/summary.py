@@ -70,15 +70,15 @@ def summary(
     }
     for name in SUMMARISED:
         if name in columns:
-            found |= _distribution(name, columns[name], quantiles)
+            names = [f"{name}_mean", *(f"{name}_q{100 * quantile:g}" for quantile in quantiles)]
+            found |= dict(zip(names, spread(columns[name], quantiles), strict=True))
     return found
 
 
-def _distribution(name: str, column: Array | None, quantiles: Sequence[float]) -> dict[str, float | None]:
-    names = [f"{name}_mean", *(f"{name}_q{100 * quantile:g}" for quantile in quantiles)]
+def spread(column: Array | None, quantiles: Sequence[float]) -> list[float | None]:
+    """Return the mean and the quantiles of the instances that have a value; None where none has."""
     if column is not None and column.dtype.kind == "f":
         column = column[~np.isnan(column)]
     if column is None or len(column) == 0:
-        return dict.fromkeys(names)
-    values = [np.mean(column), *np.quantile(column, quantiles)]
-    return dict(zip(names, map(float, values), strict=True))
+        return [None] * (1 + len(quantiles))
+    return [float(np.mean(column)), *map(float, np.quantile(column, quantiles))]

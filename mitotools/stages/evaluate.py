@@ -31,6 +31,7 @@ from mitotools.volume.atomic import check_file
 from mitotools.volume.table import write_tsv
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -65,6 +66,10 @@ class EvaluateFiles:
         The file to write from which `evaluate_overlap` scores again.
     heatmap : VolumePath, optional
         (Z, Y, X) or (C, Z, Y, X) volume: predictions are ranked by its mean over them instead of by size.
+    report : Path, optional
+        The page to write.
+    raw : VolumePath, optional
+        (Z, Y, X) image, behind the instances that the page shows.
     """
 
     ignore: VolumePath | None = None
@@ -72,16 +77,20 @@ class EvaluateFiles:
     matches: Path | None = None
     save_overlap: Path | None = None
     heatmap: VolumePath | None = None
+    report: Path | None = None
+    raw: VolumePath | None = None
 
     def check(self, running: Running) -> None:
         """Raise TargetError where an output cannot be written, UsageError where options contradict."""
         if self.heatmap is not None and self.scores is not None:
             raise UsageError("--heatmap", "ranks the predictions, and so does --scores", "Give one")
-        if self.matches is not None and self.matches == self.save_overlap:
-            raise UsageError(str(self.matches), "is to be two files, --matches and --save-overlap")
-        for file in (self.matches, self.save_overlap):
-            if file is not None:
-                check_file(file, force=running.force)
+        if self.raw is not None and self.report is None:
+            raise UsageError("--raw", "is shown in a --report, and none is written")
+        files = [file for file in (self.matches, self.save_overlap, self.report) if file is not None]
+        if len(set(files)) < len(files):
+            raise UsageError(str(files[-1]), "is to be two files", "Give each output a name of its own")
+        for file in files:
+            check_file(file, force=running.force)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +143,8 @@ def evaluate_volumes(
     listed = read_scores(files.scores, running) if files.scores else None
     wanted = parameters.ignore_border or files.save_overlap is not None
     compared = compare_volumes(Asked(prediction, truth, files.ignore, files.heatmap, wanted), running)
-    return _finished(compared, listed, parameters, running, files)
+    shown = [prediction, truth, *([files.raw] if files.raw else [])]
+    return _finished(compared, listed, parameters, running, files, shown)
 
 
 def evaluate_overlap(
@@ -149,9 +159,9 @@ def evaluate_overlap(
     UsageError
         Where something needs the volumes.
     """
-    of_volumes = {"--ignore": files.ignore, "--heatmap": files.heatmap, "--save-overlap": files.save_overlap}
-    for option in [name for name, value in of_volumes.items() if value is not None]:
-        raise UsageError(option, "needs the volumes", f"{file} is all that is given")
+    of_volumes = ("ignore", "heatmap", "save_overlap", "raw")
+    for name in [name for name in of_volumes if getattr(files, name) is not None]:
+        raise UsageError(f"--{name.replace('_', '-')}", "needs the volumes", f"{file} is all that is given")
     files.check(running)
     listed = read_scores(files.scores, running) if files.scores else None
     comparison, origin, records = load_overlap(file, running)
@@ -170,6 +180,7 @@ def _finished(
     parameters: EvaluateParameters,
     running: Running,
     files: EvaluateFiles,
+    shown: Sequence[VolumePath] = (),
 ) -> Report:
     """Score a comparison, and write what is to be written."""
     inputs = list(compared.inputs)
@@ -190,6 +201,11 @@ def _finished(
         save_overlap(files.save_overlap, compared.comparison, origin, records, force=running.force)
     if files.matches:
         _write_matches(files.matches, scored, parameters, records, running)
+    if files.report:
+        from mitotools.stages.score_report import ReportOf, write_score_report  # noqa: PLC0415 (matplotlib)
+
+        about = ReportOf(report, scored.instances, scored.protocol, scored.ranks)
+        write_score_report(files.report, about, parameters, running, shown)
     return report
 
 

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from mitotools.parameters import PROTOCOLS, ErrorParameters
 from mitotools.segment.instances import instances_of
-from mitotools.segment.verdicts import kinds, verdicts
+from mitotools.segment.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT, kinds, verdicts
 from mitotools.stages.comparing import Asked, compare_volumes
 
 if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.volume.path import VolumePath
+
+LEGEND = {HIT: "#56B4E9", MISSED: "#F0E442", FALSE_POSITIVE: "#D55E00", SPLIT: "#CC79A7", MERGED: "#009E73"}
+"""For all kinds of colour vision (Okabe and Ito, 2008)."""
 
 Partner = tuple[int | None, float]
 """The instance of the other labeling that fits best, or None, and the IoU."""

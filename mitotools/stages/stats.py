@@ -89,7 +89,7 @@ def tabulate(
     for source in sources:
         if str(source) in tables:
             raise UsageError(str(source), "is given twice")
-        if _is_table(source):
+        if is_table(source):
             tables[str(source)] = _table_of_file(source, parameters, given)
         else:
             tables[str(source)] = measure_instances(source, parameters, running, **others)
@@ -109,7 +109,8 @@ def united(tables: Mapping[str, Table]) -> Table:
     return Table(["source", *names], rows, history.united(table.history for table in tables.values()))
 
 
-def _is_table(source: VolumePath) -> bool:
+def is_table(source: VolumePath) -> bool:
+    """Return whether a source is a table that `stats` wrote."""
     return not source.is_pipe and Path(source.file).suffix.lower() in SUFFIXES
 
 

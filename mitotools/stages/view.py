@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools.errors import InputError, UsageError
-from mitotools.segment.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT
+from mitotools.segment.verdicts import MISSED
 from mitotools.stages.blockwise import map_blocks
 from mitotools.stages.comparing import require_same_size
-from mitotools.stages.judging import judge
+from mitotools.stages.judging import LEGEND, judge
 from mitotools.stages.view_page import Shown, write_view_page
 from mitotools.view.slices import DOTTED, Layer, Palette, Slice, draw_slices
 from mitotools.volume.atomic import check_file, create_file
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 AXES = "zyx"
 MOST_SLICES = {".png": 6, ".html": 500}
 """Where the user names none."""
-
-LEGEND = {HIT: "#56B4E9", MISSED: "#F0E442", FALSE_POSITIVE: "#D55E00", SPLIT: "#CC79A7", MERGED: "#009E73"}
-"""For all kinds of colour vision (Okabe and Ito, 2008)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,7 +125,7 @@ def _row(table: Distribution) -> list[str]:
     return [*row, *slope, f"{line.intercept:.3f}", f"{line.r:.3f}"]
 
 
-def numbers_page(svg: str, rows: Sequence[Sequence[str]]) -> str:
+def numbers_page(svg: str, rows: Sequence[Sequence[str]], style: str = "", more: str = "") -> str:
     """Return a page of HTML that loads nothing, with a drawing and a table of `HEADER` and rows.
 
     Parameters
@@ -134,6 +134,8 @@ def numbers_page(svg: str, rows: Sequence[Sequence[str]]) -> str:
         An element.
     rows : sequence of sequences of str
         Plain text, which is escaped.
+    style, more : str
+        CSS, and HTML that follows the table.
     """
     below = f"{table(HEADER, rows)}<p>{escape(_EXPLANATION)}</p>\n"
-    return page("Sizes of instances", _STYLE, svg, below)
+    return page("Sizes of instances", _STYLE + style, svg, below + more)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -53,16 +54,29 @@ def write_plot(path: Path, suffix: str, figure: Figure, page_of: Callable[[str],
     """
     if suffix not in SUFFIXES:
         raise ValueError(f"no plot is written to {suffix}")
-    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "mitotools"}):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # of names in other scripts
-        if suffix == ".png":
-            figure.savefig(path, format="png", metadata={"Software": None})
-            return
-        drawing = io.StringIO()
-        nothing = dict.fromkeys(["Date", "Creator", "Format", "Type"])
+    if suffix == ".html":
+        path.write_text(page_of(svg_of(figure)), "utf-8")
+        return
+    with _any_script():
+        figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def svg_of(figure: Figure) -> str:
+    """Return a figure as an SVG element."""
+    drawing = io.StringIO()
+    nothing = dict.fromkeys(["Date", "Creator", "Format", "Type"])
+    with _any_script(), mpl.rc_context({"svg.hashsalt": "mitotools"}):
         figure.savefig(drawing, format="svg", metadata=nothing)
     svg = drawing.getvalue()
-    path.write_text(page_of(svg[svg.index("<svg") :]), "utf-8")
+    return svg[svg.index("<svg") :]
+
+
+@contextmanager
+def _any_script() -> Iterator[None]:
+    """Draw names in scripts that the font lacks without a word."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def page(title: str, style: str, svg: str, below: str) -> str:

@@ -31,3 +31,10 @@ def encoded_numbers(numbers: npt.NDArray[np.uint32]) -> bytes:
     target = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(target, "PNG")
     return target.getvalue()
+
+
+def encoded_colours(picture: npt.NDArray[np.uint8]) -> bytes:
+    """Return (H, W, 3) colours as a PNG."""
+    target = io.BytesIO()
+    Image.fromarray(picture).save(target, "PNG", optimize=True)
+    return target.getvalue()
