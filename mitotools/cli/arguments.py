@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from mitotools.errors import UsageError
 from mitotools.volume.path import VolumePath, parse_volume_path
@@ -29,6 +30,15 @@ class VolumeType(click.ParamType[VolumePath]):
             return parse_volume_path(value)
         except UsageError as error:
             self.fail(str(error).rstrip("."), param, ctx)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Let the shell complete the name of the file."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 class TripleType(click.ParamType[tuple[Any, ...]]):

@@ -30,6 +30,8 @@ COMMANDS = {
     "stats": "mitotools.cli.stats:stats",
     "info": "mitotools.cli.info:info",
     "view": "mitotools.cli.view:view",
+    "doctor": "mitotools.cli.doctor:doctor",
+    "completion": "mitotools.cli.completion:completion",
 }
 """Every command in the order of the pipeline, and where it is."""
 

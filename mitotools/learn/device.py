@@ -55,6 +55,21 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def devices() -> dict[str, str]:
+    """Return what networks can run on here, in words."""
+    processor = torch.device("cpu")
+    found = {
+        "torch": torch.__version__,
+        "cpu": f"{torch.backends.cpu.get_cpu_capability()}, {chosen_precision('auto', processor)}",
+    }
+    for number in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(number)
+        found[f"cuda:{number}"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+    if torch.backends.mps.is_available():
+        found["mps"] = "available"
+    return found if len(found) > 2 else {**found, "GPU": "none"}
+
+
 def chosen_device(name: str) -> torch.device:
     """Return the device of a name; "auto" is a GPU where there is one.
 

@@ -47,6 +47,14 @@ COMPRESSORS: dict[int, Callable[[Array], bytes | bytearray]] = {
 """How to deflate a chunk, by the level that its file declares."""
 
 
+def available_filters() -> list[str]:
+    """Return the names of the filters that HDF5 files may use here, hdf5plugin's among them."""
+    with suppress(ImportError):
+        importlib.import_module(PLUGIN)
+    known = {DEFLATE: "gzip", h5py.h5z.FILTER_LZF: "LZF", h5py.h5z.FILTER_SZIP: "SZIP", **PLUGIN_FILTERS}
+    return [name for code, name in known.items() if h5py.h5z.filter_avail(code)]
+
+
 class DamagedChunkError(Exception):
     """Bytes that are no chunk; the text says why."""
 
