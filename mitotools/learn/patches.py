@@ -12,6 +12,7 @@ from mitotools.errors import InputError
 from mitotools.learn.augment.context import Context
 from mitotools.learn.augment.patch import apply, draw, margin, recipe_named
 from mitotools.learn.normalise import normalisation_of, read_finite, to_network, to_unit
+from mitotools.volume.arrays import ArrayReader
 from mitotools.volume.base import Volume
 from mitotools.volume.blocks import Box, grid, size3
 
@@ -243,22 +244,8 @@ class _Ignored:
         """Nothing is open here."""
 
 
-class _Held:
-    """The voxels of a volume, in memory."""
-
-    def __init__(self, volume: Volume) -> None:
-        self.spec: VolumeSpec = volume.spec
-        self._voxels = volume.read(Box.whole(volume.spec.size))
-
-    def read(self, box: Box) -> Array:
-        return self._voxels[box.slices]
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 def _held(volume: Volume) -> Volume:
-    return Volume(_Held(volume), volume.name)
+    return Volume(ArrayReader(volume.read(Box.whole(volume.spec.size)), volume.spec), volume.name)
 
 
 def _mirrored(volume: Volume, box: Box, around: Size, patch: Size) -> Array:

@@ -1,0 +1,113 @@
+"""The commands on arrays: what they return is what the commands write."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from stages.networks import write_model, write_phantom, write_volume
+
+import mitotools
+from mitotools.cli.main import run
+from mitotools.errors import InputError
+from mitotools.stages import arrays
+
+ROOT = Path(__file__).parent.parent.parent
+VOXEL_SIZE = (5.0, 5.0, 5.0)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_phantom(tmp_path)
+    write_model(tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def test_the_examples_in_the_documentation_are_right(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    result = doctest.testmod(arrays)
+    assert result.attempted >= 10
+    assert result.failed == 0
+
+
+def test_a_notebook_gets_what_the_commands_write(folder):
+    raw, size_nm = mitotools.read("raw.h5")
+    assert size_nm == VOXEL_SIZE
+    words = ["--precision", "float32", "--backend", "torch", "-q"]
+    assert run(["predict", "raw.h5", "maps.h5", "-m", "model.safetensors", *words]) == 0
+    maps = mitotools.predict(raw, "model.safetensors", size_nm, precision="float32", backend="torch")
+    assert np.array_equal(maps, mitotools.read("maps.h5")[0])
+    options = ["--foreground", ".4", "--seed-foreground", ".5", "--min-size", "9", "--min-seed", "4"]
+    assert run(["decode", "maps.h5", "found.h5", *options, "-q"]) == 0
+    labels = mitotools.decode(maps, foreground=0.4, seed_foreground=0.5, min_size_voxels=9, min_seed_voxels=4)
+    assert labels.max() > 1
+    assert np.array_equal(labels, mitotools.read("found.h5")[0])
+
+
+def test_scores_are_those_of_the_command(folder, capsys):
+    truth = mitotools.read("labels.h5")[0]
+    prediction = np.where(truth % 3 == 0, 0, truth)
+    write_volume(folder / "prediction.h5", prediction)
+    assert run(["evaluate", "prediction.h5", "labels.h5", "--format", "json", "--bootstrap", "20", "-q"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    report = json.loads(json.dumps(mitotools.evaluate(prediction, truth, bootstrap=20)))  # tuples are lists
+    assert {key: told[key] for key in ("ap", "detection", "bootstrap", "voi")} == {
+        key: report[key] for key in ("ap", "detection", "bootstrap", "voi")
+    }
+
+
+def test_measurements_are_those_of_the_command(folder, capsys):
+    labels, size_nm = mitotools.read("labels.h5")
+    columns = mitotools.stats(labels, size_nm, mitotools.read("raw.h5")[0])
+    assert run(["stats", "labels.h5", "--raw", "raw.h5", "-q"]) == 0
+    header, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert list(columns) == header
+    place = header.index("surface_um2")
+    assert np.allclose(columns["surface_um2"], [float(row[place]) for row in rows])
+
+
+def test_a_volume_that_is_written_keeps_type_ids_and_voxel_size(folder):
+    labels = np.array([[[0, 2**40]]], np.uint64)
+    mitotools.write("a.zarr", labels, (30.0, 8.0, 8.0), labels=True)
+    array, size_nm = mitotools.read(Path("a.zarr"))
+    assert (array.dtype, array.tolist(), size_nm) == (np.uint64, [[[0, 2**40]]], (30.0, 8.0, 8.0))
+    with pytest.raises(mitotools_error("TargetError"), match="exists already"):
+        mitotools.write("a.zarr", labels)
+    mitotools.write("a.zarr", labels, force=True)
+    assert mitotools.read("a.zarr")[1] is None
+
+
+def mitotools_error(name):
+    from mitotools import errors
+
+    return getattr(errors, name)
+
+
+def test_floats_that_are_no_probabilities_are_refused():
+    with pytest.raises(InputError, match=r"outside 0\.\.1"):
+        mitotools.decode(np.full((2, 4, 4, 4), 1.5))
+    with pytest.raises(InputError, match="outside"):
+        mitotools.decode(np.full((2, 4, 4, 4), np.nan))
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, mitotools; print(*sorted({'numpy', 'torch', 'h5py', 'click'} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert result.stdout == "\n"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    assert set(mitotools.__all__) >= {"read", "write", "predict", "decode", "evaluate", "stats"}
+    with pytest.raises(AttributeError, match="no attribute 'segment_all'"):
+        _ = mitotools.segment_all
+    with h5py.File(ROOT / "examples" / "data" / "medulla_test.h5") as file:
+        assert set(file) == {"raw", "labels"}
