@@ -59,6 +59,7 @@ HOMES = {
     "PIL": {"volume"},
     "pyarrow": {"volume"},
     "matplotlib": {"view"},
+    "neuroglancer": {"view"},
 }
 HEAVY = ["numpy", "torch", "h5py", "zarr", "numba", "scipy", "matplotlib", "tifffile", "rich", "skimage"]
 

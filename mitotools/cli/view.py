@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
 
 from mitotools.cli import arguments, options
+from mitotools.errors import UsageError
 from mitotools.parameters import ViewParameters
 
 if TYPE_CHECKING:
@@ -25,8 +28,19 @@ _NAMED = 12
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    required=True,
     help="The file to write; .png, or .html.",
+)
+@click.option(
+    "--neuroglancer",
+    "in_neuroglancer",
+    is_flag=True,
+    help="Show the volumes in Neuroglancer instead, in a browser of this machine, until Ctrl-C.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port that --neuroglancer listens on.  [default: any]",
 )
 @click.option(
     "--slices",
@@ -72,7 +86,9 @@ _NAMED = 12
 def view(
     raw: VolumePath,
     labels: tuple[VolumePath, ...],
-    output: Path,
+    output: Path | None,
+    in_neuroglancer: bool,
+    port: int,
     slices: tuple[int, ...] | None,
     axis: str,
     columns: int,
@@ -87,12 +103,20 @@ def view(
     Several LABELS are drawn one under the other. With --truth, colours tell hits, missed instances, false
     positives, splits and merges. A page (.html) is one file that needs no network: slices to scroll through,
     layers to switch, and instances to click on for what stats measures of them and for their match.
+    --neuroglancer prints the address that a browser of this machine opens.
 
     \b
       $ mitotools view raw.zarr labels.zarr -o overlay.png
       $ mitotools view raw.h5 labels.h5 --truth truth.h5 -o errors.png --slices 10,50,90
       $ mitotools view raw.zarr labels.zarr --truth truth.zarr -o errors.html
+      $ mitotools view raw.zarr labels.zarr --neuroglancer
     """
+    if (output is None) != in_neuroglancer:
+        raise UsageError("-o", "names the file to write", "Give it, or --neuroglancer")
+    if output is None:
+        others = [*labels, *([truth] if truth is not None else [])]
+        _serve([raw, *others], port, running)
+        return
     from mitotools.stages.view import view_volume
 
     parameters = ViewParameters(slices, axis, columns, ids, hit_iou, longest)
@@ -103,6 +127,16 @@ def view(
     options.say(f"{output}: slices {_in_words(shown.positions)} along {axis}")
     for volume, counts in zip(labels, shown.counts, strict=False):
         options.say(f"{volume}: {', '.join(f'{kind} {count}' for kind, count in counts.items())}")
+
+
+def _serve(volumes: list[VolumePath], port: int, running: Running) -> None:
+    from mitotools.stages.neuroglancer import serving
+
+    with options.source_volumes(*volumes) as (image, *labels), serving(image, labels, running, port) as url:
+        click.echo(url)
+        options.say("Ctrl-C ends it")
+        with suppress(KeyboardInterrupt):
+            Event().wait()
 
 
 def _in_words(positions: list[int]) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PACKAGE = "mitotools"
 
 EXTRAS = {
-    "neuroglancer": ("tensorstore",),
+    "neuroglancer": ("neuroglancer", "tensorstore"),
     "hdf5plugin": ("hdf5plugin",),
     "cluster": ("distributed",),
     "s3": ("s3fs",),

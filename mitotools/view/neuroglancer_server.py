@@ -1,0 +1,124 @@
+"""Volumes served to Neuroglancer, in a browser of this machine."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mitotools.errors import MitotoolsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from mitotools.conventions import Array, VoxelSize
+
+ADDRESS = "127.0.0.1"
+"""Nobody else can connect."""
+
+SHADER = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized()); }"
+
+
+class Sliced(Protocol):
+    """What is indexed like an array, and read when it is."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def dtype(self) -> np.dtype[Any]: ...  # noqa: D102
+    def __getitem__(self, ranges: tuple[slice, ...]) -> Array: ...  # noqa: D105
+
+
+@dataclass(frozen=True)
+class Served:
+    """One layer.
+
+    Parameters
+    ----------
+    name : str
+    data : Sliced
+        (Z, Y, X) grey values or ids.
+    is_labels : bool
+    has_meshes : bool
+        Whether surfaces may be made of it, for which all of it is read.
+    """
+
+    name: str
+    data: Sliced
+    is_labels: bool = False
+    has_meshes: bool = False
+
+
+class Server:
+    """A viewer in which layers are shown, as long as this object and its process live.
+
+    Parameters
+    ----------
+    layers : sequence of Served
+        Of one shape.
+    voxel_size_nm : (z, y, x) or None
+    port : int
+        0: any that is free.
+
+    Attributes
+    ----------
+    url : str
+        What a browser of this machine opens.
+
+    Raises
+    ------
+    MitotoolsError
+        Where Neuroglancer is not installed, or the port is in use.
+    """
+
+    def __init__(self, layers: Sequence[Served], voxel_size_nm: VoxelSize | None, port: int = 0) -> None:
+        neuroglancer = _library()
+        units, scales = ("", (1, 1, 1)) if voxel_size_nm is None else ("nm", voxel_size_nm)
+        space = neuroglancer.CoordinateSpace(names=["z", "y", "x"], units=units, scales=scales)
+        _check_port(port)
+        neuroglancer.set_server_bind_address(ADDRESS, port)
+        self._viewer = neuroglancer.Viewer()
+        with self._viewer.txn() as state:
+            state.dimensions = space
+            for layer in layers:
+                state.layers[layer.name] = _layer_of(neuroglancer, layer, space)
+            state.layout = "4panel"
+        self.url: str = self._viewer.get_viewer_url()
+
+    def close(self) -> None:
+        """Stop serving."""
+        _library().stop()
+
+
+def _check_port(port: int) -> None:
+    """Raise MitotoolsError where a port is in use: Neuroglancer would leave an open socket behind."""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((ADDRESS, port))
+    except OSError as error:
+        why = f"cannot be listened on ({error.strerror})"
+        raise MitotoolsError(f"--port {port}", why, "Choose another") from error
+
+
+def _layer_of(neuroglancer: Any, layer: Served, space: Any) -> Any:
+    kind = "segmentation" if layer.is_labels else "image"
+    source = neuroglancer.LocalVolume(layer.data, dimensions=space, volume_type=kind)
+    if not layer.is_labels:
+        return neuroglancer.ImageLayer(source=source, shader=SHADER)
+    if not layer.has_meshes:
+        source = neuroglancer.LayerDataSource(
+            url=source, subsources={"default": True}, enable_default_subsources=False
+        )
+    return neuroglancer.SegmentationLayer(source=source)
+
+
+def _library() -> Any:
+    try:
+        import neuroglancer  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        why = f"needs Neuroglancer, which cannot be loaded ({error})"
+        raise MitotoolsError("--neuroglancer", why, "pip install 'mitotools[neuroglancer]'") from error
+    return neuroglancer
