@@ -84,6 +84,7 @@ class Server:
             state.dimensions = space
             for layer in layers:
                 state.layers[layer.name] = _layer_of(neuroglancer, layer, space)
+            state.display_dimensions = ["x", "y", "z"]  # slices first
             state.layout = "4panel"
         self.url: str = self._viewer.get_viewer_url()
 
