@@ -32,5 +32,5 @@ def command_lines(text: str) -> Iterator[list[str]]:
 
 def _words(line: str) -> Iterator[str]:
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-    lexer.wordchars += ":[],$%"
+    lexer.wordchars += ":[],$%+"
     return iter(lexer)

@@ -13,6 +13,7 @@ from mitotools.cli.main import COMMANDS, mitotools
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "examples").rglob("*.sh")),
     *sorted((ROOT / "examples").rglob("*.md")),
 ]
