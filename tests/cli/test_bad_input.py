@@ -42,6 +42,7 @@ def folder(tmp_path, monkeypatch):
     content = (tmp_path / "full.h5").read_bytes()
     (tmp_path / "truncated.h5").write_bytes(content[: len(content) // 2])
     (tmp_path / "words.h5").write_text("this is no HDF5 file")
+    (tmp_path / "picture.png").write_text("mine")
     (tmp_path / "words.safetensors").write_text("this is no model, and long enough for a header")
     (tmp_path / "other.json").write_text(json.dumps({"kind": "something else"}))
     (tmp_path / "slices").mkdir()
@@ -133,7 +134,7 @@ def test_wrong_usage_is_one_line_and_status_2(folder, capsys, line, message):
         "merge slices labels.h5",
         "decode three_channels.h5 labels.h5",
         "filter labels.h5 raw.h5",
-        "view raw.h5 -o words.h5",
+        "view raw.h5 -o picture.png",
     ],
 )
 def test_an_output_that_exists_is_kept(folder, capsys, line):
