@@ -50,7 +50,7 @@ def test_the_presets_are_those_of_the_papers_and_a_fast_one():
         "u3d-bc": (("mask", "contour"), 150_000),
         "u3d-bcd": (("mask", "contour", "distance"), 150_000),
         "res-unet": (("mask", "contour"), 150_000),
-        "fast": (("mask", "contour"), 8_000),
+        "fast": (("mask", "contour"), 6_000),
     }
     assert [p.preset for p in PRESETS.values()] == list(PRESETS)
 
