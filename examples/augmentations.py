@@ -21,7 +21,7 @@ from mitotools.learn.augment.context import Context
 from mitotools.learn.augment.patch import apply, draw, largest_margin
 from mitotools.learn.augment.recipes import Recipe
 from mitotools.learn.normalise import normalisation_of, to_unit
-from mitotools.view.slices import Slice, outlined
+from mitotools.view.slices import Layer, Slice, outlined
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import parse_volume_path
@@ -67,10 +67,10 @@ def around(array: np.ndarray, margin: tuple[int, int, int]) -> np.ndarray:
 def picture(image: np.ndarray, labels: np.ndarray, z: int, *, side: bool) -> np.ndarray:
     """Return one slice in colours, or a cut along z."""
     if not side:
-        return outlined(Slice(image[z], labels[z], ""), (0.1, 1.0), 1)
+        return outlined(Slice(image[z], [Layer(labels[z])], ""), (0.1, 1.0), 1)
     stretch = PATCH[1] // PATCH[0]
     cut = [array[:, PATCH[1] // 2].repeat(stretch, axis=0) for array in (image, labels)]
-    return outlined(Slice(cut[0], cut[1], ""), (0.1, 1.0), 1)
+    return outlined(Slice(cut[0], [Layer(cut[1])], ""), (0.1, 1.0), 1)
 
 
 def pair(

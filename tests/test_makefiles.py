@@ -17,7 +17,7 @@ from command_lines import command_lines
 from mitotools.cli.main import mitotools
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-QUICK = "--iterations 2 --patch 8,32,32 --batch 4 --set filters=4,4,4,4,4"
+QUICK = "--iterations 2 --patch 16,32,32 --batch 4 --set filters=4,4,4,4,4"
 TARGETS = {
     "lucchi": ("table1",),
     "mitoem": ("table2", "table3", "update2021", "grid", "figure1", "figure3", "submission"),
@@ -49,10 +49,11 @@ def make(tmp_path):
             subprocess.run(script, check=True, env=environment)
         variables = [
             f"DATA={tmp_path / name}", f"OUT={tmp_path / 'out'}", f"PYTHON={sys.executable}",
-            f"TRAIN={QUICK}", "PREDICT=", "DECODE=--foreground 0.1 --min-size 10", *SMALL.get(name, ()),
+            f"TRAIN={QUICK}", "PREDICT=", "DECODE=--min-size 10", "DECODE_mw=--foreground 0.1",
+            *SMALL.get(name, ()),
         ]  # fmt: skip
         how = {"cwd": EXAMPLES / name, "env": environment, "capture_output": True, "text": True}
-        result = subprocess.run(["make", *variables, *words], check=False, **how)
+        result = subprocess.run(["make", "-j2", *variables, *words], check=False, **how)
         assert result.returncode == status, result.stderr
         return result.stdout
 
@@ -80,10 +81,8 @@ def test_files_that_are_missing_or_of_another_size_are_named(make, tmp_path, nam
 
 @pytest.mark.slow
 def test_table_1_has_all_rows_beside_the_published_ones(make, tmp_path):
-    table = make("lucchi", "table1").splitlines()
-    rows = {
-        cells[1].strip(): [cell.strip() for cell in cells[2:]] for cells in (row.split("|") for row in table)
-    }
+    table = [line.split("|") for line in make("lucchi", "table1").splitlines() if line.startswith("|")]
+    rows = {title.strip(): [cell.strip() for cell in cells] for _, title, *cells in table}
     assert rows["U3D-BC + MW"][0] == ".812"
     assert rows["U3D-BC + MW"][2] == ".887"
     assert rows["FFN"][:2] == [".230", ""]  # which is not ours
@@ -96,7 +95,8 @@ def test_table_1_has_all_rows_beside_the_published_ones(make, tmp_path):
     ):
         assert re.match(r"\.\d{3}", rows[title][1])
     assert float(rows["truth, dilated by a voxel"][3]) > 0.7
-    assert make("lucchi", "table1").splitlines()[-1] == table[-1]  # and nothing is computed again
+    again = make("lucchi", "table1").splitlines()
+    assert len(again) == len(table)  # and nothing is computed twice
 
 
 @pytest.mark.slow
