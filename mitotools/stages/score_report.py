@@ -99,7 +99,7 @@ def write_score_report(
         "Instances compared",
         _facts(report, name),
         ("", *CLASSES),
-        list(_rows(report)),
+        _rows(report),
         _curves(about, found, name, iou),
         worst,
         LEGEND,

@@ -14,10 +14,9 @@ from mitotools.segment.verdicts import MISSED
 from mitotools.stages.blockwise import map_blocks
 from mitotools.stages.comparing import require_same_size
 from mitotools.stages.judging import LEGEND, judge
-from mitotools.stages.view_page import Shown, write_view_page
+from mitotools.stages.view_page import Shown, slab, write_view_page
 from mitotools.view.slices import DOTTED, Layer, Palette, Slice, draw_slices
 from mitotools.volume.atomic import check_file, create_file
-from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import open_volume
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.stages.judging import Judged
     from mitotools.volume.base import Volume
+    from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
 
 AXES = "zyx"
@@ -179,7 +179,7 @@ def _draw(
     axis = AXES.index(parameters.axis)
     image, *labels = volumes
     truth = labels.pop() if judged else None
-    boxes = [_plane(image.spec.size, axis, position) for position in positions]
+    boxes = [slab(image.spec.size, axis, position, position) for position in positions]
     greys = [image.read(box).squeeze(axis) for box in boxes]
     captions = [f"{AXES[axis]} {position}" for position in positions]
     rows = [[Slice(grey, (), words) for grey, words in zip(greys, captions, strict=True)]]
@@ -203,9 +203,3 @@ def _draw(
 
 def _chosen(labels: Array, ids: Sequence[int] | None) -> Array:
     return labels if ids is None else np.where(np.isin(labels, np.array(ids, np.uint64)), labels, 0)
-
-
-def _plane(size: tuple[int, int, int], axis: int, position: int) -> Box:
-    start = [position if i == axis else 0 for i in range(3)]
-    stop = [position + 1 if i == axis else n for i, n in enumerate(size)]
-    return Box(size3(start), size3(stop))

@@ -33,7 +33,7 @@ from mitotools.volume.picture import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mitotools.conventions import Array
+    from mitotools.conventions import Array, Size
     from mitotools.parameters import ViewParameters
     from mitotools.run.running import Running
     from mitotools.stages.judging import Judged
@@ -208,7 +208,9 @@ def _images(
     """Yield name, kind and content of each slice and its labels, slice after slice."""
     image = seen[0]
     sample = np.unique(np.linspace(0, len(positions) - 1, SAMPLED).round().astype(int))
-    limits = grey_limits([image.read(_slab(image, axis, positions[i], positions[i])) for i in sample])
+    limits = grey_limits(
+        [image.read(slab(image.spec.size, axis, positions[i], positions[i])) for i in sample]
+    )
 
     def encoded(task: tuple[int, int, Array]) -> tuple[str, str, bytes]:
         layer, number, plane = task
@@ -221,8 +223,8 @@ def _images(
         for group in running.track(groups, len(groups), "view", "slab"):
             first, last = positions[group[0]], positions[group[-1]]
             for layer, volume in enumerate(seen, start=-1):
-                slab = volume.read(_slab(volume, axis, first, last))
-                planes = [slab.take(positions[number] - first, axis) for number in group]
+                voxels = volume.read(slab(volume.spec.size, axis, first, last))
+                planes = [voxels.take(positions[number] - first, axis) for number in group]
                 tasks = [(layer, number, plane) for number, plane in zip(group, planes, strict=True)]
                 yield from pool.map(encoded, tasks)
 
@@ -236,8 +238,8 @@ def _groups(image: Seen, axis: int, positions: Sequence[int], room: int) -> Iter
         yield list(group)
 
 
-def _slab(volume: Seen, axis: int, first: int, last: int) -> Box:
-    """Return the box of slices from the first to the last."""
+def slab(size: Size, axis: int, first: int, last: int) -> Box:
+    """Return the box of slices from the first to the last, across an axis of a volume of this size."""
     start = [first if i == axis else 0 for i in range(3)]
-    stop = [last + 1 if i == axis else n for i, n in enumerate(volume.spec.size)]
+    stop = [last + 1 if i == axis else n for i, n in enumerate(size)]
     return Box(size3(start), size3(stop))
