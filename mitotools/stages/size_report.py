@@ -31,7 +31,7 @@ EXTREMES = (
     ("smallest", "voxels", False),
     ("most elongated", "elongation", True),
     ("most complex", "complexity_index", True),
-    ("longest", "length_um", True),
+    ("longest", "skeleton_length_um", True),
     ("most contacts", "contact_um2", True),
 )
 """What is pictured: words, the column, and whether the highest values count."""

@@ -93,3 +93,9 @@ def test_without_a_voxel_size_a_report_says_what_to_do(folder, capsys):
     assert stats("unknown.h5", "--report", "a.html") == 1
     assert "voxel size" in capsys.readouterr().err
     assert not (folder / "a.html").exists()
+
+
+def test_with_skeletons_the_longest_are_pictured(folder):
+    assert stats("labels.h5", "--skeleton", "--report", "a.html") == 0
+    told = captions((folder / "a.html").read_text())
+    assert any(one.startswith("longest 1: skeleton_length_um") for one in told)
