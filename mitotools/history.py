@@ -77,7 +77,9 @@ def extended(inputs: Sequence[Input], command_line: str, parameters: Mapping[str
     return (*united(source.history for source in inputs), record)
 
 
-def differences(old: History, new: History, inputs: Sequence[str] = ()) -> list[str]:
+def differences(
+    old: History, new: History, inputs: Sequence[str] = (), ignoring: Sequence[str] = ()
+) -> list[str]:
     """Return what differs between the last steps of two histories, by name: parameters, then inputs.
 
     Command line, version and time may differ between runs that make the same.
@@ -87,6 +89,8 @@ def differences(old: History, new: History, inputs: Sequence[str] = ()) -> list[
     old, new : History
     inputs : sequence of str
         What to call the inputs; by default their paths.
+    ignoring : sequence of str
+        Facts of inputs that may differ.
     """
     was, now = (history[-1] if history else {} for history in (old, new))
     names = [
@@ -95,7 +99,11 @@ def differences(old: History, new: History, inputs: Sequence[str] = ()) -> list[
         if differ(was.get("parameters", {}).get(name), now.get("parameters", {}).get(name))
     ]
     pairs = zip_longest(inputs, was.get("inputs", []), now.get("inputs", []))
-    return names + [name or (b or a)["path"] for name, a, b in pairs if differ(a, b)]
+    return names + [
+        name or (b or a)["path"]
+        for name, a, b in pairs
+        if differ(*({key: fact[key] for key in fact if key not in ignoring} for fact in (a or {}, b or {})))
+    ]
 
 
 def differ(a: object, b: object) -> bool:

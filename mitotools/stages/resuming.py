@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from mitotools.volume.blocks import Box
 
 
-def is_complete(name: object, stored: Callable[[], History], records: History, *, force: bool) -> bool:
+MOVED = ("path", "fingerprint")
+"""What differs of inputs that were copied to another place, or again."""
+
+
+def is_complete(
+    name: object,
+    stored: Callable[[], History],
+    records: History,
+    *,
+    force: bool,
+    ignoring: Sequence[str] = (),
+) -> bool:
     """Whether an output that is there was made with the same parameters from the same inputs: this is said.
 
     Parameters
@@ -40,6 +51,8 @@ def is_complete(name: object, stored: Callable[[], History], records: History, *
         Of the output that would be made.
     force : bool
         What was made otherwise is to be replaced.
+    ignoring : sequence of str
+        Facts of inputs that may differ.
 
     Raises
     ------
@@ -47,7 +60,7 @@ def is_complete(name: object, stored: Callable[[], History], records: History, *
         Where it was made otherwise.
     """
     try:
-        changed = history.differences(stored(), records)
+        changed = history.differences(stored(), records, ignoring=ignoring)
     except InputError as error:
         if force:
             return False
@@ -81,7 +94,11 @@ BLOCKS = Unit()
 
 @contextmanager
 def journal_for(
-    final: Path, what: dict[str, object], running: Running, unit: Unit = BLOCKS
+    final: Path,
+    what: dict[str, object],
+    running: Running,
+    unit: Unit = BLOCKS,
+    ignoring: Sequence[str] = (),
 ) -> Iterator[Journal]:
     """Open the journal of an unfinished output, old or new; it goes when the output is complete, or gone.
 
@@ -94,6 +111,8 @@ def journal_for(
     running : Running
     unit : Unit
         What an entry stands for.
+    ignoring : sequence of str
+        Facts of inputs that may differ from those that it was begun with: this is said.
 
     Raises
     ------
@@ -103,7 +122,10 @@ def journal_for(
     path = journal_of(final)
     can_continue = running.resume and unfinished_of(final).exists() and bool(entries(path))
     if can_continue:
-        check_same(final, made(path) or {}, what)
+        begun = made(path) or {}
+        check_same(final, begun, what, ignoring=ignoring)
+        if ignoring and (others := _differences(begun, what)):
+            logging.getLogger(__name__).warning("%s: was begun with other %s", final, ", ".join(others))
     path.parent.mkdir(exist_ok=True)  # the first labels of an image
     # Refused where another run has it open: then nothing of the following is ours to do.
     with continued_journal(path) if can_continue else new_journal(path, what) as journal:
@@ -152,17 +174,22 @@ def check_same(
     old: dict[str, object],
     what: dict[str, object],
     what_next: str = "Use --force to start over",
+    ignoring: Sequence[str] = (),
 ) -> None:
     """Raise TargetError, naming what differs, where an output was begun as something else (see `made_of`)."""
-    changed = history.differences(
-        history.from_records([old.get("record")]), history.from_records([what["record"]])
-    )
+    if changed := _differences(old, what, ignoring):
+        raise TargetError(str(final), f"was begun with other {', '.join(changed)}", what_next)
+
+
+def _differences(
+    old: dict[str, object], what: dict[str, object], ignoring: Sequence[str] = ()
+) -> Sequence[str]:
+    was, now = (history.from_records([made.get("record")]) for made in (old, what))
+    changed = history.differences(was, now, ignoring=ignoring)
     changed += [
         name for name, value in what.items() if name != "record" and history.differ(old.get(name), value)
     ]
-    if changed:
-        names = ", ".join(dict.fromkeys(changed))
-        raise TargetError(str(final), f"was begun with other {names}", what_next)
+    return list(dict.fromkeys(changed))
 
 
 def not_done(boxes: list[Box], done: Iterable[Sequence[int]], spec: VolumeSpec) -> list[Box]:

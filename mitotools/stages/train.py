@@ -16,7 +16,7 @@ from mitotools.learn.metadata import read_metadata
 from mitotools.learn.optimise import estimate_norms
 from mitotools.learn.processes import Processes, joined
 from mitotools.learn.training import Best, Training, load_training, save_training
-from mitotools.stages.resuming import Unit, is_complete, is_worth_continuing, journal_for, made_of
+from mitotools.stages.resuming import MOVED, Unit, is_complete, is_worth_continuing, journal_for, made_of
 from mitotools.stages.training_log import TrainingLog, check_log
 from mitotools.stages.training_plan import TrainingFiles, planned
 from mitotools.stages.validation import Validation
@@ -87,7 +87,13 @@ def train_model(
         if (
             running.resume
             and target.exists()
-            and is_complete(target, lambda: read_metadata(target).history, records, force=running.force)
+            and is_complete(
+                target,
+                lambda: read_metadata(target).history,
+                records,
+                force=running.force,
+                ignoring=MOVED,
+            )
         ):
             return None
         return _trained(target, plan, running, files, processes)
@@ -103,7 +109,7 @@ def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, p
             load_training(unfinished_of(target), training)
         return _fitted(training, plan, running, Hooks(), processes)
     with (
-        journal_for(target, what, running, SAVED) as journal,
+        journal_for(target, what, running, SAVED, MOVED) as journal,
         create_file(
             target,
             force=running.force or bool(running.resume),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import signal
 from dataclasses import replace
 from types import SimpleNamespace
@@ -155,10 +156,24 @@ def test_a_changed_input_is_refused_by_name(tmp_path):
     pair = write_phantom(tmp_path)
     run = Run(pair, tmp_path / "run")
     run.interrupted(2)
-    write_phantom(tmp_path, seed=4)
+    write_phantom(tmp_path, (24, 40, 41))
     with pytest.raises(TargetError) as error:
         run(RESUME)
     assert f"was begun with other {pair[0].file}, {pair[1].file}" in str(error.value)
+
+
+def test_a_training_continues_with_copies_of_its_inputs_elsewhere_which_is_said(
+    pair, tmp_path, whole, said
+):
+    run = Run(pair, tmp_path / "run")
+    run.interrupted(4)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    run.pair = tuple(replace(path, file=shutil.copy(path.file, scratch)) for path in pair)
+    run(RESUME)
+    assert_same(whole, run)
+    assert f"was begun with other {run.pair[0].file}, {run.pair[1].file}" in said.text
+    assert run(RESUME) is None
 
 
 def test_force_starts_over(pair, tmp_path, whole):
