@@ -162,9 +162,7 @@ def test_a_changed_input_is_refused_by_name(tmp_path):
     assert f"was begun with other {pair[0].file}, {pair[1].file}" in str(error.value)
 
 
-def test_a_training_continues_with_copies_of_its_inputs_elsewhere_which_is_said(
-    pair, tmp_path, whole, said
-):
+def test_a_training_continues_with_copies_of_its_inputs_elsewhere_which_is_said(pair, tmp_path, whole, said):
     run = Run(pair, tmp_path / "run")
     run.interrupted(4)
     scratch = tmp_path / "scratch"

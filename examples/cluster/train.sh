@@ -1,0 +1,20 @@
+#!/bin/sh
+# Train on the GPUs of one or several nodes of a Slurm cluster.
+# Usage: sbatch --nodes=2 --gres=gpu:4 examples/cluster/train.sh raw.zarr labels.zarr model.safetensors --batch 32
+#
+# --batch counts the patches of all GPUs together. A job that ran out of time continues when it is submitted again:
+# --resume. Files must lie where all nodes see them.
+#SBATCH --job-name=mitotools-train
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=16
+#SBATCH --mem=64G
+#SBATCH --time=24:00:00
+set -eu
+
+: "${MITOTOOLS_VENV:=.venv}"
+PATH=$MITOTOOLS_VENV/bin:$PATH
+port=$((20000 + SLURM_JOB_ID % 20000))
+
+srun torchrun --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "${SLURM_GPUS_ON_NODE:-1}" \
+    --rdzv-backend c10d --rdzv-endpoint "$(hostname):$port" --rdzv-id "$SLURM_JOB_ID" \
+    -m mitotools train "$@" --resume
