@@ -6,7 +6,6 @@ Loads Dask, which is an extra; `Running.engine` imports this when it is asked fo
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from concurrent.futures import CancelledError
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from queue import Empty, Queue
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlparse
 
@@ -27,6 +25,7 @@ from distributed.scheduler import KilledWorker
 import mitotools
 from mitotools.errors import MitotoolsError, UsageError
 from mitotools.run.memory import free_bytes
+from mitotools.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -196,9 +195,7 @@ def cluster(workers: int, scheduler: str, threads: int) -> Iterator[Cluster]:
 
 @contextmanager
 def _started(workers: int, threads: int) -> Iterator[LocalCluster]:
-    parent = os.environ.get("MITOTOOLS_TMPDIR") or None
     with ExitStack() as stack:
-        folder = TemporaryDirectory(prefix="mitotools-dask-", dir=parent, ignore_cleanup_errors=True)
         try:
             started = LocalCluster(
                 n_workers=workers,
@@ -206,7 +203,7 @@ def _started(workers: int, threads: int) -> Iterator[LocalCluster]:
                 memory_limit=0,
                 dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
-                local_directory=stack.enter_context(folder),
+                local_directory=str(stack.enter_context(temporary_folder())),
             )
         except (OSError, RuntimeError) as error:
             raise MitotoolsError("--workers", f"cannot be started ({error})") from error

@@ -5,11 +5,9 @@ A folder that a run leaves behind, because it was killed or failed, is where the
 
 from __future__ import annotations
 
-import os
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from mitotools.stages.parts import Parts, save_part
 from mitotools.stages.pieces import read_pieces
 from mitotools.stages.planning import check_count, demand_of, memory_of
 from mitotools.stages.resuming import is_worth_continuing, journal_for, made_of
+from mitotools.temporary import temporary_folder
 from mitotools.volume.atomic import check_file, journal_of, remove, unfinished_of
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, grid, size3
@@ -118,8 +117,8 @@ def workspace(target: VolumePath, records: History, block: Size, running: Runnin
         Where a run left one, or is using it.
     """
     if target.is_remote:
-        with TemporaryDirectory(prefix="mitotools-", dir=os.environ.get("MITOTOOLS_TMPDIR") or None) as name:
-            yield Workspace(Path(name), None)
+        with temporary_folder() as folder:
+            yield Workspace(folder, None)
         return
     base = _base(target)
     base.parent.mkdir(exist_ok=True)  # the first labels of an image

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
-import tempfile
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitotools import __version__
@@ -17,6 +14,7 @@ from mitotools.learn.installed import installed_models
 from mitotools.run.budget import written
 from mitotools.run.engine import available_threads
 from mitotools.run.memory import free_bytes
+from mitotools.temporary import left_behind, room_for_temporaries
 from mitotools.volume.formats.hdf5_filters import available_filters
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ EXTRAS = {
 
 def examine() -> dict[str, str]:
     """Return names and words, in the order in which people ask."""
-    room = Path(os.environ.get("MITOTOOLS_TMPDIR") or tempfile.gettempdir())
+    room = room_for_temporaries()
     found = {
         PACKAGE: __version__,
         "python": f"{platform.python_version()}, {sys.executable}",
@@ -51,6 +49,7 @@ def examine() -> dict[str, str]:
         "threads": str(available_threads()),
         "free memory": written(free_bytes()),
         f"free disk in {room}": written(shutil.disk_usage(room).free),
+        "temporaries left by killed runs": ", ".join(map(str, left_behind())) or "none",
         **devices(),
         "HDF5 filters": ", ".join(available_filters()),
         "models": ", ".join(installed_models()) or "none installed",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +18,7 @@ from mitotools.stages.blockwise import map_blocks
 from mitotools.stages.decoding import decoded, open_maps, parameters_used
 from mitotools.stages.evaluate import require_same_size, scores
 from mitotools.stages.pieces import read_pieces
+from mitotools.temporary import temporary_folder
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.path import VolumePath
 
@@ -138,9 +136,8 @@ def _trials(
 
 
 def _overlap(maps: Volume, truth: Volume, parameters: DecodeParameters, running: Running) -> Overlap:
-    folder = os.environ.get("MITOTOOLS_TMPDIR") or None
-    with TemporaryDirectory(prefix="mitotools-", dir=folder) as name:
-        place = VolumePath(str(Path(name) / "labels.zarr"))
+    with temporary_folder() as folder:
+        place = VolumePath(str(folder / "labels.zarr"))
         with decoded(maps, place, (), parameters, running) as (instances, running_on):
 
             def overlap(box: Box, threads: int) -> Overlap:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from mitotools.run.running import print_nothing, silent, without_warnings
 from mitotools.stages.decoding import parameters_used
 from mitotools.stages.predict import predict_volume
 from mitotools.stages.tune import tune_decoding
+from mitotools.temporary import temporary_folder
 from mitotools.volume.path import VolumePath
 
 if TYPE_CHECKING:
@@ -105,13 +104,12 @@ class Validation:
             self.running, track=silent, status=print_nothing, force=True, resume=None, memory_bytes=memory
         )
         method, grid = DECODING[metadata.targets]
-        folder = os.environ.get("MITOTOOLS_TMPDIR") or None
         # Of dozens of options some leave no instance, and the user chose none.
         quietly = without_warnings("mitotools.stages.decoding")
-        with TemporaryDirectory(prefix="mitotools-", dir=folder) as name, quietly:
-            model = Path(name) / "model.safetensors"
+        with temporary_folder() as folder, quietly:
+            model = folder / "model.safetensors"
             save_model(model, network, metadata)
-            found = [self._trials(Path(name), model, pair, method, grid, quiet) for pair in self.pairs]
+            found = [self._trials(folder, model, pair, method, grid, quiet) for pair in self.pairs]
         return _best(found)
 
     def _trials(

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitotools.errors import InputError, TargetError, UsageError
+from mitotools.errors import InputError, UsageError
+from mitotools.temporary import LOCK, PIPE, PREFIX, in_use, new_folder
 from mitotools.volume.atomic import remove
 from mitotools.volume.path import VolumePath, parse_volume_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PREFIX = "mitotools-pipe-"
-"""Temporary volumes lie in private folders of this name, and only those are ever removed."""
 
 VOLUME = "volume.zarr"
 """Name of the volume in its folder."""
@@ -42,10 +38,12 @@ def received(source: VolumePath) -> Iterator[VolumePath]:
         yield source
         return
     found = _read_path()
-    try:
+    volume = Path(found.file)
+    with ExitStack() as stack:
+        if _is_temporary(volume):
+            stack.callback(_remove_temporary, volume)
+            stack.enter_context(in_use(volume.parent))
         yield _cropped(found, source)
-    finally:
-        _remove_temporary(Path(found.file))
 
 
 @contextmanager
@@ -64,10 +62,11 @@ def sent(target: VolumePath) -> Iterator[VolumePath]:
         return
     if sys.stdout.isatty():
         raise UsageError("-", "writes a volume's path to a pipe, but standard output is a terminal")
-    folder = _new_folder()
+    folder = new_folder(PIPE)
     try:
         volume = folder / VOLUME
-        yield VolumePath(str(volume))
+        with in_use(folder):
+            yield VolumePath(str(volume))
         sys.stdout.write(f"{volume}\n")
         sys.stdout.flush()
     except BaseException:
@@ -98,19 +97,15 @@ def _cropped(found: VolumePath, source: VolumePath) -> VolumePath:
     return replace(found, ranges=source.ranges, channels=source.channels)
 
 
-def _new_folder() -> Path:
-    parent = os.environ.get("MITOTOOLS_TMPDIR") or None
-    try:
-        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    except OSError as error:
-        what = parent or tempfile.gettempdir()
-        raise TargetError(what, f"cannot hold temporary volumes ({error.strerror})") from error
+def _is_temporary(volume: Path) -> bool:
+    """Whether a command of ours made a volume for a pipe: any other is left alone."""
+    folder = volume.parent
+    return volume.name == VOLUME and folder.name.startswith(PREFIX + PIPE) and folder.is_dir()
 
 
 def _remove_temporary(volume: Path) -> None:
-    """Remove a volume that a command of ours made for a pipe, with its folder; leave any other alone."""
-    folder = volume.parent
-    if volume.name == VOLUME and folder.name.startswith(PREFIX):
-        remove(volume)
-        with suppress(OSError):  # not empty: somebody else's things
-            folder.rmdir()
+    """Remove such a volume, with its folder."""
+    remove(volume)
+    remove(volume.parent / LOCK)
+    with suppress(OSError):  # not empty: somebody else's things
+        volume.parent.rmdir()

@@ -182,7 +182,7 @@ def test_a_folder_of_temporaries_that_is_not_there_is_an_error(tmp_path, monkeyp
     monkeypatch.setenv("MITOTOOLS_TMPDIR", str(tmp_path / "nowhere"))
     error = refusal(send)
     assert isinstance(error, TargetError)
-    assert "nowhere: cannot hold temporary volumes (No such file or directory)" in str(error)
+    assert "nowhere: cannot hold temporaries (No such file or directory)" in str(error)
 
 
 def test_an_empty_setting_of_the_folder_is_none(tmp_path, monkeypatch, capsys):

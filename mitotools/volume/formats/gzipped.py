@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from isal import igzip
 
 from mitotools.errors import InputError
+from mitotools.temporary import room_for_temporaries
 from mitotools.volume.formats.flat import FlatArray
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class GzippedArray:
             self._array.close()
 
     def _unpack(self) -> FlatArray:
-        folder = os.environ.get("MITOTOOLS_TMPDIR") or tempfile.gettempdir()
+        folder = str(room_for_temporaries())
         self._check_room(folder)
         # The file has no name: however the process ends, nothing is left.
         try:
