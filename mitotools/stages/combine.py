@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mitotools import history
 from mitotools.errors import InputError, UsageError
+from mitotools.parameters import EvaluateParameters
+from mitotools.segment.overlap import Overlap
+from mitotools.stages.evaluate import scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +25,11 @@ SAME = ("protocol", "iou", "sizes", "min_truth_size", "score")
 """What reports must agree in."""
 
 SCORES = ("ap", "detection", "foreground", "voi", "adapted_rand_error", "errors")
+
+SIDES = ("prediction", "truth")
+
+READ = (*SAME, *SIDES, *SCORES, "history")
+"""What is taken from a report."""
 
 COUNTS = ("tp", "fp", "fn", "split", "merged", "missed", "spurious")
 """Names of what is counted in `detection` and `errors`: added up. Other scores are averaged."""
@@ -57,9 +67,9 @@ def combine_reports(files: Sequence[Path], running: Running) -> Report:
         for file, report in zip(files, reports, strict=True)
     ]
     combined: Report = {key: reports[0][key] for key in SAME}
-    combined.update({side: _side([report[side] for report in reports]) for side in ("prediction", "truth")})
+    combined.update({side: _side([report[side] for report in reports]) for side in SIDES})
     combined.update({key: _united(key, [report[key] for report in reports]) for key in SCORES})
-    combined["volumes"] = [{key: report[key] for key in ("prediction", "truth", "ap")} for report in reports]
+    combined["volumes"] = [{key: report[key] for key in (*SIDES, "ap")} for report in reports]
     combined["history"] = list(history.extended(inputs, running.command_line, {"combine": True}))
     return combined
 
@@ -82,37 +92,64 @@ def _report(file: Path) -> Report:
         raise InputError(str(file), error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
         raise InputError(str(file), f"is no JSON ({error})", _WHAT_NEXT) from error
-    missing = [
-        key
-        for key in (*SAME, "prediction", "truth", *SCORES, "history")
-        if not isinstance(report, dict) or key not in report
-    ]
+    missing = [key for key in READ if not isinstance(report, dict) or key not in report]
     if missing:
         raise InputError(str(file), f"is no report: it has no {missing[0]}", _WHAT_NEXT)
+    form = _form(report["iou"])
+    strange = [key for key in READ if not _has_form(report[key], form[key])] if form else ["iou"]
+    if strange:
+        raise InputError(
+            str(file), f"is no report: its {strange[0]} is not as evaluate writes it", _WHAT_NEXT
+        )
     return dict(report)
 
 
 _WHAT_NEXT = "Reports are made by 'mitotools evaluate --format json'"
 
 
+def _form(iou: object) -> Report | None:
+    """Return a report of empty volumes, whose keys and types are those of any report."""
+    if not isinstance(iou, list) or not iou or not all(_is_number(value) and 0 < value < 1 for value in iou):
+        return None
+    nothing = Overlap(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int64))
+    report = scores(nothing, EvaluateParameters(iou=tuple(iou)))
+    for side in SIDES:
+        report[side]["path"] = ""
+    return {**report, "history": []}
+
+
+def _has_form(value: object, form: object) -> bool:
+    """Whether a value has the keys and types of another; a score may be None, a count may not."""
+    if isinstance(form, dict):
+        return (
+            isinstance(value, dict)
+            and value.keys() == form.keys()
+            and all(_has_form(value[key], form[key]) for key in form)
+        )
+    if isinstance(form, list):
+        return isinstance(value, list) and (
+            not form or (len(value) == len(form) and all(map(_is_number, value)))
+        )
+    if isinstance(form, str):
+        return isinstance(value, str)
+    return _is_number(value) or (value is None and not isinstance(form, int))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _side(sides: Sequence[Report]) -> Report:
-    try:
-        counts = {key: sum(side[key] for side in sides) for key in ("instances", "voxels")}
-        return {"path": ", ".join(side["path"] for side in sides), **counts}
-    except (LookupError, TypeError) as error:
-        raise InputError("--combine", "a report does not name its volumes", _WHAT_NEXT) from error
+    counts = {key: sum(side[key] for side in sides) for key in ("instances", "voxels")}
+    return {"path": ", ".join(side["path"] for side in sides), **counts}
 
 
 def _united(name: str, values: Sequence[Any]) -> Any:
     """Return the mean or sum of numbers; of dictionaries that have the same keys, one of means and sums."""
     if all(isinstance(value, dict) for value in values):
         keys = list(values[0])
-        if any(list(value) != keys for value in values):
-            raise InputError("--combine", f"reports differ in what {name} holds", "Score both in one way")
         return {key: _united(key, [value[key] for value in values]) for key in keys}
     known = [value for value in values if value is not None]
-    if not all(isinstance(value, int | float) for value in known):
-        raise InputError("--combine", f"{name} is no number in one of the reports", _WHAT_NEXT)
     if name in COUNTS:
         return sum(known)
     return sum(known) / len(known) if known else None

@@ -118,12 +118,16 @@ def test_what_is_no_report_is_refused(both, text, why):
         combine_reports(both, Running(1))
 
 
-@pytest.mark.parametrize("key", ["ap", "detection", "foreground", "errors", "truth"])
-def test_a_report_that_was_tampered_with_is_refused(both, key):
-    report = json.loads(both[1].read_text())
-    both[1].write_text(json.dumps({**report, key: {"all": "high"}}))
-
-    with pytest.raises(InputError):
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("ap", {"all": "high"}), ("detection", {"0.75": {"all": None}}), ("foreground", {"jaccard": True}),
+     ("errors", {"split": 0}), ("truth", {"path": 3, "instances": 1, "voxels": 1}), ("sizes", [5000]),
+     ("iou", ["0.75"]), ("iou", [2]), ("iou", None), ("history", {})],
+)  # fmt: skip
+def test_a_report_that_was_tampered_with_is_refused(both, key, value):
+    for file in both:
+        file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    with pytest.raises(InputError, match=f"a.json: is no report: its {key} is not as evaluate writes it"):
         combine_reports(both, Running(1))
 
 

@@ -84,6 +84,25 @@ def test_an_uncompressed_page_beyond_the_end_of_the_file_is_an_error(tmp_path):
     assert "v.tif: page 3 cannot be read" in str(refusal(read, file))
 
 
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("first", [0, 5, 149])
+def test_pages_that_follow_each_other_in_a_circle_are_an_error(tmp_path, big, first):
+    file = tmp_path / "v.tif"
+    with tifffile.TiffWriter(file, bigtiff=big) as writer:
+        for page in values((150, 4, 5)):
+            writer.write(page, contiguous=False, metadata=None)
+    with tifffile.TiffFile(file) as tiff:
+        last, offset = tiff.pages[149], tiff.pages[first].offset
+        size, tag, form = (8, 20, "<Q") if big else (2, 12, "<I")
+        place = last.offset + size + len(last.tags) * tag
+    with file.open("r+b") as content:
+        content.seek(place)
+        assert content.read(struct.calcsize(form)) == bytes(struct.calcsize(form))  # this was the last page
+        content.seek(place)
+        content.write(struct.pack(form, offset))
+    assert "its pages follow each other in a circle" in str(refusal(read, file))
+
+
 def test_tiles_left_out_are_empty(tmp_path):
     expected = VOLUME[0].copy()
     tifffile.imwrite(tmp_path / "v.tif", expected, compression="zlib", tile=(16, 16), metadata=None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import struct
 import threading
 import xml.etree.ElementTree as ET
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +95,7 @@ def without_unit_axes(axes: str, shape: Sequence[int]) -> tuple[str, tuple[int, 
 
 def only_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     """Return the image of a file that may hold it at several resolutions."""
+    _check_pages(path, file)
     series = [item for item in file.series if not item.keyframe.is_reduced]
     if not series:
         raise InputError(str(path), "cannot be read as TIFF (it has no pages)")
@@ -101,6 +103,24 @@ def only_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
         shapes = ", ".join(str(item.get_shape()) for item in series)
         raise InputError(str(path), f"expected one image, found {len(series)}, of shapes {shapes}")
     return series[0]
+
+
+def _check_pages(path: Path, file: tifffile.TiffFile) -> None:
+    """Raise InputError where the pages follow each other in a circle, which tifffile may walk for ever."""
+    tiff, handle = file.tiff, file.filehandle
+    seen: set[int] = set()
+    with suppress(IndexError, struct.error):  # no page, or a broken one: this is said when it is read
+        offset = file.pages.first.offset
+        while offset and offset not in seen:
+            seen.add(offset)
+            handle.seek(offset)
+            (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+            handle.seek(offset + tiff.tagnosize + tags * tiff.tagsize)
+            (offset,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
+        if offset:
+            raise InputError(
+                str(path), "is damaged: its pages follow each other in a circle", "Copy it again"
+            )
 
 
 def layout(path: Path, axes: str, shape: tuple[int, ...], *, is_imagej: bool) -> str:
