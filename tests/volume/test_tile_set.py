@@ -293,3 +293,33 @@ def test_it_holds_no_datasets(tmp_path):
 
 def test_it_is_not_written(tmp_path):
     assert "JSON tile sets are read, not written" in unwritable(tmp_path / "v.json", values((2, 3, 4)))
+
+
+@pytest.mark.parametrize("way", ["..", "a link to a folder", "a link to a file", "an absolute name"])
+def test_tiles_outside_of_the_folder_are_read_under_a_root_alone(tmp_path, way):
+    """A list that came from somewhere does not decide which images of this machine are read."""
+    array = values((2, 4, 4))
+    elsewhere, folder = tmp_path / "private", tmp_path / "downloaded"
+    elsewhere.mkdir()
+    folder.mkdir()
+    for z, pixels in enumerate(array):
+        Image.fromarray(pixels).save(elsewhere / f"im{z}.png")
+    names = {"..": "../private/im{}.png", "an absolute name": f"{elsewhere}/im{{}}.png"}.get(
+        way, "im/im{}.png"
+    )
+    if way == "a link to a folder":
+        (folder / "im").symlink_to(elsewhere)
+    if way == "a link to a file":
+        (folder / "im").mkdir()
+        for z in range(2):
+            (folder / f"im/im{z}.png").symlink_to(elsewhere / f"im{z}.png")
+    content = {
+        "image": [names.format(z) for z in range(2)],
+        "depth": 2,
+        "height": 4,
+        "width": 4,
+        "dtype": "uint8",
+    }
+    (folder / "set.json").write_text(json.dumps(content))
+    assert f"lies outside of {folder}. Say --root DIR" in unreadable(folder / "set.json")
+    assert np.array_equal(load(folder / "set.json", root=elsewhere)[0], array)

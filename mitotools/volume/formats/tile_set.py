@@ -95,7 +95,7 @@ class TileSetReader:
         self._tiles = tiles
         self._folder = folder
         self._dropped = dropped
-        _check_files(path, [self._located(file) for file in tiles.files()])
+        _check_files(path, [self._located(file) for file in tiles.files()], folder)
         self._dtype = tiles.dtype or self._pixels(0, 0, 0).dtype.newbyteorder("=")
         self._grid = tuple(-(-n // t) for n, t in zip(tiles.size[1:], tiles.tile_size, strict=True))
         self._cache = SliceCache(self._tile)
@@ -247,10 +247,19 @@ def _folders_to_drop(path: Path, tiles: TileSet, root: Path) -> int:
     )
 
 
-def _check_files(path: Path, files: list[Path]) -> None:
+def _check_files(path: Path, files: list[Path], folder: Path) -> None:
     missing = [file for file in files if not file.is_file()]
     if missing:
         others = f", and so are {len(missing) - 1} others of the {len(files)} tiles" if missing[1:] else ""
         raise InputError(
             str(missing[0]), f"is missing{others} of {path}", "Say --root DIR if they lie in another folder"
         )
+    # The list may be somebody else's: what it names outside its folder is read when the user says so.
+    inside = folder.resolve()
+    folders = {file.parent for file in files}
+    strays = {place for place in folders if not place.resolve().is_relative_to(inside)}
+    for file in files:
+        if file.parent in strays or (file.is_symlink() and not file.resolve().is_relative_to(inside)):
+            raise InputError(
+                str(file), f"lies outside of {folder}", "Say --root DIR, a folder that it lies in"
+            )
