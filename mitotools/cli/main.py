@@ -81,6 +81,8 @@ def main() -> NoReturn:
     """Run the command line of this process."""
     signal.signal(signal.SIGTERM, _interrupt)
     status = run(sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGTERM):  # what is done is done, and the status says so
+        signal.signal(number, signal.SIG_IGN)
     try:
         sys.stdout.flush()
     except BrokenPipeError:

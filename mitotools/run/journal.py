@@ -52,9 +52,13 @@ def new_journal(path: Path, made: dict[str, Any]) -> Iterator[Journal]:
     """
     with path.open("ab") as file:  # opened without losing what stands there: it may be another run's
         _lock(file, path)
-        file.truncate(0)
-        file.write(_line(made))
-        file.flush()
+        try:
+            file.truncate(0)
+            file.write(_line(made))
+            file.flush()
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         yield Journal(file, [])
 
 

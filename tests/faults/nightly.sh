@@ -1,0 +1,17 @@
+#!/bin/sh
+# The long form of the tests of faults: 200 kills, and 100 000 damaged files a reader, for each seed.
+# Usage: sh tests/faults/nightly.sh [SEED...]      MITOTOOLS_FUZZ_COUNT, MITOTOOLS_KILLS: fewer
+#
+# Needs .venv as tests/run.sh makes it. Files that did harm are kept in tests/faults/found: put them right, and add
+# them to tests/corpus/READER under a name that says what was wrong.
+set -eu
+cd "$(dirname "$0")/../.."
+
+PATH=$PWD/.venv/bin:$PATH
+PYTHONPATH=$PWD:$PWD/tests
+export PATH PYTHONPATH
+[ $# -gt 0 ] || set -- "$(date +%Y%m%d)"
+for seed in "$@"; do
+    python tests/faults/kills.py --seed "$seed" --kills "${MITOTOOLS_KILLS:-200}"
+    python tests/faults/fuzz.py --seed "$seed" --count "${MITOTOOLS_FUZZ_COUNT:-100000}" --keep tests/faults/found
+done
