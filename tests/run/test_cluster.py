@@ -439,3 +439,16 @@ def test_without_dask_the_extra_is_named(monkeypatch, options, name):
     why = refused(**options)
     assert why.startswith(f"{name}: needs Dask, which cannot be loaded")
     assert why.endswith("pip install 'mitotools[cluster]'.")
+
+
+def test_what_workers_of_this_machine_listen_to_is_out_of_reach_of_others():
+    with cluster.cluster(2, "", 2) as ours:
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        places = {
+            connection.laddr.ip
+            for process in processes
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert ours.processes == 2
+    assert places == {"127.0.0.1"}
