@@ -8,8 +8,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Literal
 
 from mitotools.errors import TargetError
 
@@ -50,7 +50,7 @@ def new_journal(path: Path, made: dict[str, Any]) -> Iterator[Journal]:
     TargetError
         Where another run has it open.
     """
-    with path.open("ab") as file:  # opened without losing what stands there: it may be another run's
+    with _opened(path, "ab") as file:  # opened without losing what stands there: it may be another run's
         _lock(file, path)
         try:
             file.truncate(0)
@@ -71,12 +71,22 @@ def continued_journal(path: Path) -> Iterator[Journal]:
     TargetError
         Where another run has it open.
     """
-    with path.open("r+b") as file:
+    with _opened(path, "r+b") as file:
         _lock(file, path)
         done, length = _whole_entries(file)
         file.seek(length)
         file.truncate()
         yield Journal(file, done)
+
+
+@contextmanager
+def _opened(path: Path, mode: Literal["ab", "r+b"]) -> Iterator[BinaryIO]:
+    file = path.open(mode)
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # what a full disk does not take was said when it was flushed
+            file.close()
 
 
 def made(path: Path) -> dict[str, Any] | None:

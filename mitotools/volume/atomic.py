@@ -34,7 +34,8 @@ _SAME_KIND = ((".png", ".tif", ".tiff"), (".ply", ".obj"))
 """Suffixes of the files in folders of slices, and of meshes."""
 _LITTER = (".DS_Store", "Thumbs.db")
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What comes without the name of a file, of one that is open."""
 
 
 @contextmanager
@@ -109,7 +110,7 @@ def appearing(final: Path, *, force: bool, is_continued: bool, is_kept: Callable
         if not is_kept():
             remove(path)
             remove(sidecar)
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        if isinstance(error, OSError) and error.errno in _OF_DISKS:
             raise TargetError(str(final), f"cannot be written ({os.strerror(error.errno)})") from error
         raise
 

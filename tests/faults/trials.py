@@ -1,0 +1,209 @@
+"""Commands that write something, tried under bad conditions, and what they make without."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import zarr
+from command_runs import environment, names_in, succeeds
+from map_phantoms import mask_contour_maps, phantom_truth
+from safetensors.numpy import load_file
+from stages.networks import write_model
+from stages.tile_files import read
+
+from mitotools.temporary import SETTLED_S
+
+PATIENCE_S = 600
+RAW = np.random.default_rng(7).integers(0, 2**16, (64, 192, 192), dtype=np.uint16)
+
+
+class Case(NamedTuple):
+    """A command, and what it writes."""
+
+    words: list[str]
+    targets: tuple[str, ...]
+    resumes: bool = True
+
+
+MODEL = ["-m", "../model.safetensors", "--backend", "torch"]
+CASES = {
+    "convert to zarr": Case(["convert", "../raw.zarr", "v.zarr", "--levels", "3"], ("v.zarr",)),
+    "convert by workers": Case(["convert", "../raw.zarr", "v.zarr", "--workers", "2"], ("v.zarr",)),
+    "convert to HDF5": Case(["convert", "../raw.zarr", "v.h5"], ("v.h5",)),
+    "convert to TIFF": Case(["convert", "../raw.zarr", "v.tif"], ("v.tif",)),
+    "convert to slices": Case(["convert", "../raw.zarr", "slices"], ("slices",)),
+    "convert to NIfTI": Case(["convert", "../raw.zarr", "v.nii.gz", "--voxel-size", "30,8,8"], ("v.nii.gz",)),
+    "tile": Case(["tile", "../raw.zarr", "tiles", "--size", "16,64,64"], ("tiles",)),
+    "train": Case(
+        ["train", "../grey.h5", "../truth.h5", "model.safetensors", "--iterations", "4", "--patch", "8,32,32",
+         "--set", "filters=4,8", "--batch", "2", "--set", "norm=group", "--device", "cpu"],
+        ("model.safetensors",),
+    ),
+    "predict": Case(["predict", "../grey.h5", "maps.zarr", *MODEL], ("maps.zarr",)),
+    "predict to HDF5": Case(["predict", "../grey.h5", "maps.h5", *MODEL], ("maps.h5",)),
+    "merge": Case(["merge", "../tiles", "v.zarr"], ("v.zarr",)),
+    "decode": Case(
+        ["decode", "../maps.zarr", "labels.zarr", "--scores", "scores.tsv"], ("labels.zarr", "scores.tsv"),
+    ),
+    "decode to HDF5": Case(["decode", "../maps.zarr", "labels.h5", "--method", "cc"], ("labels.h5",)),
+    "tune": Case(
+        ["tune", "../maps.zarr", "../truth.h5", "--grid", "seed-foreground=.7,.8,.9", "-o", "best.toml"],
+        ("best.toml",), resumes=False,
+    ),
+    "filter": Case(
+        ["filter", "../truth.h5", "kept.zarr", "--min-size", "300", "--erode", "1"], ("kept.zarr",),
+    ),
+    "evaluate": Case(
+        ["evaluate", "../truth.h5", "../truth.h5", "--matches", "matches.tsv", "--report", "report.html"],
+        ("matches.tsv", "report.html"), resumes=False,
+    ),
+    "stats": Case(
+        ["stats", "../truth.h5", "--skeleton", "-o", "stats.tsv", "--mesh", "meshes"],
+        ("stats.tsv", "meshes"), resumes=False,
+    ),
+    "view a picture": Case(["view", "../grey.h5", "../truth.h5", "-o", "v.png"], ("v.png",), resumes=False),
+    "view a page": Case(["view", "../grey.h5", "../truth.h5", "-o", "v.html"], ("v.html",), resumes=False),
+}  # fmt: skip
+
+
+@dataclass
+class Undisturbed:
+    """What a command makes, and the seconds that it takes."""
+
+    contents: dict[str, object]
+    seconds: float
+
+
+class Trials:
+    """Commands that are tried in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets the inputs, and a folder for each trial.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._undisturbed: dict[str, Undisturbed] = {}
+        truth = phantom_truth(3)
+        write(folder / "raw.zarr", RAW)
+        write(folder / "maps.zarr", mask_contour_maps(truth))
+        write_h5(folder / "truth.h5", truth)
+        write_h5(folder / "grey.h5", mask_contour_maps(truth)[0])
+        write_model(folder / "model.safetensors", patch=(16, 32, 32))
+        succeeds(folder, "tile", "raw.zarr", "tiles", "--size", "32,96,96", "--halo", "0,8,8")
+
+    def undisturbed(self, name: str) -> Undisturbed:
+        """Run a command to its end, once."""
+        if name not in self._undisturbed:
+            place = self.place(f"undisturbed {name}")
+            begun = time.monotonic()
+            status, words = ended(begin(place, CASES[name].words))
+            assert status == 0, words
+            seconds = time.monotonic() - begun
+            self._undisturbed[name] = Undisturbed(contents(place, CASES[name].targets), seconds)
+        return self._undisturbed[name]
+
+    def place(self, name: str) -> Path:
+        """Return a new folder for one trial."""
+        place = self._folder / name.replace(" ", "-")
+        place.mkdir()
+        return place
+
+    def check(self, name: str, place: Path, words: str, *, was_killed: bool = False) -> None:
+        """Raise AssertionError unless targets are absent or complete, and the rest gone, or of use."""
+        case = CASES[name]
+        assert "Traceback" not in words, words
+        found = contents(place, case.targets)
+        for target, content in found.items():
+            assert same(content, self.undisturbed(name).contents[target]), (
+                f"{target} is there, and not complete"
+            )
+        if not was_killed:
+            assert list((place / "temporary").iterdir()) == [], words
+            litter = litter_in(place, case)
+            assert not litter or "--resume continues" in words, (litter, words)
+
+    def run_again(self, name: str, place: Path) -> None:
+        """Run a command once more, and raise AssertionError unless it makes what an undisturbed run does."""
+        case = CASES[name]
+        for folder in (place / "temporary").iterdir():  # a minute passes
+            os.utime(folder, (time.time() - 2 * SETTLED_S,) * 2)
+        status, words = ended(begin(place, [*case.words, "--resume" if case.resumes else "--force"]))
+        assert status == 0, (status, words)
+        whole, found = self.undisturbed(name).contents, contents(place, case.targets)
+        assert found.keys() == whole.keys(), words
+        for target, content in found.items():
+            assert same(content, whole[target]), f"{target} is other than that of an undisturbed run"
+        assert not litter_in(place, case), f"{litter_in(place, case)} are left"
+
+
+def begin(place: Path, words: list[str], more: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a command in a folder, with some more variables in its environment."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mitotools", *words], cwd=place, env=environment(place) | dict(more or {}),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def litter_in(place: Path, case: Case) -> set[str]:
+    """Return the names of what is neither a target nor the history of one."""
+    return set(names_in(place)) - {*case.targets, *(f"{target}.history.json" for target in case.targets)}
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Return the status of a process, and its words on standard error."""
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, errors
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    chunks = (*array.shape[:-3], 16, 64, 64)
+    zarr.create_array(path, data=array, chunks=chunks)
+
+
+def write_h5(path: Path, array: np.ndarray) -> None:
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("main", data=array, chunks=(8, 32, 32), compression="gzip")
+        data.attrs["voxel_size_nm"] = (30.0, 8.0, 8.0)
+
+
+def contents(place: Path, targets: tuple[str, ...]) -> dict[str, object]:
+    """Return what the targets that are there hold, without their histories: those tell the time."""
+    return {target: content(place / target) for target in targets if (place / target).exists()}
+
+
+def content(path: Path) -> object:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    if path.suffix in (".zarr", ".h5", ".tif", ".gz") or path.name == "slices":
+        array, spec = read(path)
+        return {"array": array, "spec": (spec.shape, str(spec.dtype), spec.voxel_size_nm)}
+    if path.name == "tiles":
+        files = sorted(path.glob("*.h5"))
+        return {"plan": json.loads((path / "plan.json").read_text())["tiles"]} | {
+            f.name: read(f)[0] for f in files
+        }
+    if path.is_dir():
+        return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+    return path.read_bytes()
+
+
+def same(one: object, other: object) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    return one == other
