@@ -30,5 +30,8 @@ Size = tuple[int, int, int]
 VoxelSize = tuple[float, float, float]
 """(z, y, x) nanometres."""
 
+DEFAULT_MODEL = "bundled"
+"""The name of the model that comes with mitotools."""
+
 BACKGROUND = 0
 """The id of voxels that belong to no instance."""

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from stages.networks import write_model, write_phantom
 
 from mitotools.cli.main import run
-from mitotools.learn.checkpoint import load_model
+from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import parse_volume_path
@@ -34,8 +35,9 @@ def packed(tmp_path):
     return pack(tmp_path, CARD)
 
 
-def pack(folder, card):
-    write_model(folder / "model.safetensors")
+def pack(folder, card, *, is_new=True):
+    if is_new:
+        write_model(folder / "model.safetensors")
     (folder / "card.toml").write_text(card)
     return subprocess.run(
         [sys.executable, str(ROOT / "examples" / "models" / "pack.py"),
@@ -55,6 +57,27 @@ def test_it_is_half_as_large_and_its_card_is_printed(tmp_path, packed, capsys):
     assert lines["terms"] == "CC BY 4.0"
     assert lines["limits"] == "nothing but liver"
     assert lines["architecture"] == "residual-unet"
+
+
+def test_folders_of_the_machine_stay_out_of_it_and_names_of_files_stay_in(tmp_path):
+    write_model(tmp_path / "model.safetensors")
+    network, metadata = load_model(tmp_path / "model.safetensors")
+    record = {
+        "command_line": "mitotools train '/home/me/liver 1.h5:raw' /data/x/l.h5:raw[:,0:8,:] m.safetensors",
+        "parameters": {}, "inputs": [{"path": "/data/x/l.h5", "shape": [1, 1, 1]}],
+    }  # fmt: skip
+    save_model(tmp_path / "model.safetensors", network, replace(metadata, history=(record,)))
+    assert pack(tmp_path, CARD, is_new=False).returncode == 0
+    (record,) = load_model(tmp_path / "packed.safetensors")[1].history
+    assert record["command_line"] == "mitotools train 'liver 1.h5:raw' l.h5:raw[:,0:8,:] m.safetensors"
+    assert record["inputs"] == [{"path": "l.h5", "shape": [1, 1, 1]}]
+
+
+def test_options_of_decode_in_the_card_take_the_place_of_those_of_the_validation(tmp_path):
+    assert pack(tmp_path, f"{CARD}\n[decode]\nseed_foreground = 0.9\n").returncode == 0
+    metadata = load_model(tmp_path / "packed.safetensors")[1]
+    assert metadata.decode["seed_foreground"] == 0.9
+    assert "decode" not in metadata.card
 
 
 def test_maps_made_with_it_carry_its_card_and_are_those_of_the_model(tmp_path, packed):

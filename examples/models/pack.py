@@ -3,17 +3,21 @@
 Run: python examples/models/pack.py MODEL.safetensors CARD.toml TARGET.safetensors
 
 The card is a table of texts, and at least says title, data, terms, cite, scores and limits: `mitotools info`
-prints it, and the history of maps made with the model carries it. Maps change by a fraction of 1/255.
+prints it, and the history of maps made with the model carries it. A table [decode] in it has options of
+decode, as `mitotools tune -o` writes them, in place of those of the model's validation. Folders of your
+machine are left out of the model's history. Maps change by a fraction of 1/255.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 from mitotools.errors import MitotoolsError, UsageError
+from mitotools.history import from_json, to_json
 from mitotools.learn.checkpoint import load_model, save_model
 
 REQUIRED = ("title", "data", "terms", "cite", "scores", "limits")
@@ -28,14 +32,16 @@ def pack(model: Path, card_file: Path, target: Path) -> None:
         Where the card leaves something out.
     InputError, ModelError, TargetError
     """
-    card = {
-        key: " ".join(str(value).split())
-        for key, value in tomllib.loads(card_file.read_text("utf-8")).items()
-    }
+    content = tomllib.loads(card_file.read_text("utf-8"))
+    options = content.pop("decode", {})
+    card = {key: " ".join(str(value).split()) for key, value in content.items()}
     if missing := [key for key in REQUIRED if not card.get(key)]:
         raise UsageError(str(card_file), f"does not say {', '.join(missing)}")
     network, metadata = load_model(model)
-    save_model(target, network.half(), replace(metadata, card=card))
+    decode = {**metadata.decode, **options}
+    # A file's name stays of what begins with a slash and has another one.
+    history = from_json(re.sub(r"(?:/[^/\s'\"\\]+)+/", "", to_json(metadata.history)))
+    save_model(target, network.half(), replace(metadata, card=card, decode=decode, history=history))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mitotools.cli import arguments, options
+from mitotools.conventions import DEFAULT_MODEL
 from mitotools.parameters import PredictParameters
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ _DEFAULT = PredictParameters()
     "-m",
     "--model",
     type=click.Path(path_type=Path),
-    required=True,
+    default=DEFAULT_MODEL,
+    show_default=True,
     help="Model; a file that train wrote, or the name of an installed one.",
 )
 @click.option(
@@ -89,6 +91,7 @@ def predict(
     whose voxels are unlike those of the training is resampled; MAPS have the voxels of RAW.
 
     \b
+      $ mitotools predict raw.zarr maps.zarr
       $ mitotools predict raw.zarr maps.zarr -m model.safetensors
       $ mitotools predict raw.zarr maps.zarr -m model.safetensors --part 3/16 --resume
       $ mitotools predict plan.json tiles/ -m model.safetensors --part 3/16

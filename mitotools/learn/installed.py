@@ -10,6 +10,9 @@ from mitotools.errors import InputError, ModelError
 GROUP = "mitotools.models"
 """Of entry points: the name is the model's, the object its path, or a function that returns it."""
 
+BUNDLED = Path(__file__).with_name("bundled.safetensors")
+"""What the entry point of mitotools itself names (examples/models/bundled says how it was made)."""
+
 
 def installed_models() -> list[str]:
     """Return the names of the models that installed packages bring along."""

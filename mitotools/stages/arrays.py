@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mitotools.conventions import DEFAULT_MODEL
 from mitotools.errors import InputError
 from mitotools.parameters import DecodeParameters, EvaluateParameters, PredictParameters
 from mitotools.run.running import Running
@@ -16,6 +16,7 @@ from mitotools.segment.instance_tables import table_columns
 from mitotools.segment.overlap import overlap_of_block
 from mitotools.stages.evaluate import scores
 from mitotools.stages.measuring import all_tables
+from mitotools.temporary import temporary_folder
 from mitotools.volume.arrays import volume_of
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
@@ -93,7 +94,9 @@ def write(
         writer.write(Box.whole(spec.size), array)
 
 
-def predict(raw: Array, model: str | Path, voxel_size_nm: VoxelSize | None = None, **options: Any) -> Maps:
+def predict(
+    raw: Array, model: str | Path = DEFAULT_MODEL, voxel_size_nm: VoxelSize | None = None, **options: Any
+) -> Maps:
     """Apply a model.
 
     Parameters
@@ -101,7 +104,7 @@ def predict(raw: Array, model: str | Path, voxel_size_nm: VoxelSize | None = Non
     raw : (Z, Y, X) array
         Grey values.
     model : str or Path
-        A file, or the name of an installed model.
+        A file, or the name of an installed model; by default the one that comes with mitotools.
     voxel_size_nm : (z, y, x) nanometres, optional
         Where it differs much from that of the training, the array is resampled.
     **options
@@ -118,7 +121,7 @@ def predict(raw: Array, model: str | Path, voxel_size_nm: VoxelSize | None = Non
     """
     from mitotools.stages.predict import predict_volume  # noqa: PLC0415 (torch loads slowly)
 
-    with tempfile.TemporaryDirectory(prefix="mitotools-") as folder:
+    with temporary_folder() as folder:
         source, target = (parse_volume_path(f"{folder}/{name}.h5") for name in ("raw", "maps"))
         write(str(source), raw, voxel_size_nm)
         predict_volume(source, target, Path(model), PredictParameters(**options), Running())

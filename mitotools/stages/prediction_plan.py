@@ -96,8 +96,12 @@ def planned_prediction(
     device, precision = resolved(parameters.device, parameters.precision)
     backend = chosen_backend(parameters.backend, chosen_device(device))
     parameters = replace(parameters, device=device, precision=precision, backend=backend)
-    model = model_file(model)
+    name, model = model, model_file(model)
     network, metadata = read_model(model, parameters.as_program)
+    if name != model and "title" in metadata.card:
+        logging.getLogger(__name__).info(
+            "%s: %s ('mitotools info %s' says more)", name, metadata.card["title"], name
+        )
     if raw.spec.size[0] == 1 and metadata.patch_voxels[0] > 1:
         why = f"has one slice, and the network sees {metadata.patch_voxels[0]} at once"
         raise InputError(raw.name, why, "Train a 2D one: --preset u2d-b")
