@@ -62,13 +62,13 @@ def files(tmp_path_factory):
             Image.fromarray(raw[z]).save(f"slices/{z:03d}.png")
             colours = np.stack([labels[z] >> 8, labels[z] & 255, 0 * labels[z]], -1).astype(np.uint8)
             Image.fromarray(colours).save(f"vast_export/{z:03d}.png")
-        write_model(Path("model.safetensors"), voxel_size_nm=(30.0, 8.0, 8.0))
+        write_model(Path("model.safetensors"), patch=(32, 32, 32), voxel_size_nm=(30.0, 8.0, 8.0))
         for line in (
             "stats labels.zarr -o rat.tsv", "stats truth.zarr -o human.tsv",
             "tile raw.zarr plan.json --size 48,40,44", "predict plan.json tiles -m model.safetensors",
         ):  # fmt: skip
             assert run(line.split()) == 0
-        Path("best.toml").write_text("seed_foreground = 0.85\n")
+        Path("best.toml").write_text("[decode]\nseed-foreground = 0.85\n")
     return folder
 
 

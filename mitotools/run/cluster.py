@@ -5,6 +5,7 @@ Loads Dask, which is an extra; `Running.engine` imports this when it is asked fo
 
 from __future__ import annotations
 
+import atexit
 import logging
 import re
 import time
@@ -20,6 +21,7 @@ from urllib.parse import urlparse
 import cloudpickle
 import dask
 from distributed import Client, LocalCluster
+from distributed.deploy.spec import close_clusters
 from distributed.scheduler import KilledWorker
 
 import mitotools
@@ -195,6 +197,8 @@ def cluster(workers: int, scheduler: str, threads: int) -> Iterator[Cluster]:
 
 @contextmanager
 def _started(workers: int, threads: int) -> Iterator[LocalCluster]:
+    # Of a cluster whose start was interrupted, Python's exit would print why it cannot be closed.
+    atexit.unregister(close_clusters)
     with ExitStack() as stack:
         try:
             started = LocalCluster(

@@ -101,7 +101,7 @@ class Trials:
         write(folder / "maps.zarr", mask_contour_maps(truth))
         write_h5(folder / "truth.h5", truth)
         write_h5(folder / "grey.h5", mask_contour_maps(truth)[0])
-        write_model(folder / "model.safetensors", patch=(16, 32, 32))
+        write_model(folder / "model.safetensors", patch=(16, 32, 32), voxel_size_nm=(30.0, 8.0, 8.0))
         succeeds(folder, "tile", "raw.zarr", "tiles", "--size", "32,96,96", "--halo", "0,8,8")
 
     def undisturbed(self, name: str) -> Undisturbed:
