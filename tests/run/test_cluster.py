@@ -442,13 +442,18 @@ def test_without_dask_the_extra_is_named(monkeypatch, options, name):
 
 
 def test_what_workers_of_this_machine_listen_to_is_out_of_reach_of_others():
+    before = places_listened_at()  # of schedulers of other tests, say
     with cluster.cluster(2, "", 2) as ours:
-        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-        places = {
-            connection.laddr.ip
-            for process in processes
-            for connection in process.net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN
-        }
         assert ours.processes == 2
-    assert places == {"127.0.0.1"}
+        places = places_listened_at() - before
+    assert {address for address, _ in places} == {"127.0.0.1"}
+
+
+def places_listened_at():
+    """Return (address, port) of this process and of those that it started."""
+    return {
+        tuple(connection.laddr)
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
