@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learn.arrays import ArrayReader, volume
+from peak_memory import IMPORT
 
 from mitotools.errors import InputError, UsageError
 from mitotools.learn import patches
@@ -318,8 +319,9 @@ def test_a_patch_of_a_mixture_comes_with_the_volume_that_it_is_of():
         assert np.unique(patch.labels) == (7 if source is small else 8)
 
 
-FULL_SIZE = """
-import resource, sys
+FULL_SIZE = (
+    IMPORT
+    + """
 from pathlib import Path
 import numpy as np
 from mitotools.learn.patches import PatchSource
@@ -338,8 +340,9 @@ for name, dtype in (("raw.zarr", np.uint8), ("labels.zarr", np.uint32)):
     volumes.append(Volume(ome_zarr.open_reader(place, None), name))
 source, rng = PatchSource(*volumes, (32, 256, 256), 0.0, "strong"), np.random.default_rng(0)
 drawn = {int(source.draw(rng).labels.max()) for _ in range(20)}
-print(*sorted(drawn), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(*sorted(drawn), peak_kib())
 """
+)
 
 
 @pytest.mark.slow
