@@ -7,6 +7,7 @@ import torch
 
 from mitotools.errors import ModelError
 from mitotools.learn.models import MODELS, build, fits, settings_of, stride_of, surplus_of
+from mitotools.learn.models.blocks import convolution
 from mitotools.parameters import TrainParameters
 
 SMALL = TrainParameters(filters=(4, 4, 4, 8, 8))
@@ -39,6 +40,26 @@ def test_a_network_learns_in_bfloat16(name):
     logits.float().square().mean().backward()
     gradients = [tensor.grad for tensor in net.parameters()]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("padding", ["zero", "replicate"])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_a_convolution_has_the_same_gradients_in_both_precisions_however_flat_its_input(depth, padding):
+    torch.manual_seed(0)
+    net = convolution(8, 16, (3, 3, 3), padding)
+    image, slope = torch.randn(2, 8, depth, 12, 12), torch.randn(2, 16, depth, 12, 12)
+    found = []
+    for precision in (torch.float32, torch.bfloat16):
+        unused = [torch.full((2**18,), 1e30) for _ in range(40)]
+        del unused  # a gradient that is not computed is what lay there
+        leaf = image.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            result = net(leaf)
+        (result * slope).sum().backward()
+        found.append((result.detach().float(), leaf.grad, net.weight.grad.clone()))
+        net.weight.grad = None
+    for exact, rounded in zip(*found, strict=True):
+        assert (rounded - exact).norm() < 0.02 * exact.norm()
 
 
 def test_settings_that_a_network_takes_reach_it():
