@@ -16,12 +16,15 @@ ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60
 
 
-def started(folder, *arguments):
-    """Start a command with `folder` as its working directory, in a process group of its own."""
+def started(folder, *arguments, **variables):
+    """Start a command with `folder` as its working directory, in a process group of its own.
+
+    It finds some more variables in its environment.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "mitotools", *map(str, arguments)],
         cwd=folder,
-        env=environment(folder),
+        env=environment(folder) | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

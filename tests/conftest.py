@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
 
 
 def pytest_configure(config):
@@ -25,6 +29,37 @@ def _fresh_logging():
     logger = logging.getLogger("mitotools")
     logger.handlers.clear()
     logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def commands(tmp_path):
+    """A folder of programs, and the variables of a shell that finds them first: `mitotools` and `python`."""
+    programs = Commands(tmp_path / "bin")
+    programs.add("mitotools", f'"{sys.executable}" -m mitotools')
+    programs.add("python", f'"{sys.executable}"')
+    return programs
+
+
+class Commands:
+    """Programs in a folder.
+
+    Attributes
+    ----------
+    environment : dict
+        Variables of a shell that finds them, and whose Python finds this mitotools.
+    """
+
+    def __init__(self, folder):
+        self._folder = folder
+        folder.mkdir()
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        self.environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": path}
+
+    def add(self, name, words):
+        """Let a program run a command with its own arguments behind it."""
+        program = self._folder / name
+        program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        program.chmod(0o755)
 
 
 @pytest.fixture(scope="session")

@@ -20,23 +20,13 @@ VOLUME = np.random.default_rng(0).integers(0, 256, (40, 50, 60), dtype="uint8")
 
 
 @pytest.fixture
-def environment(tmp_path):
+def environment(tmp_path, commands):
     """What a job finds: Slurm's variables, `srun` (which here starts one task), and the commands."""
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    scripts = {
-        "srun": 'exec "$@"',
-        "hostname": "echo 127.0.0.1",
-        "mitotools": f'exec {sys.executable} -m mitotools "$@"',
-        "dask": f'exec {sys.executable} -m dask "$@"',
-        "torchrun": f'exec {sys.executable} -m torch.distributed.run "$@"',
-    }
-    for name, text in scripts.items():
-        (commands / name).write_text(f"#!/bin/sh\n{text}\n")
-        (commands / name).chmod(0o755)
-    return os.environ | {
-        "PATH": f"{commands}:{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+    commands.add("srun", "")
+    commands.add("hostname", "echo 127.0.0.1 #")
+    commands.add("dask", f'"{sys.executable}" -m dask')
+    commands.add("torchrun", f'"{sys.executable}" -m torch.distributed.run')
+    return commands.environment | {
         "MITOTOOLS_VENV": str(tmp_path),
         "SLURM_JOB_ID": str(os.getpid()),
         "SLURM_CPUS_PER_TASK": "2",

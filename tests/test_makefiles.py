@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -34,14 +33,9 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 
 @pytest.fixture
-def make(tmp_path):
+def make(tmp_path, commands):
     """Return a function that makes a target of an example, and returns what is printed."""
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    (commands / "mitotools").write_text(f'#!/bin/sh\nexec {sys.executable} -m mitotools "$@"\n')
-    (commands / "mitotools").chmod(0o755)
-    path = os.pathsep.join(filter(None, (str(EXAMPLES.parent), os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": path}
+    environment = commands.environment
 
     def run(name, *words, status=0):
         if name in SMALL and not (tmp_path / name).exists():

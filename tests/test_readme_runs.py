@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -90,19 +88,15 @@ def folder(files, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", list(filter(runs, LINES)))
-def test_a_line_of_readme_runs(folder, line):
+def test_a_line_of_readme_runs(folder, line, commands):
     for option, names in IN_THE_WAY.items():
         for name in names if option in line else ():
             shutil.rmtree(name)
     force = "" if "--part" in line else " --force"
     if "|" in line:
-        shim = folder / "mitotools"
-        shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m mitotools "$@"\n')
-        shim.chmod(0o755)
-        paths = {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             ["sh", "-c", f"{line}{force}"],
-            env=os.environ | paths,
+            env=commands.environment,
             capture_output=True,
             text=True,
             check=False,

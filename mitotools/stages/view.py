@@ -14,9 +14,10 @@ from mitotools.segment.verdicts import MISSED
 from mitotools.stages.blockwise import map_blocks
 from mitotools.stages.comparing import require_same_size
 from mitotools.stages.judging import LEGEND, judge
-from mitotools.stages.view_page import Shown, slab, write_view_page
+from mitotools.stages.view_page import Shown, write_view_page
 from mitotools.view.slices import DOTTED, Layer, Palette, Slice, draw_slices
 from mitotools.volume.atomic import check_file, create_file
+from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.stages.judging import Judged
     from mitotools.volume.base import Volume
-    from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
 
 AXES = "zyx"
@@ -179,7 +179,7 @@ def _draw(
     axis = AXES.index(parameters.axis)
     image, *labels = volumes
     truth = labels.pop() if judged else None
-    boxes = [slab(image.spec.size, axis, position, position) for position in positions]
+    boxes = [Box.slab(image.spec.size, axis, position, position) for position in positions]
     greys = [image.read(box).squeeze(axis) for box in boxes]
     captions = [f"{AXES[axis]} {position}" for position in positions]
     rows = [[Slice(grey, (), words) for grey, words in zip(greys, captions, strict=True)]]

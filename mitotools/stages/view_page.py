@@ -20,7 +20,7 @@ from mitotools.stages.views import Scaled
 from mitotools.view.slice_page import add_image, begin_page, end_page
 from mitotools.view.slices import as_greys, grey_limits
 from mitotools.volume.atomic import create_file
-from mitotools.volume.blocks import Box, size3
+from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 from mitotools.volume.picture import (
     GREY_KIND,
@@ -33,7 +33,7 @@ from mitotools.volume.picture import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mitotools.conventions import Array, Size
+    from mitotools.conventions import Array
     from mitotools.parameters import ViewParameters
     from mitotools.run.running import Running
     from mitotools.stages.judging import Judged
@@ -209,7 +209,7 @@ def _images(
     image = seen[0]
     sample = np.unique(np.linspace(0, len(positions) - 1, SAMPLED).round().astype(int))
     limits = grey_limits(
-        [image.read(slab(image.spec.size, axis, positions[i], positions[i])) for i in sample]
+        [image.read(Box.slab(image.spec.size, axis, positions[i], positions[i])) for i in sample]
     )
 
     def encoded(task: tuple[int, int, Array]) -> tuple[str, str, bytes]:
@@ -223,7 +223,7 @@ def _images(
         for group in running.track(groups, len(groups), "view", "slab"):
             first, last = positions[group[0]], positions[group[-1]]
             for layer, volume in enumerate(seen, start=-1):
-                voxels = volume.read(slab(volume.spec.size, axis, first, last))
+                voxels = volume.read(Box.slab(volume.spec.size, axis, first, last))
                 planes = [voxels.take(positions[number] - first, axis) for number in group]
                 tasks = [(layer, number, plane) for number, plane in zip(group, planes, strict=True)]
                 yield from pool.map(encoded, tasks)
@@ -236,10 +236,3 @@ def _groups(image: Seen, axis: int, positions: Sequence[int], room: int) -> Iter
     depth = max(min(image.spec.chunks[axis], most), 1)
     for _, group in groupby(range(len(positions)), key=lambda number: positions[number] // depth):
         yield list(group)
-
-
-def slab(size: Size, axis: int, first: int, last: int) -> Box:
-    """Return the box of slices from the first to the last, across an axis of a volume of this size."""
-    start = [first if i == axis else 0 for i in range(3)]
-    stop = [last + 1 if i == axis else n for i, n in enumerate(size)]
-    return Box(size3(start), size3(stop))

@@ -36,6 +36,14 @@ class Box:
         """Return the extent of a volume of this shape."""
         return cls((0, 0, 0), shape)
 
+    @classmethod
+    def slab(cls, shape: Size, axis: int, first: int, last: int) -> Box:
+        """Return the slices from the first to the last across an axis of a volume of this shape."""
+        whole = cls.whole(shape)
+        start = [first if i == axis else a for i, a in enumerate(whole.start)]
+        stop = [last + 1 if i == axis else b for i, b in enumerate(whole.stop)]
+        return cls(size3(start), size3(stop))
+
     @property
     def shape(self) -> Size:
         """Number of voxels along (z, y, x)."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 
@@ -14,13 +12,9 @@ from mitotools.cli.main import COMMANDS, run
 
 
 @pytest.fixture
-def environment(tmp_path):
+def environment(commands):
     """A shell that finds `mitotools`."""
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    (commands / "mitotools").write_text(f'#!/bin/sh\nexec {sys.executable} -m mitotools "$@"\n')
-    (commands / "mitotools").chmod(0o755)
-    return os.environ | {"PATH": f"{commands}:{os.environ['PATH']}"}
+    return commands.environment
 
 
 def completed(words: str, folder, environment) -> list[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 
 import h5py
@@ -17,23 +15,15 @@ from mitotools.volume.path import parse_volume_path
 
 
 @pytest.fixture
-def shell(tmp_path):
+def shell(tmp_path, commands):
     """Run a command line in bash with pipefail, in a folder with labels.h5, temporaries in tmp/."""
     (tmp_path / "tmp").mkdir()
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "mitotools"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mitotools "$@"\n')
-    program.chmod(0o755)
     labels = np.zeros((4, 6, 8), "uint16")
     labels[:, :2, :2], labels[0, 4:, 4:], labels[3, 5, 7] = 3, 5, 9
     with h5py.File(tmp_path / "labels.h5", "w") as file:
         file["main"] = labels
         file["main"].attrs["voxel_size_nm"] = (30.0, 8.0, 8.0)
-    environment = {
-        **os.environ,
-        "PATH": f"{program.parent}:{os.environ['PATH']}",
-        "MITOTOOLS_TMPDIR": str(tmp_path / "tmp"),
-    }
+    environment = commands.environment | {"MITOTOOLS_TMPDIR": str(tmp_path / "tmp")}
 
     def run(line, **options):
         return subprocess.run(

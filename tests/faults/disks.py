@@ -1,6 +1,6 @@
 """Let the disk fail in the middle of commands: full, broken, or taking less than it is given.
 
-Run: python tests/faults/disks.py [--seed N] [--faults N]      (PYTHONPATH: the project's folder and tests/)
+Run: python tests/faults/disks.py [--seed N] [--count N]      (PYTHONPATH: the project's folder and tests/)
 
 Needs a C compiler, and Linux's LD_PRELOAD. A failure is one line that names it, the target absent or whole;
 on a disk that is well again, the next run makes what an undisturbed one does. Short writes are no failure.
@@ -8,7 +8,6 @@ on a disk that is well again, the next run makes what an undisturbed one does. S
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import subprocess
@@ -16,7 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from faults.trials import CASES, Trials, begin, ended
+from command_runs import started
+from faults.trials import CASES, Trials, ended, run
 
 SOURCE = Path(__file__).with_name("failing_disk.c")
 
@@ -49,7 +49,7 @@ def fail(trials: Trials, shim: Path, name: str, kind: str, after: int) -> str:
         "FAULT_KIND": kind,
         "FAULT_AFTER": str(after),
     }
-    status, words = ended(begin(place, CASES[name].words, broken))
+    status, words = ended(started(place, *CASES[name].words, **broken))
     if kind == "SHORT":
         assert status == 0, words
     if status:
@@ -65,29 +65,7 @@ def drawn(draw: random.Random) -> tuple[str, int]:
     return draw.choice(KINDS), int(MOST_WRITES ** draw.random()) - 1
 
 
-def main() -> None:
-    """Let disks fail as the command line asks, and print a line each."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--faults", type=int, default=100)
-    parser.add_argument("--only", default="", help="part of the names of cases")
-    chosen = parser.parse_args()
-    draw = random.Random(chosen.seed)  # noqa: S311 (a test, no secret)
-    names = [name for name in CASES if chosen.only in name]
-    wrong = 0
-    with tempfile.TemporaryDirectory() as folder:
-        trials, shim = Trials(Path(folder)), library(Path(folder))
-        for number in range(chosen.faults):
-            name, (kind, after) = names[number % len(names)], drawn(draw)
-            try:
-                seen = fail(trials, shim, name, kind, after)
-            except AssertionError as error:
-                wrong += 1
-                seen = f"WRONG: {error}"
-            print(f"{number + 1}\t{name}\t{kind}\t{after}\t{seen}", flush=True)
-    print(f"{chosen.faults} faults, seed {chosen.seed}: {wrong} wrong")
-    sys.exit(bool(wrong))
-
-
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as name:
+        shim = library(Path(name))
+        run(__doc__, drawn, lambda trials, *case: fail(trials, shim, *case))

@@ -13,7 +13,7 @@ PYTHONPATH=$PWD:$PWD/tests
 export PATH PYTHONPATH
 [ $# -gt 0 ] || set -- "$(date +%Y%m%d)"
 for seed in "$@"; do
-    python tests/faults/kills.py --seed "$seed" --kills "${MITOTOOLS_KILLS:-200}"
-    python tests/faults/disks.py --seed "$seed" --faults "${MITOTOOLS_DISKS:-200}"
+    python tests/faults/kills.py --seed "$seed" --count "${MITOTOOLS_KILLS:-200}"
+    python tests/faults/disks.py --seed "$seed" --count "${MITOTOOLS_DISKS:-200}"
     python tests/faults/fuzz.py --seed "$seed" --count "${MITOTOOLS_FUZZ_COUNT:-100000}" --keep tests/faults/found
 done

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import random
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +18,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 import zarr
-from command_runs import environment, names_in, succeeds
+from command_runs import names_in, started, succeeds
 from map_phantoms import mask_contour_maps, phantom_truth
 from safetensors.numpy import load_file
 from stages.networks import write_model
@@ -109,7 +112,7 @@ class Trials:
         if name not in self._undisturbed:
             place = self.place(f"undisturbed {name}")
             begun = time.monotonic()
-            status, words = ended(begin(place, CASES[name].words))
+            status, words = ended(started(place, *CASES[name].words))
             assert status == 0, words
             seconds = time.monotonic() - begun
             self._undisturbed[name] = Undisturbed(contents(place, CASES[name].targets), seconds)
@@ -140,7 +143,7 @@ class Trials:
         case = CASES[name]
         for folder in (place / "temporary").iterdir():  # a minute passes
             os.utime(folder, (time.time() - 2 * SETTLED_S,) * 2)
-        status, words = ended(begin(place, [*case.words, "--resume" if case.resumes else "--force"]))
+        status, words = ended(started(place, *case.words, "--resume" if case.resumes else "--force"))
         assert status == 0, (status, words)
         whole, found = self.undisturbed(name).contents, contents(place, case.targets)
         assert found.keys() == whole.keys(), words
@@ -149,13 +152,38 @@ class Trials:
         assert not litter_in(place, case), f"{litter_in(place, case)} are left"
 
 
-def begin(place: Path, words: list[str], more: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start a command in a folder, with some more variables in its environment."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "mitotools", *words], cwd=place, env=environment(place) | dict(more or {}),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+def run(about: str, drawn: Callable[[random.Random], tuple[object, ...]], trial: Callable[..., str]) -> None:
+    """Disturb commands as the command line asks, print a line each, and exit: with 1 if any was wrong.
+
+    Parameters
+    ----------
+    about : str
+        What --help says.
+    drawn : callable
+        Returns how a command is disturbed.
+    trial : callable
+        Takes the trials, the name of a command and what was drawn; returns what was seen, in words.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--only", default="", help="part of the names of cases")
+    chosen = parser.parse_args()
+    draw = random.Random(chosen.seed)  # noqa: S311 (a test, no secret)
+    names = [name for name in CASES if chosen.only in name]
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        trials = Trials(Path(folder))
+        for number in range(chosen.count):
+            name, how = names[number % len(names)], drawn(draw)
+            try:
+                seen = trial(trials, name, *how)
+            except AssertionError as error:
+                wrong += 1
+                seen = f"WRONG: {error}"
+            print(number + 1, name, *how, seen, sep="\t", flush=True)
+    print(f"{chosen.count} trials, seed {chosen.seed}: {wrong} wrong")
+    sys.exit(bool(wrong))
 
 
 def litter_in(place: Path, case: Case) -> set[str]:
