@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tomllib
@@ -31,15 +30,9 @@ FILES = {
 
 
 @pytest.fixture
-def environment(tmp_path):
+def environment(commands):
     """What a script finds: `mitotools` and `python` are those of this test."""
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    for name, words in {"mitotools": "-m mitotools ", "python": ""}.items():
-        (commands / name).write_text(f'#!/bin/sh\nexec {sys.executable} {words}"$@"\n')
-        (commands / name).chmod(0o755)
-    path = os.pathsep.join(filter(None, (str(MODELS.parent.parent), os.environ.get("PYTHONPATH"))))
-    return os.environ | {"PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": path, "PHANTOM_SIDE": "48"}
+    return commands.environment | {"PHANTOM_SIDE": "48"}
 
 
 def run(words, folder, environment):
@@ -90,25 +83,43 @@ def test_phantoms_are_the_same_for_a_seed_and_their_instances_are_whole_and_apar
     assert raw[labels > 0].mean() < raw[labels == 0].mean()
 
 
-def test_sections_of_an_ion_beam_volume_are_its_slices_and_those_of_sections_stay(tmp_path, environment):
+@pytest.fixture
+def prepared(tmp_path, environment):
+    """The folder of what prepare.py makes of stand-ins."""
     write_collections(tmp_path / "data")
     run([sys.executable, MODELS / "research" / "prepare.py", "data", "out"], tmp_path, environment)
-    for first in (0, 3):
-        raw, size_nm = read(tmp_path / "out" / f"lucchi_z{first}_raw.h5")
-        assert raw.shape == (7, 30, 420)  # every 6th of 40; x 0-671 of 700; 5 to 8 nm
-        assert raw[:, 0, 0].tolist() == list(range(first, 40, 6))
-        assert size_nm.tolist() == pytest.approx([30, 8, 8])
-    raw, _ = read(tmp_path / "out" / "lucchi_x0_raw.h5")
-    assert raw.shape == (112, 25, 30)  # x is the axis across the sections, z and y are in the plane
-    assert [raw[0, 0, 0], raw[0, -1, 0]] == [0, 39]
-    raw, size_nm = read(tmp_path / "out" / "cortex_z0_raw.h5")
-    assert raw.shape == (15, 36, 36)  # z 0-14: the rest validates
-    assert read(tmp_path / "out" / "larva_z0_raw.h5")[0].shape == (14, 28, 28)
-    labels, _ = read(tmp_path / "out" / "medulla_y1_labels.h5")
-    ignored, _ = read(tmp_path / "out" / "medulla_y1_ignore.h5")
-    assert set(np.unique(labels)) == {0, 1}
-    assert labels.shape == ignored.shape
-    assert not list((tmp_path / "out").glob("*.tmp*"))
+    return tmp_path / "out"
+
+
+def test_the_research_model_learns_from_voxels_of_ten_nanometres_of_the_train_parts_alone(prepared):
+    sizes = {
+        "lucchi_z": (20, 24, 336),  # every second slice of 40; x 0-671 of 700
+        "lucchi_x": (336, 20, 24),
+        "medulla_y": (48, 40, 48),
+        "cortex_z": (45, 29, 29),  # z 0-14, of 30 nm; the rest validates
+        "larva_z": (70, 22, 22),
+    }
+    for name, size in sizes.items():
+        raw, size_nm = read(prepared / f"{name}_raw.h5")
+        labels, _ = read(prepared / f"{name}_labels.h5")
+        assert raw.shape == labels.shape == size
+        assert size_nm.tolist() == pytest.approx([10, 10, 10], rel=0.05)
+        assert set(np.unique(labels)) == {0, 1}
+    raw, _ = read(prepared / "lucchi_z_raw.h5")
+    assert raw[:, 0, 0].tolist() == list(range(1, 40, 2))  # picked: no slice is a mean of two
+    assert not list(prepared.glob("*.tmp*"))
+
+
+def test_cut_volumes_show_a_slice_in_three_and_interpolate_the_others_under_the_labels_of_all(prepared):
+    raw, _ = read(prepared / "medulla_z-cut_raw.h5")
+    assert raw.shape == (39, 48, 48)  # thirteen slices stand for three each
+    assert raw[1::3, 0, 0].tolist() == list(range(1, 39, 3))
+    assert raw[4:8, 0, 0].tolist() == [4, 5, 6, 7]
+    whole, _ = read(prepared / "medulla_z_labels.h5")
+    labels, _ = read(prepared / "medulla_z-cut_labels.h5")
+    assert np.array_equal(labels, whole[:39])
+    assert read(prepared / "medulla_z-cut_ignore.h5")[0].shape == labels.shape
+    assert not (prepared / "cortex_z-cut_raw.h5").exists()
 
 
 @pytest.mark.slow
@@ -120,7 +131,7 @@ def test_the_script_trains_on_all_volumes_and_leaves_out_what_is_unsure(tmp_path
         words, volumes = ["out"], 18
     else:
         words, volumes = ["data/medulla/medulla_1.h5", "out"], 7
-    tiny = ["--iterations", 2, "--patch", "4,32,32" if name == "research" else "32,32,32"]
+    tiny = ["--iterations", 2, "--patch", "32,32,32"]
     run(["sh", MODELS / name / "train.sh", *words, "model.safetensors", *tiny], tmp_path, environment)
     command = subprocess.run(
         [sys.executable, "-m", "mitotools", "info", "model.safetensors", "--history"],
@@ -128,15 +139,13 @@ def test_the_script_trains_on_all_volumes_and_leaves_out_what_is_unsure(tmp_path
     ).stdout  # fmt: skip
     assert command.count("--also ") == volumes - 1
     ignored = [one for one, _ in pairwise(command.split()) if one in {"--ignore", "--also-ignore"}]
-    assert len(ignored) == (6 if name == "research" else 4)
+    assert len(ignored) == 4
 
 
 @pytest.mark.parametrize("name", ["bundled", "research"])
 def test_the_weights_fit_where_they_go_in_half_precision(name):
     config = MODELS / name / f"{name}.toml"
     parameters = with_config(TrainParameters(), config)
-    network = build(
-        parameters.architecture, settings_of(parameters, len(parameters.targets), isotropic=name == "bundled")
-    )
+    network = build(parameters.architecture, settings_of(parameters, len(parameters.targets), isotropic=True))
     assert 2 * sum(tensor.numel() for tensor in network.parameters()) < MOST_BYTES
     assert set(tomllib.loads(config.read_text())) <= set(vars(parameters))

@@ -1,11 +1,12 @@
-"""Make what the research model is trained on of several tissues: sections of 30 nm, pixels of 8 nm.
+"""Make what the research model is trained on of several tissues: voxels of 10 nm along all axes.
 
 Run: python examples/models/research/prepare.py DATA FOLDER
 
-DATA holds the four collections (see README.md). Of volumes milled by an ion beam, whose voxels are as long in
-z as in the plane, slices are picked along each of the three axes, as a microtome would cut them: means of
-slices would be sharper in the plane than along z, as no section is. They are picked twice, half a section
-apart. FOLDER gets NAME_raw.h5, NAME_labels.h5 and, where voxels are left out, NAME_ignore.h5.
+DATA holds the four collections (see README.md). Each becomes what `predict` makes of it for a model of 10 nm:
+sections are interpolated along z; of volumes milled by an ion beam, slices are picked. Those lie there along
+each of the three axes, and a second time as a microtome would have cut them: a slice every 30 nm, the others
+interpolated, with the labels of all. FOLDER gets NAME_raw.h5, NAME_labels.h5 and, where voxels are left out,
+NAME_ignore.h5.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import numpy as np
 
 from mitotools.cli.main import run
 
-SECTION_NM, PIXEL_NM = 30.0, 8.0
-PHASES = 2
+VOXEL_NM = 10.0
+SECTION = 3  # voxels
 
 
 @dataclass(frozen=True)
@@ -42,31 +43,45 @@ PARTS = {
 }
 
 
-def convert(array: np.ndarray, size_nm: tuple[float, ...], target: Path, *options: str) -> None:
-    """Write an array with pixels of `PIXEL_NM` in the plane."""
+def write(array: np.ndarray, size_nm: tuple[float, ...], target: Path, *, is_ids: bool) -> None:
+    """Write an array with voxels of `VOXEL_NM`: of slices that lie closer, some."""
+    step = max(round(VOXEL_NM / size_nm[0]), 1)
+    size = (size_nm[0] * step, *size_nm[1:])
     with h5py.File(source := target.with_suffix(".tmp.h5"), "w") as file:
-        file["main"] = array
-        file["main"].attrs["voxel_size_nm"] = size_nm
-    scale = ",".join(str(one) for one in (1, size_nm[1] / PIXEL_NM, size_nm[2] / PIXEL_NM))
-    if failed := run(["convert", str(source), str(target), "--scale", scale, "--force", *options]):
+        file["main"] = array[step // 2 :: step]
+        file["main"].attrs["voxel_size_nm"] = size
+    scale = ",".join(str(one / VOXEL_NM) for one in size)
+    kind = ["--labels"] if is_ids else []
+    if failed := run(["convert", str(source), str(target), "--scale", scale, "--force", *kind]):
         sys.exit(failed)
     source.unlink()
 
 
+def cut(name: str, kind: str, folder: Path) -> None:
+    """Write what sections show of a volume in `folder`; of ids, all that they stand for."""
+    with h5py.File(folder / f"{name}_{kind}.h5") as file:
+        whole = file["main"][: len(file["main"]) // SECTION * SECTION]
+    target = folder / f"{name}-cut_{kind}.h5"
+    if kind == "raw":
+        write(whole[SECTION // 2 :: SECTION], (SECTION * VOXEL_NM, VOXEL_NM, VOXEL_NM), target, is_ids=False)
+    else:
+        write(whole, (VOXEL_NM, VOXEL_NM, VOXEL_NM), target, is_ids=True)
+
+
 def prepare(name: str, part: Part, data: Path, folder: Path) -> None:
-    """Write the sections of a volume."""
+    """Write a volume; one of an ion beam along three axes, and as sections."""
     with h5py.File(data / part.file) as file:
         size_nm = tuple(float(one) for one in file["raw"].attrs["voxel_size_nm"])
         wanted = {"raw": "raw", "labels": part.labels, "ignore": part.ignore}
         arrays = {kind: file[dataset][part.crop] for kind, dataset in wanted.items() if dataset}
-    step = round(SECTION_NM / size_nm[0]) or 1
-    cuts = [(axis, phase * step // PHASES) for axis in range(3) for phase in range(PHASES)]
-    for axis, first in cuts if step > 1 else [(0, 0)]:
+    is_sections = size_nm[0] > VOXEL_NM
+    for axis in range(1 if is_sections else 3):
+        turned = f"{name}_{'zyx'[axis]}"
         for kind, array in arrays.items():
-            sections = np.moveaxis(array, axis, 0)[first::step]
-            target = folder / f"{name}_{'zyx'[axis]}{first}_{kind}.h5"
-            is_ids = () if kind == "raw" else ("--labels",)
-            convert(sections, (size_nm[0] * step, *size_nm[1:]), target, *is_ids)
+            target = folder / f"{turned}_{kind}.h5"
+            write(np.moveaxis(array, axis, 0), size_nm, target, is_ids=kind != "raw")
+            if not is_sections:
+                cut(turned, kind, folder)
 
 
 def main() -> None:

@@ -38,8 +38,8 @@ class Convolution(nn.Conv3d):
 
     Where the kernel is longer than the input's depth (unless that is 1), torch's bfloat16 convolution on
     processors with AVX512-bf16 finds no gradient of the weights: it returns what lay in that memory before
-    (torch 2.13.0, oneDNN 3.12.0, `jit_bf16:avx512_core_bf16`). Slices of zeros, where the padding's lay, change
-    nothing else.
+    (torch 2.13.0, oneDNN 3.12.0, `jit_bf16:avx512_core_bf16`). Slices of zeros, where those of the padding
+    lie, change nothing else.
     """
 
     def forward(self, image: Tensor) -> Tensor:
