@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mitotools.learn.targets.contour import is_sectioned
 from mitotools.stages.views import Picked, Scaled
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ ALIKE_IN_PLANE = 1.25
 """Voxels longer or shorter than those of the training by more than this factor are resampled."""
 
 ALIKE_IN_Z = 2.0
-"""Likewise, along z."""
+"""Likewise along z, where the training's voxels were sections: those of others are alike along all axes."""
 
 
 def factors(size_nm: VoxelSize, trained_nm: VoxelSize) -> tuple[float, float, float]:
@@ -22,9 +23,10 @@ def factors(size_nm: VoxelSize, trained_nm: VoxelSize) -> tuple[float, float, fl
 
     1 along z, and in the plane, where they differ little.
     """
+    alike_in_z = ALIKE_IN_Z if is_sectioned(trained_nm) else ALIKE_IN_PLANE
     z, y, x = (own / trained for own, trained in zip(size_nm, trained_nm, strict=True))
     in_plane = (y, x) if any(_differs(ratio, ALIKE_IN_PLANE) for ratio in (y, x)) else (1.0, 1.0)
-    return (z if _differs(z, ALIKE_IN_Z) else 1.0, *in_plane)
+    return (z if _differs(z, alike_in_z) else 1.0, *in_plane)
 
 
 def _differs(ratio: float, factor: float) -> bool:

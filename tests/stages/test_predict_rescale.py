@@ -23,6 +23,9 @@ from mitotools.volume.path import parse_volume_path
 HOW = PredictParameters(precision="float32", backend="torch", dtype="float32")
 
 
+CUBES, SECTIONS = (5.0, 5.0, 5.0), (30.0, 8.0, 8.0)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
@@ -35,19 +38,23 @@ def predicted(raw, target, model, **change):
 
 
 @pytest.mark.parametrize(
-    ("size_nm", "expected"),
+    ("trained_nm", "size_nm", "expected"),
     [
-        ((5, 5, 5), (1, 1, 1)),
-        ((10, 6.25, 4), (1, 1, 1)),  # just alike: twice in z, 1.25 times in the plane
-        ((11, 5, 5), (2.2, 1, 1)),
-        ((2, 5, 5), (0.4, 1, 1)),
-        ((5, 10, 10), (1, 2, 2)),
-        ((5, 3, 5), (1, 0.6, 1)),
-        ((30, 8, 8), (6, 1.6, 1.6)),
+        (CUBES, (5, 5, 5), (1, 1, 1)),
+        (CUBES, (4, 6.25, 5), (1, 1, 1)),  # just alike: 1.25 times
+        (CUBES, (10, 5, 5), (2, 1, 1)),
+        (CUBES, (2, 5, 5), (0.4, 1, 1)),
+        (CUBES, (5, 10, 10), (1, 2, 2)),
+        (CUBES, (5, 3, 5), (1, 0.6, 1)),
+        (CUBES, (30, 8, 8), (6, 1.6, 1.6)),
+        (SECTIONS, (60, 10, 6.4), (1, 1, 1)),  # just alike: twice in z, 1.25 times in the plane
+        (SECTIONS, (63, 8, 8), (2.1, 1, 1)),
+        (SECTIONS, (8, 8, 8), (8 / 30, 1, 1)),
+        (SECTIONS, (40, 4, 4), (1, 0.5, 0.5)),
     ],
 )
-def test_axes_are_resampled_whose_voxels_differ_much(size_nm, expected):
-    np.testing.assert_allclose(factors(size_nm, (5.0, 5.0, 5.0)), expected)
+def test_axes_are_resampled_whose_voxels_differ_much_from_the_trainings(trained_nm, size_nm, expected):
+    np.testing.assert_allclose(factors(size_nm, trained_nm), expected)
 
 
 def test_of_too_many_slices_the_middle_ones_are_picked(tmp_path):
