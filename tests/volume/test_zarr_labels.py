@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -81,6 +83,17 @@ def test_labels_are_listed_once_and_taken_off_again(cell):
     unregister_label(cell[0], "never there")
     assert listed(cell) == ["nuclei"]
     assert not list((cell[0] / "labels").glob("*partial*"))
+
+
+def test_names_that_two_runs_add_at_once_are_all_listed(cell):
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from mitotools.volume.formats.zarr_labels import register_label\n"
+        "for number in range(40): register_label(Path(sys.argv[1]), sys.argv[2] + str(number))"
+    )
+    runs = [subprocess.Popen([sys.executable, "-c", script, cell[0], name]) for name in "ab"]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert sorted(listed(cell)) == sorted(f"{name}{number}" for name in "ab" for number in range(40))
 
 
 def test_taking_off_where_no_labels_are_creates_nothing(cell):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from mitotools.errors import TargetError
@@ -10,6 +13,8 @@ from mitotools.volume.formats.ngff import VERSIONS, group_v3
 from mitotools.volume.formats.zarr_places import consolidate_again, read_json, within, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mitotools.volume.formats.ngff import Json
     from mitotools.volume.formats.zarr_places import Place
 
@@ -48,12 +53,25 @@ def check_label_target(container: Place, zarr_format: int) -> None:
 
 def register_label(container: Place, name: str) -> None:
     """Add a label image, which is there already, to the names in the metadata of the group `labels`."""
-    _change(container, lambda names: [*names, name] if name not in names else names)
+    with _alone_in(container):
+        _change(container, lambda names: [*names, name] if name not in names else names)
 
 
 def unregister_label(container: Place, name: str) -> None:
     """Take a label image off the names in the metadata of the group `labels`."""
-    _change(container, lambda names: [other for other in names if other != name])
+    with _alone_in(container):
+        _change(container, lambda names: [other for other in names if other != name])
+
+
+@contextmanager
+def _alone_in(container: Place) -> Iterator[None]:
+    """Let no other run change the list meanwhile: each would add its name to what both have read."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # behind a URL, or where the file system has no locks, there is no help
+            folder = os.open(container, os.O_RDONLY)
+            stack.callback(os.close, folder)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
 
 
 def _change(container: Place, changed: Any) -> None:
