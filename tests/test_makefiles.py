@@ -95,7 +95,9 @@ def test_table_1_has_all_rows_beside_the_published_ones(make, tmp_path):
 
 @pytest.mark.slow
 def test_the_tables_and_figures_of_mitoem_are_made(make, tmp_path):
-    tables = {name: make("mitoem", name) for name in TARGETS["mitoem"]}
+    # The other rows differ from these, and from those of Lucchi's table, in a word each: they parse.
+    rows = "TABLE2=u3d-a+zwatershed u3d-bc+cc u3d-bc+mw"
+    tables = {name: make("mitoem", rows, name) for name in TARGETS["mitoem"]}
     assert "| U3D-BC + MW | .489 |" in tables["table2"]
     assert len(tables["table2"].splitlines()[-1].split("|")) == 2 + 1 + 16
     assert "| .810 |" in tables["update2021"]
