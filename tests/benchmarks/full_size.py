@@ -1,61 +1,138 @@
-"""Promise: 500 x 4096 x 4096 voxels go through convert, tile and merge within --memory 2G.
+"""Promise: a volume as large as MitoEM's goes through all commands in bounded memory and linear time.
 
-The volume is the sample tiled and mirrored, each tile with other grey values, in HDF5 with gzip. It is
-converted to OME-Zarr, cut into 256 tiles, and merged again; the end is compared with the start.
-Printed are, for each command, the peak of resident memory of all its processes, and its time as a multiple of
-that of copying its input and its output once each (`cp`, just before and after).
+The volume is real EM, mirrored, tiled and changed from tile to tile. The maps are phantoms (mask and
+contour, uint8), mirrored, tiled, and more or less sure from tile to tile, as dense as mitochondria are in
+MitoEM; the truth is theirs, cut where tiles meet. The commands of a pipeline run one after the other, at
+growing sizes, on two threads. Printed is a table in Markdown: of each command the time, also as a multiple
+of that of copying its inputs and output (`cp`, before and after) and, a voxel, of that at the first size;
+the peak of resident memory of all its processes; and what it writes. With --workers the pipeline runs again
+on a Dask cluster of so many processes, and its outputs are compared with the first ones.
 
-Run: python tests/benchmarks/full_size.py [FOLDER [Z,Y,X]]      needs 40 GB in FOLDER
+Run: python tests/benchmarks/full_size.py FOLDER [--size Z,Y,X ...] [--workers N] [--memory SIZE]
+
+Needs 60 GB in FOLDER for the full size. full_size.sh makes README's table.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
+from evaluate_speed import printing_nothing
 from process_tree import measured
 
 from mitotools.run.running import Running
-from mitotools.stages.blockwise import map_blocks, write_volume
+from mitotools.stages.blockwise import write_volume
 from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
-from mitotools.volume.files import open_volume
 from mitotools.volume.path import VolumePath
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from map_phantoms import mask_contour_maps, phantom_truth
+
 SAMPLE = Path(__file__).parents[2] / "examples" / "data" / "medulla_train.h5"
-SIZE = (500, 4096, 4096)
-TILE = "125,512,512"
-MEMORY = "2G"
+FULL = (500, 4096, 4096)
+WARM = (32, 256, 256)
+"""Of a first round, after which all is compiled and kept."""
+
+VOXEL_SIZE_NM = (30.0, 8.0, 8.0)
+STRETCHED = (2, 3, 3)
+"""Phantoms are made so many times as long: 68 instances of 30 000 voxels in a tile of 96 x 480 x 480."""
+
+UNSURE = 12
+"""The mask and contour of a tile are changed by at most so much, of 255."""
 
 
-def make(target: Path, size: tuple[int, int, int]) -> None:
-    """Write the volume."""
+class Command(NamedTuple):
+    """A line of the pipeline."""
+
+    words: tuple[str, ...]
+    inputs: tuple[str, ...]
+    output: str
+
+
+def command(*words: str) -> Command:
+    """Return a command whose inputs are the first words that name files, and whose output is the last one."""
+    files = [word for word in words if word.endswith((".h5", ".zarr", ".tsv")) or word == "tiles"]
+    return Command(words, tuple(files[:-1]), files[-1])
+
+
+PIPELINE = (
+    command("convert", "raw.h5", "raw.zarr"),
+    command("tile", "--size", "125,512,512", "raw.zarr", "tiles"),
+    command("merge", "tiles", "merged.zarr"),
+    command("decode", "maps.zarr", "labels.zarr"),
+    command("filter", "--min-size", "2000", "labels.zarr", "filtered.zarr"),
+    command("evaluate", "filtered.zarr", "truth.zarr", "--matches", "matches.tsv"),
+    command("stats", "filtered.zarr", "-o", "stats.tsv"),
+    command("stats", "--skeleton", "filtered.zarr", "-o", "skeletons.tsv"),
+)
+
+
+class Tiled:
+    """A (C, Z, Y, X) array, mirrored at its faces again and again."""
+
+    def __init__(self, tile: np.ndarray) -> None:
+        for axis in (1, 2, 3):
+            tile = np.concatenate([tile, np.flip(tile, axis)], axis)
+        self._tile = tile
+        self._size = tuple(n // 2 for n in tile.shape[1:])
+
+    def read(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """Return the voxels of a box, and the number of the tile that each lies in, (Z, Y, X)."""
+        along = [np.arange(a, b) for a, b in zip(box.start, box.stop, strict=True)]
+        index = [i % n for i, n in zip(along, self._tile.shape[1:], strict=True)]
+        z, y, x = np.ix_(*(i // n for i, n in zip(along, self._size, strict=True)))
+        return self._tile[(slice(None), *np.ix_(*index))], (z * 1000 + y) * 1000 + x
+
+
+def make(folder: Path, size: tuple[int, int, int]) -> None:
+    """Write the volume, the maps and the truth."""
     with h5py.File(SAMPLE) as file:
-        crop = file["raw"][:128, :128, :128]
+        grey = Tiled(file["raw"][:128, :128, :128][None])
+    truth = phantom_truth(1)
+    for axis, times in enumerate(STRETCHED):
+        truth = truth.repeat(times, axis)
+    maps, labels, most = Tiled(mask_contour_maps(truth)), Tiled(truth.astype(np.uint64)[None]), truth.max()
 
-    def block(box: Box, _: int) -> np.ndarray:
-        voxels = np.empty(box.shape, np.uint8)
-        for z in range(0, box.shape[0], 128):
-            for y in range(0, box.shape[1], 128):
-                for x in range(0, box.shape[2], 128):
-                    number = sum(
-                        o // 128 * f for o, f in zip(np.add(box.start, (z, y, x)), (7, 3, 5), strict=True)
-                    )
-                    tile = crop[:: -1 if number % 2 else 1, :, :: -1 if number % 3 else 1] ^ np.uint8(
-                        number % 8
-                    )
-                    part = voxels[z : z + 128, y : y + 128, x : x + 128]
-                    part[:] = tile[: part.shape[0], : part.shape[1], : part.shape[2]]
-        return voxels
+    def raw_block(box: Box, _: int) -> np.ndarray:
+        voxels, tile = grey.read(box)
+        return voxels[0] ^ (tile % 8).astype(np.uint8)
 
-    spec = VolumeSpec(size, np.dtype(np.uint8), (30.0, 8.0, 8.0), chunks=(32, 128, 128))
-    write_volume(VolumePath(str(target)), spec, Work(block, "make"), Running(memory_bytes=2 * 2**30))
+    def maps_block(box: Box, _: int) -> np.ndarray:
+        voxels, tile = maps.read(box)
+        change = (tile * 7919 % (2 * UNSURE + 1) - UNSURE).astype(np.int16)
+        return np.where(voxels > 0, np.clip(voxels + change, 1, 255), 0).astype(np.uint8)
+
+    def truth_block(box: Box, _: int) -> np.ndarray:
+        (voxels,), tile = labels.read(box)
+        return np.where(voxels > 0, voxels + tile.astype(np.uint64) * np.uint64(most), 0)
+
+    for name, block, channels, dtype in (
+        ("raw.h5", raw_block, (), np.uint8),
+        ("maps.zarr", maps_block, (2,), np.uint8),
+        ("truth.zarr", truth_block, (), np.uint64),
+    ):
+        spec = VolumeSpec(
+            (*channels, *size),
+            np.dtype(dtype),
+            VOXEL_SIZE_NM,
+            chunks=(32, 128, 128),
+            is_labels=name == "truth.zarr",
+        )
+        target = VolumePath(str(folder / name))
+        write_volume(target, spec, Work(block, "make"), Running(2, memory_bytes=2**32))
 
 
 def copy_seconds(path: Path) -> float:
@@ -68,42 +145,94 @@ def copy_seconds(path: Path) -> float:
     return taken
 
 
-def step(source: Path, target: Path, *arguments: object) -> None:
-    """Run one command, and print what it took."""
-    name = str(arguments[0])
-    copying = copy_seconds(source)
-    usage = measured([*arguments, "--memory", MEMORY, "-q"])
-    copying += copy_seconds(target)
-    print(
-        f"{name}: peak {usage.peak_bytes / 2**20:.0f} MiB (promise: under 2048), "
-        f"{usage.seconds:.0f} s, {usage.seconds / copying:.1f} times "
-        f"copying input and output ({copying:.0f} s)",
-        flush=True,
-    )
+def digest(path: Path) -> str:
+    """Return a checksum of all that a file or folder holds, but for histories, which tell the time."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    voxels = [file for file in files if file.name not in {"zarr.json", "plan.json"}]
+    with ThreadPoolExecutor(2) as pool:
+        sums = pool.map(_checksum, voxels)
+        names = (str(file.relative_to(path)) for file in voxels)
+        return _of("".join(f"{name} {one}\n" for name, one in zip(names, sums, strict=True)).encode())
 
 
-def same(first: Path, second: Path) -> bool:
-    """Whether two volumes have the same voxels."""
-    with open_volume(VolumePath(str(first))) as a, open_volume(VolumePath(str(second))) as b:
-        running = Running(memory_bytes=2 * 2**30)
-        return all(
-            map_blocks([a, b], lambda box, _: np.array_equal(a.read(box), b.read(box)), "compare", running, 3)
-        )
+def _checksum(file: Path) -> str:
+    if file.suffix != ".h5":
+        return _of(file.read_bytes())
+    with h5py.File(file) as content:
+        return _of(content["main"][:].tobytes())
+
+
+def _of(content: bytes) -> str:
+    return hashlib.blake2b(content).hexdigest()
+
+
+def used_bytes(path: Path) -> int:
+    """Return what a file or folder takes on the disk."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def run(folder: Path, size: tuple[int, int, int], options: list[str], first: dict[str, float]) -> list[str]:
+    """Run the pipeline, print a row of each command, and return checksums of what they write."""
+    sums = []
+    voxels = float(np.prod(size))
+    for line in PIPELINE:
+        words = [str(folder / word) if word in (*line.inputs, line.output) else word for word in line.words]
+        copying = sum(copy_seconds(folder / name) for name in line.inputs)
+        with printing_nothing():
+            usage = measured([*words, *options, "--no-progress", "-q", "-f"])
+        target = folder / line.output
+        copying += copy_seconds(target)
+        title = " ".join([line.words[0], *(word for word in line.words if word == "--skeleton")])
+        each = usage.seconds / voxels
+        cells = [
+            " x ".join(map(str, size)),
+            title,
+            f"{usage.seconds:.0f}",
+            f"{usage.seconds / copying:.1f}",
+            f"{each / first.setdefault(title, each):.2f}",
+            f"{usage.peak_bytes / 2**20:.0f}",
+            f"{used_bytes(target) / 1e9:.2f}",
+            f"{used_bytes(target) / voxels:.2f}",
+        ]
+        print("|", " | ".join(cells), "|", flush=True)
+        sums.append(digest(target))
+    return sums
 
 
 def main() -> None:
-    """Make the volume, run the commands, compare."""
-    parent = sys.argv[1] if len(sys.argv) > 1 else None
-    z, y, x = (int(n) for n in sys.argv[2].split(",")) if len(sys.argv) > 2 else SIZE
-    with tempfile.TemporaryDirectory(dir=parent) as name:
-        folder = Path(name)
-        raw, converted, tiles, merged = (folder / n for n in ("raw.h5", "raw.zarr", "tiles", "merged.zarr"))
-        make(raw, (z, y, x))
-        step(raw, converted, "convert", raw, converted)
-        step(converted, tiles, "tile", converted, tiles, "--size", TILE)
-        shutil.rmtree(converted)
-        step(tiles, merged, "merge", tiles, merged)
-        print("the end equals the start" if same(raw, merged) else "THE END DIFFERS FROM THE START")
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", action="append", help="Z,Y,X; the full one by default")
+    parser.add_argument("--workers", help="once more on so many processes")
+    parser.add_argument("--memory", default="4G")
+    chosen = parser.parse_args()
+    print(
+        "| voxels | command | s | times copying | times the first | peak MiB | GB written | bytes a voxel |"
+    )
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    first: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as name, printing_nothing():
+        make(Path(name), WARM)
+        run(Path(name), WARM, ["--memory", chosen.memory], {})
+    for size in chosen.size or [",".join(map(str, FULL))]:
+        z, y, x = (int(n) for n in size.split(","))
+        options = ["--memory", chosen.memory, "--threads", "2"]
+        with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
+            folder = Path(name)
+            make(folder, (z, y, x))
+            sums = run(folder, (z, y, x), options, first)
+            count = sum(1 for _ in (folder / "stats.tsv").open()) - 1
+            print(f"{size}: {count} instances")
+            if sums[0] != sums[2]:
+                sys.exit("WHAT WAS CUT INTO TILES IS NOT WHAT WAS MERGED")
+            if chosen.workers:
+                again = run(folder, (z, y, x), [*options, "--workers", chosen.workers], first)
+                differ = [line.output for line, a, b in zip(PIPELINE, sums, again, strict=True) if a != b]
+                print(
+                    f"{size}, {chosen.workers} processes: " + (f"DIFFER: {differ}" if differ else "the same")
+                )
 
 
 if __name__ == "__main__":

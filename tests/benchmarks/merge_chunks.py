@@ -22,13 +22,14 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from full_size import MEMORY, SAMPLE, copy_seconds
+from full_size import SAMPLE, copy_seconds
 from process_tree import measured
 
 from mitotools.run.journal import entries
 
 GRID = (4, 8, 8)
 CHUNK = (125, 512, 512)
+MEMORY = "2G"
 
 
 def make(folder: Path, chunk: tuple[int, int, int]) -> None:
