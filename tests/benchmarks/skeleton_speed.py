@@ -19,6 +19,7 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+from promises import promise
 from skimage.morphology import skeletonize
 
 from mitotools.segment.skeleton import measure_skeleton
@@ -96,7 +97,7 @@ def main() -> None:
     one, two, other, thinning = (statistics.median(times) for times in zip(*rounds, strict=True))
     print(f"{np.count_nonzero(mask)} voxels, box of {mask.size}, {prod(grid.shape)} cubes")
     print(f"one {one:.3f} s: {prod(grid.shape) / one / 1e6:.0f} Mvoxel/s, thinning {thinning:.3f} s")
-    print(f"thinning by scikit-image / ours (promise: 3 or more): {other / thinning:.2f}")
+    promise("thinning an instance", "scikit-image's", other / thinning, least=3)
     print(f"two threads: {2 * one / two:.2f} times as fast")
     for kind in ("rod", "block"):
         subprocess.run([sys.executable, __file__, kind], check=True)
