@@ -175,14 +175,16 @@ class Mixture:
     Parameters
     ----------
     sources : sequence of PatchSource
+    held_bytes : int
+        What those that stay in memory take at most.
     """
 
-    def __init__(self, sources: Sequence[PatchSource]) -> None:
+    def __init__(self, sources: Sequence[PatchSource], held_bytes: int = HELD_BYTES) -> None:
         self.sources = list(sources)
         total = 0
         for source in sorted(self.sources, key=lambda one: one.nbytes):
             total += source.nbytes
-            source.is_held = total <= HELD_BYTES
+            source.is_held = total <= held_bytes
 
     def draw(self, rng: np.random.Generator) -> tuple[Patch, PatchSource]:
         """Return one augmented patch, and where it comes from."""

@@ -21,6 +21,16 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def resident_bytes_of_all() -> int:
+    """Return the resident memory of this process and all that it started."""
+    total = 0
+    own = psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.Error):  # it has ended since
+            total += int(process.memory_info().rss)
+    return total
+
+
 def free_bytes(groups: Path = Path("/sys/fs/cgroup"), own_groups: Path = Path("/proc/self/cgroup")) -> int:
     """Return the memory that this process could get: of the machine, or of its control groups.
 

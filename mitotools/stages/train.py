@@ -6,16 +6,18 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mitotools.errors import MitotoolsError, ModelError
+from mitotools.errors import MitotoolsError, ModelError, UsageError
 from mitotools.learn.augment.patch import recipe_named
 from mitotools.learn.checkpoint import save_model
 from mitotools.learn.device import chosen_device, placed, prepare, resolved
 from mitotools.learn.feed import Patches, batches, bytes_of_patch, loaders_for
-from mitotools.learn.fit import Fit, Hooks, fit, nothing
+from mitotools.learn.fit import Fit, Hooks, Row, fit, nothing
 from mitotools.learn.metadata import read_metadata
 from mitotools.learn.optimise import estimate_norms
 from mitotools.learn.processes import Processes, joined
 from mitotools.learn.training import Best, Training, load_training, save_training
+from mitotools.run.budget import written
+from mitotools.run.memory import resident_bytes_of_all
 from mitotools.stages.resuming import MOVED, Unit, is_complete, is_worth_continuing, journal_for, made_of
 from mitotools.stages.training_log import TrainingLog, check_log
 from mitotools.stages.training_plan import TrainingFiles, planned
@@ -159,11 +161,27 @@ class _Telling:
     ) -> None:
         self._path, self._journal, self._plan = path, journal, plan
         self._running, self._log, self._validation, self._device = running, log, validation, device
+        self._iterations = 0
 
     @property
     def hooks(self) -> Hooks:
         validated = self.validated if self._validation else nothing
-        return Hooks(self._running.status, self._log.trained, self.saved, validated)
+        return Hooks(self._running.status, self.logged, self.saved, validated)
+
+    def logged(self, row: Row) -> None:
+        self._log.trained(row)
+        self._iterations += 1
+        # A step frees nothing for good: the first ones show what it takes.
+        if self._iterations > 1 and self._iterations.bit_count() == 1:
+            self._check_memory()
+
+    def _check_memory(self) -> None:
+        budget, taken = self._running.memory_bytes, resident_bytes_of_all()
+        if budget is not None and taken > budget:
+            why = f"{written(budget)} is too little for this training, which takes {written(taken)}"
+            raise UsageError(
+                "--memory", why, "Give it more, or begin again with a smaller --patch or --batch"
+            )
 
     def saved(self, training: Training) -> None:
         save_training(self._path, training)

@@ -13,7 +13,7 @@ from mitotools.learn.installed import model_file
 from mitotools.learn.metadata import ModelMetadata
 from mitotools.learn.models import build, fits, settings_of, stride_of, surplus_of
 from mitotools.learn.optimise import check_batch
-from mitotools.learn.patches import SCANNED_VOXELS, Mixture, PatchSource
+from mitotools.learn.patches import HELD_BYTES, SCANNED_VOXELS, Mixture, PatchSource
 from mitotools.learn.targets import channel_names, targets_named
 from mitotools.learn.targets.contour import is_sectioned
 from mitotools.parameters import TrainParameters
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 NOT_OF_THE_RESULT = ("loaders", "save_minutes")
 """Parameters that a run may be continued without: they change nothing in the model."""
+
+HELD_PART = 8
+"""Volumes stay in memory up to this fraction of --memory."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ def planned(
         training=values,
         history=history.extended(inputs, running.command_line, values),
     )
-    return Plan(network, metadata, Mixture(sources), targets, parameters)
+    held = HELD_BYTES if running.memory_bytes is None else min(HELD_BYTES, running.memory_bytes // HELD_PART)
+    return Plan(network, metadata, Mixture(sources, held), targets, parameters)
 
 
 def _values(data: Sequence[Labelled], parameters: TrainParameters, files: TrainingFiles) -> dict[str, object]:

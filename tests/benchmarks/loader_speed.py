@@ -123,8 +123,7 @@ def main() -> None:
             parameters = replace(PRESETS[preset], batch=1, device=device, precision=precision)
             measured = {}
             for recipe in RECIPES:
-                mixture = Mixture([source(folder, patch, voxel_size, recipe)])
-                mixture.sources[0].is_held = False
+                mixture = Mixture([source(folder, patch, voxel_size, recipe)], held_bytes=0)
                 for loaders in LOADERS:
                     measured[recipe, loaders] = loader_rate(mixture, parameters, loaders, seconds)
             batch = Patches(mixture, TARGETS, parameters)

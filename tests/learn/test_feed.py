@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from learn.arrays import volume
 
 from mitotools.errors import InputError, MitotoolsError
-from mitotools.learn import feed, patches
+from mitotools.learn import feed
 from mitotools.learn.feed import Patches, batches, bytes_of_patch, loaders_for
 from mitotools.learn.patches import Mixture, Patch, PatchSource
 from mitotools.learn.processes import Processes
@@ -268,8 +268,7 @@ def stored(path, array):
     return open_volume(parse_volume_path(str(path)))
 
 
-def test_loader_processes_read_files_of_any_format(tmp_path, monkeypatch):
-    monkeypatch.setattr(patches, "HELD_BYTES", 0)
+def test_loader_processes_read_files_of_any_format(tmp_path):
     labels = np.arange(16**3, dtype=np.uint16).reshape(16, 16, 16)
     sources = []
     with ExitStack() as stack:
@@ -277,7 +276,7 @@ def test_loader_processes_read_files_of_any_format(tmp_path, monkeypatch):
             arrays = ((labels % 251).astype(np.uint8), labels)
             volumes = [stored(tmp_path / f"{n}{suffix}", array) for n, array in enumerate(arrays)]
             sources.append(PatchSource(*map(stack.enter_context, volumes), (6, 7, 8), 0.4, "2021"))
-        mixture = Mixture(sources)
+        mixture = Mixture(sources, held_bytes=0)
         expected = first_batches(8, mixture)
         assert all(map(same, expected, first_batches(8, mixture, loaders=1)))
 

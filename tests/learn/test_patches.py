@@ -230,17 +230,15 @@ def test_ignored_foreground_is_not_looked_for():
 
 
 @pytest.mark.parametrize("recipe", ["none", "strong"])
-def test_volumes_too_large_for_memory_give_the_same_patches(monkeypatch, recipe):
-    def drawn():
+def test_volumes_too_large_for_memory_give_the_same_patches(recipe):
+    def drawn(**room):
         ignore = volume(np.eye(24, dtype=np.uint8)[:, :, np.newaxis].repeat(24, 2))
         held_out = Box((0, 0, 0), (3, 24, 24))
         source = numbered_source((24, 24, 24), (8, 8, 8), 0.4, recipe, ignore=ignore, held_out=held_out)
-        mixture, rng = Mixture([source]), np.random.default_rng(0)
+        mixture, rng = Mixture([source], **room), np.random.default_rng(0)
         return [mixture.draw(rng)[0] for _ in range(10)]
 
-    held = drawn()
-    monkeypatch.setattr(patches, "HELD_BYTES", 0)
-    for one, other in zip(held, drawn(), strict=True):
+    for one, other in zip(drawn(), drawn(held_bytes=0), strict=True):
         assert np.array_equal(one.image, other.image)
         assert np.array_equal(one.labels, other.labels)
         assert np.array_equal(one.valid, other.valid)
@@ -248,16 +246,12 @@ def test_volumes_too_large_for_memory_give_the_same_patches(monkeypatch, recipe)
 
 def boxes_read(held_bytes):
     """Return which boxes of raw and labels five patches read, of volumes of 16 000 and 32 000 bytes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(patches, "HELD_BYTES", held_bytes)
-        readers = [
-            ArrayReader(np.ones((20, 20, 40), dtype), None, (8, 8, 8)) for dtype in (np.uint8, np.uint16)
-        ]
-        source = PatchSource(*(Volume(reader, "cell.h5") for reader in readers), (4, 4, 4), 1.0, "none")
-        mixture = Mixture([source])
-        for reader in readers:
-            reader.boxes.clear()
-        labels_drawn(mixture.sources[0], 5)
+    readers = [ArrayReader(np.ones((20, 20, 40), dtype), None, (8, 8, 8)) for dtype in (np.uint8, np.uint16)]
+    source = PatchSource(*(Volume(reader, "cell.h5") for reader in readers), (4, 4, 4), 1.0, "none")
+    mixture = Mixture([source], held_bytes)
+    for reader in readers:
+        reader.boxes.clear()
+    labels_drawn(mixture.sources[0], 5)
     return [reader.boxes for reader in readers]
 
 
@@ -270,15 +264,14 @@ def test_volumes_that_together_exceed_the_limit_are_read_patch_by_patch():
         assert [box.shape for box in boxes] == [(4, 4, 4)] * 5
 
 
-def test_of_several_volumes_the_smallest_are_held_that_together_stay_below_the_limit(monkeypatch):
+def test_of_several_volumes_the_smallest_are_held_that_together_stay_below_the_limit():
     # A voxel is a byte of raw, two of labels and, in the first volume, one of what to ignore.
     sides = (4, 8, 2, 6)
-    monkeypatch.setattr(patches, "HELD_BYTES", 3 * 2**3 + 4 * 4**3 + 3 * 6**3)
+    room = 3 * 2**3 + 4 * 4**3 + 3 * 6**3
     ignore = volume(np.zeros((4, 4, 4), np.uint8))
     sources = [numbered_source((n,) * 3, (2, 2, 2), ignore=ignore if n == 4 else None) for n in sides]
-    assert [source.is_held for source in Mixture(sources).sources] == [True, False, True, True]
-    monkeypatch.setattr(patches, "HELD_BYTES", patches.HELD_BYTES - 1)
-    assert [source.is_held for source in Mixture(sources).sources] == [True, False, True, False]
+    assert [source.is_held for source in Mixture(sources, room).sources] == [True, False, True, True]
+    assert [source.is_held for source in Mixture(sources, room - 1).sources] == [True, False, True, False]
 
 
 def test_what_is_held_in_memory_is_not_sent_to_other_processes():

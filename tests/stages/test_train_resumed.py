@@ -14,7 +14,7 @@ from command_runs import journal_of
 from safetensors.numpy import load_file
 from stages.networks import write_phantom
 
-from mitotools.errors import InputError, MitotoolsError, ModelError, TargetError
+from mitotools.errors import InputError, MitotoolsError, ModelError, TargetError, UsageError
 from mitotools.learn import fit as loop
 from mitotools.learn.metadata import read_metadata
 from mitotools.parameters import TrainParameters
@@ -32,6 +32,11 @@ TINY = TrainParameters(
 RUNNING = Running(threads=1, command_line="mitotools train", resume=False)
 RESUME = replace(RUNNING, resume=True)
 OF_THE_CLOCK = ("seconds", "waited")
+
+
+def processes_with_two_gibibytes():
+    child = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=2**30))
+    return SimpleNamespace(memory_info=child.memory_info, children=lambda **_: [child])
 
 
 class Run:
@@ -291,3 +296,16 @@ def test_a_validation_that_was_noted_but_not_counted_is_noted_once(pair, tmp_pat
             run(validations=2)
     run(RESUME, validations=2)
     assert [row["iteration"] for row in run.table("validation.tsv")] == ["4", "8"]
+
+
+def test_a_training_stops_where_its_processes_take_more_than_the_budget_and_goes_on_with_more(
+    pair, whole, tmp_path, monkeypatch
+):
+    run = Run(pair, tmp_path / "run")
+    monkeypatch.setattr("mitotools.run.memory.psutil.Process", processes_with_two_gibibytes)
+    with pytest.raises(
+        UsageError, match=r"--memory: 1024M is too little for this training, which takes 2048M\."
+    ):
+        run(replace(RUNNING, memory_bytes=2**30))
+    run(replace(RESUME, memory_bytes=2**31))
+    assert_same(whole, run)
