@@ -9,35 +9,19 @@ on a disk that is well again, the next run makes what an undisturbed one does. S
 from __future__ import annotations
 
 import random
-import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from command_runs import started
-from faults.trials import CASES, Trials, ended, run
+from faults.trials import CASES, Trials, compiled, ended, run
 
-SOURCE = Path(__file__).with_name("failing_disk.c")
+SOURCE = "failing_disk.c"
 
 WORDS = {"ENOSPC": "No space left on device", "EIO": "Input/output error"}
 KINDS = (*WORDS, "SHORT")
 
 MOST_WRITES = 60
 """After which the first one fails; commands here make some dozens to thousands."""
-
-
-def compiler() -> str | None:
-    """Return the C compiler, if there is one, and a loader that takes what it makes."""
-    return shutil.which("cc") if sys.platform == "linux" else None
-
-
-def library(folder: Path) -> Path:
-    """Compile what makes a disk fail."""
-    target = folder / "failing_disk.so"
-    command = [compiler() or "cc", "-shared", "-fPIC", "-O1", "-o", str(target), str(SOURCE), "-ldl"]
-    subprocess.run(command, check=True)
-    return target
 
 
 def fail(trials: Trials, shim: Path, name: str, kind: str, after: int) -> str:
@@ -67,5 +51,5 @@ def drawn(draw: random.Random) -> tuple[str, int]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        shim = library(Path(name))
+        shim = compiled(SOURCE, Path(name))
         run(__doc__, drawn, lambda trials, *case: fail(trials, shim, *case))

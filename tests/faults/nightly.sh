@@ -14,6 +14,7 @@ export PATH PYTHONPATH
 [ $# -gt 0 ] || set -- "$(date +%Y%m%d)"
 for seed in "$@"; do
     python tests/faults/kills.py --seed "$seed" --count "${MITOTOOLS_KILLS:-200}"
+    python tests/faults/clocks.py --seed "$seed" --count 19
     python tests/faults/disks.py --seed "$seed" --count "${MITOTOOLS_DISKS:-200}"
     python tests/faults/fuzz.py --seed "$seed" --count "${MITOTOOLS_FUZZ_COUNT:-100000}" --keep tests/faults/found
 done

@@ -1,12 +1,13 @@
-"""Commands that are killed at random moments, or whose disk fails: nothing half done, and nothing lost."""
+"""Commands that are killed at random moments, whose disk fails or whose clock is set: nothing is half done or lost."""
 
 from __future__ import annotations
 
 import random
+from functools import cache
 
 import pytest
-from faults import disks, kills
-from faults.trials import CASES, Trials
+from faults import clocks, disks, kills
+from faults.trials import CASES, Trials, compiled, compiler
 
 
 @pytest.fixture(scope="module")
@@ -15,10 +16,11 @@ def trials(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    if disks.compiler() is None:
+def library(tmp_path_factory):
+    """Return a function that compiles a library for LD_PRELOAD."""
+    if compiler() is None:
         pytest.skip("there is no C compiler")
-    return disks.library(tmp_path_factory.mktemp("shim"))
+    return cache(lambda source: compiled(source, tmp_path_factory.mktemp("library")))
 
 
 @pytest.mark.slow
@@ -29,5 +31,12 @@ def test_a_target_is_absent_or_complete_after_a_kill_and_the_next_run_makes_what
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(CASES)[::3])
-def test_a_failing_disk_is_named_in_one_line_and_the_next_run_makes_what_one_run_does(trials, shim, name):
+def test_a_failing_disk_is_named_in_one_line_and_the_next_run_makes_what_one_run_does(trials, library, name):
+    shim = library(disks.SOURCE)
     disks.fail(trials, shim, name, *disks.drawn(random.Random(name)))  # noqa: S311 (a test, no secret)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(CASES)[2::4])
+def test_a_clock_that_is_set_while_a_command_runs_changes_nothing(trials, library, name):
+    clocks.jump(trials, library(clocks.SOURCE), name)

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -184,6 +185,19 @@ def run(about: str, drawn: Callable[[random.Random], tuple[object, ...]], trial:
             print(number + 1, name, *how, seen, sep="\t", flush=True)
     print(f"{chosen.count} trials, seed {chosen.seed}: {wrong} wrong")
     sys.exit(bool(wrong))
+
+
+def compiler() -> str | None:
+    """Return the C compiler, if there is one, and a loader that takes what it makes."""
+    return shutil.which("cc") if sys.platform == "linux" else None
+
+
+def compiled(source: str, folder: Path) -> Path:
+    """Compile a file beside this one to a library for LD_PRELOAD."""
+    target = folder / f"{source}.so"
+    words = ["-shared", "-fPIC", "-O1", "-o", str(target), str(Path(__file__).with_name(source)), "-ldl"]
+    subprocess.run([compiler() or "cc", *words], check=True)
+    return target
 
 
 def litter_in(place: Path, case: Case) -> set[str]:
