@@ -1,4 +1,4 @@
-"""Commands that are killed at random moments, whose disk fails or whose clock is set: nothing is half done or lost."""
+"""Commands that are killed at random moments, or meet a bad disk or clock: nothing is half done, or lost."""
 
 from __future__ import annotations
 
