@@ -108,12 +108,20 @@ def run(arguments: Sequence[str]) -> int:
         return _report(f"{program}: {error}", FAILED)
     except click.Abort:
         return INTERRUPTED
-    except MemoryError:
-        return _report(f"{program}: this machine's memory: there is not enough of it.", FAILED)
-    except OSError as error:
+    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+        if _is_short_of_memory(error):
+            return _report(f"{program}: this machine's memory: there is not enough of it.", FAILED)
+        if not isinstance(error, OSError):
+            raise
         where = error.filename or "the machine"
         return _report(f"{program}: {where}: {error.strerror or error}.", FAILED)
     return status if isinstance(status, int) else DONE
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Whether memory has run out, which libraries and threads say in their own ways."""
+    words = ("can't start new thread", "Cannot allocate memory", "failed to map segment")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in words)
 
 
 def _report(line: str, status: int, advice: str = "") -> int:

@@ -187,3 +187,31 @@ def _saved():
     with h5py.File("raw.h5", "w") as file:
         file["main"] = VOLUME
     return Path("raw.h5")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_memory_that_runs_out(capsys, monkeypatch, error):
+    def raising(*_):
+        raise error
+
+    with h5py.File("raw.h5", "w") as file:
+        file["main"] = VOLUME
+    monkeypatch.setattr("mitotools.stages.convert.convert_volume", raising)
+    refused(capsys, "convert raw.h5 out.zarr", "this machine's memory: there is not enough of it")
+
+
+def test_other_errors_of_programs_are_not_taken_for_those_of_users(monkeypatch):
+    def raising(*_):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("mitotools.stages.convert.convert_volume", raising)
+    with pytest.raises(RuntimeError, match="of ours"):
+        run(["convert", "raw.h5", "out.zarr"])

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The long form of the tests of faults: 200 kills, 200 disks that fail, and 100 000 damaged files a reader, for each
-# seed: about a day.
-# Usage: sh tests/faults/nightly.sh [SEED...]      MITOTOOLS_FUZZ_COUNT, MITOTOOLS_KILLS, MITOTOOLS_DISKS: fewer
+# The long form of the tests of faults, for each seed: 200 kills, 200 disks that fail, too little memory 100 times, a
+# clock that is set, and 100 000 damaged files a reader. About a day.
+# Usage: sh tests/faults/nightly.sh [SEED...]      MITOTOOLS_FUZZ_COUNT, MITOTOOLS_KILLS, _DISKS, _LIMITS: fewer
 #
 # Needs .venv as tests/run.sh makes it. Files that did harm are kept in tests/faults/found: put them right, and add
 # them to tests/corpus/READER under a name that says what was wrong.
@@ -14,6 +14,7 @@ export PATH PYTHONPATH
 [ $# -gt 0 ] || set -- "$(date +%Y%m%d)"
 for seed in "$@"; do
     python tests/faults/kills.py --seed "$seed" --count "${MITOTOOLS_KILLS:-200}"
+    python tests/faults/memory.py --seed "$seed" --count "${MITOTOOLS_LIMITS:-100}"
     python tests/faults/clocks.py --seed "$seed" --count 19
     python tests/faults/disks.py --seed "$seed" --count "${MITOTOOLS_DISKS:-200}"
     python tests/faults/fuzz.py --seed "$seed" --count "${MITOTOOLS_FUZZ_COUNT:-100000}" --keep tests/faults/found

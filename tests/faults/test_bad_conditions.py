@@ -1,4 +1,4 @@
-"""Commands that are killed at random moments, or meet a bad disk or clock: nothing is half done, or lost."""
+"""Commands that are killed at random moments, or lack disk, memory or time: nothing is half done, or lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from functools import cache
 
 import pytest
-from faults import clocks, disks, kills
+from faults import clocks, disks, kills, memory
 from faults.trials import CASES, Trials, compiled, compiler
 
 
@@ -40,3 +40,9 @@ def test_a_failing_disk_is_named_in_one_line_and_the_next_run_makes_what_one_run
 @pytest.mark.parametrize("name", list(CASES)[2::4])
 def test_a_clock_that_is_set_while_a_command_runs_changes_nothing(trials, library, name):
     clocks.jump(trials, library(clocks.SOURCE), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(CASES)[3::4])
+def test_too_little_memory_is_said_in_one_line_and_the_next_run_makes_what_one_run_does(trials, name):
+    memory.starve(trials, name, *memory.drawn(random.Random(name)))  # noqa: S311 (a test, no secret)

@@ -1,0 +1,42 @@
+"""Give commands too little address space: they end well, or say so in one line, and leave nothing half done.
+
+Run: python tests/faults/memory.py [--seed N] [--count N]      (PYTHONPATH: the project's folder and tests/)
+
+C++ libraries that get no memory end the process (SIGABRT, SIGSEGV): that counts as a kill. With memory again,
+the next run makes what an undisturbed one does.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+
+import psutil
+from command_runs import started
+from faults.trials import CASES, Trials, ended, run
+
+LEAST_MIB, MOST_MIB = 400, 2000
+"""Of address space: below, Python hardly starts; above, none of these commands notices."""
+
+ENDED_BY_LIBRARIES = (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)
+
+
+def starve(trials: Trials, name: str, mebibytes: int) -> str:
+    """Run a command in so much address space, and again in all there is; say what was seen."""
+    place = trials.place(f"{name} {mebibytes} MiB")
+    process = started(place, *CASES[name].words)
+    psutil.Process(process.pid).rlimit(psutil.RLIMIT_AS, (mebibytes * 2**20,) * 2)
+    status, words = ended(process)
+    assert status in (0, 1, *ENDED_BY_LIBRARIES), (status, words)
+    trials.check(name, place, words, was_killed=status < 0)
+    trials.run_again(name, place)
+    return f"status {status}: {words.splitlines()[-1] if words else ''}"
+
+
+def drawn(draw: random.Random) -> tuple[int]:
+    """Return how much there is."""
+    return (round(LEAST_MIB * (MOST_MIB / LEAST_MIB) ** draw.random()),)
+
+
+if __name__ == "__main__":
+    run(__doc__, drawn, starve)
