@@ -50,7 +50,8 @@ def test_a_checkpoint_gives_the_output_that_its_own_program_gave(name):
     network = read_checkpoint(GOLDEN / f"{name}.pth.tar", pooling=False).network
     assert not network.training
     with torch.inference_mode():
-        torch.testing.assert_close(network(data["input"]), data["output"], atol=1e-5, rtol=0)
+        # What the program gave, up to 8.8, is itself 1.06e-5 from what float64 gives.
+        torch.testing.assert_close(network(data["input"]), data["output"], atol=1e-5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", CASES)
