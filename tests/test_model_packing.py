@@ -63,13 +63,16 @@ def test_folders_of_the_machine_stay_out_of_it_and_names_of_files_stay_in(tmp_pa
     write_model(tmp_path / "model.safetensors")
     network, metadata = load_model(tmp_path / "model.safetensors")
     record = {
-        "command_line": "mitotools train '/home/me/liver 1.h5:raw' /data/x/l.h5:raw[:,0:8,:] m.safetensors",
+        "command_line": "mitotools train '/home/me/liver 1.h5:raw' /data/x/l.h5:raw[:,0:8,:] m "
+        "--config a/b/c.toml --also ../x/c.h5",
         "parameters": {}, "inputs": [{"path": "/data/x/l.h5", "shape": [1, 1, 1]}],
     }  # fmt: skip
     save_model(tmp_path / "model.safetensors", network, replace(metadata, history=(record,)))
     assert pack(tmp_path, CARD, is_new=False).returncode == 0
     (record,) = load_model(tmp_path / "packed.safetensors")[1].history
-    assert record["command_line"] == "mitotools train 'liver 1.h5:raw' l.h5:raw[:,0:8,:] m.safetensors"
+    assert record["command_line"] == (
+        "mitotools train 'liver 1.h5:raw' l.h5:raw[:,0:8,:] m --config a/b/c.toml --also c.h5"
+    )
     assert record["inputs"] == [{"path": "l.h5", "shape": [1, 1, 1]}]
 
 

@@ -39,8 +39,8 @@ def pack(model: Path, card_file: Path, target: Path) -> None:
         raise UsageError(str(card_file), f"does not say {', '.join(missing)}")
     network, metadata = load_model(model)
     decode = {**metadata.decode, **options}
-    # A file's name stays of what begins with a slash and has another one.
-    history = from_json(re.sub(r"(?:/[^/\s'\"\\]+)+/", "", to_json(metadata.history)))
+    # A file's name stays of what begins with a slash, or with dots and one, and has another one.
+    history = from_json(re.sub(r"(?<![\w.:/-])\.{0,2}(?:/[^/\s'\"\\]+)+/", "", to_json(metadata.history)))
     save_model(target, network.half(), replace(metadata, card=card, decode=decode, history=history))
 
 

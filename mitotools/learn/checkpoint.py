@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from mitotools.errors import ModelError, TargetError
 from mitotools.learn.metadata import ModelMetadata, read_metadata
@@ -27,9 +27,25 @@ def save_model(path: Path, network: nn.Module, metadata: ModelMetadata) -> None:
         Where the file cannot be written.
     """
     tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
+    write_tensors(path, tensors, metadata.header())
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, str]) -> None:
+    """Write tensors and texts, in one step, to a file that others may read if they may read new ones.
+
+    Those that safetensors itself writes are for their owner alone.
+
+    Raises
+    ------
+    TargetError
+        Where the file cannot be written.
+    """
+    new = path.with_name(path.name + ".new")
     try:
-        save_file(tensors, path, metadata.header())
-    except SafetensorError as error:
+        new.write_bytes(save(tensors, header))
+        new.replace(path)
+    except (SafetensorError, OSError) as error:
+        new.unlink(missing_ok=True)
         raise TargetError(str(path), f"cannot be written ({error})") from error
 
 

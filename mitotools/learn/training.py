@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from mitotools.errors import ModelError, TargetError
+from mitotools.errors import ModelError
+from mitotools.learn.checkpoint import write_tensors
 from mitotools.learn.optimise import Average, optimizer_of
 
 if TYPE_CHECKING:
@@ -135,13 +135,7 @@ def save_training(path: Path, training: Training) -> None:
             "iteration": training.best.iteration,
             "decode": training.best.decode,
         }
-    new = path.with_name(path.name + ".new")
-    try:
-        save_file(tensors, new, {KEY: json.dumps(known)})
-        new.replace(path)
-    except (SafetensorError, OSError) as error:
-        new.unlink(missing_ok=True)
-        raise TargetError(str(path), f"cannot be written ({error})") from error
+    write_tensors(path, tensors, {KEY: json.dumps(known)})
 
 
 def load_training(path: Path, training: Training) -> None:

@@ -232,6 +232,4 @@ def _save(path: Path, training: Training, plan: Plan, result: Fit, device: Devic
         network.load_state_dict(best.tensors)
         done |= {"best_iteration": best.iteration, "validation_ap75": best.score}
         metadata = replace(metadata, decode=best.decode)
-    new = path.with_name(path.name + ".new")
-    save_model(new, network.cpu(), replace(metadata, training=done))
-    new.replace(path)
+    save_model(path, network.cpu(), replace(metadata, training=done))

@@ -187,3 +187,8 @@ def test_an_implausible_voxel_size_is_unknown(model):
 def test_a_model_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(TargetError, match="cannot be written"):
         save_model(tmp_path / "no folder" / "model.safetensors", trained(), METADATA)
+
+
+def test_a_model_may_be_read_by_those_who_may_read_new_files(model):
+    (model.parent / "new").touch()
+    assert model.stat().st_mode == (model.parent / "new").stat().st_mode

@@ -127,13 +127,14 @@ def test_a_file_is_replaced_in_one_step(tmp_path, monkeypatch):
     new = path.read_bytes()
     assert new != old
 
-    def full(tensors, name, header):
-        name.write_bytes(b"half")
+    def full(name, content):
+        name.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mitotools.learn.training.save_file", full)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(TargetError, match=r"model\.mitotools: cannot be written \(.*No space left"):
         save_training(path, training)
+    monkeypatch.undo()
     assert path.read_bytes() == new
     assert [one.name for one in tmp_path.iterdir()] == ["model.mitotools"]
 
