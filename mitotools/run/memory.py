@@ -21,13 +21,13 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def resident_bytes_of_all() -> int:
-    """Return the resident memory of this process and all that it started."""
+def resident_bytes_of_all(process: psutil.Process | None = None) -> int:
+    """Return the resident memory of a process, by default this one, and all that it started."""
     total = 0
-    own = psutil.Process()
-    for process in (own, *own.children(recursive=True)):
+    process = process or psutil.Process()
+    for one in (process, *process.children(recursive=True)):
         with suppress(psutil.Error):  # it has ended since
-            total += int(process.memory_info().rss)
+            total += int(one.memory_info().rss)
     return total
 
 

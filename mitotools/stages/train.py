@@ -172,12 +172,12 @@ class _Telling:
         self._log.trained(row)
         self._iterations += 1
         # A step frees nothing for good: the first ones show what it takes.
-        if self._iterations > 1 and self._iterations.bit_count() == 1:
-            self._check_memory()
+        if self._iterations > 1 and self._iterations.bit_count() == 1 and self._running.memory_bytes:
+            self._check_memory(self._running.memory_bytes)
 
-    def _check_memory(self) -> None:
-        budget, taken = self._running.memory_bytes, resident_bytes_of_all()
-        if budget is not None and taken > budget:
+    def _check_memory(self, budget: int) -> None:
+        taken = resident_bytes_of_all()
+        if taken > budget:
             why = f"{written(budget)} is too little for this training, which takes {written(taken)}"
             raise UsageError(
                 "--memory", why, "Give it more, or begin again with a smaller --patch or --batch"

@@ -22,6 +22,7 @@ from process_tree import measured
 from promises import promise
 from skimage.measure import label
 from skimage.segmentation import watershed
+from tiled import Tiled
 
 from mitotools.run.running import Running
 from mitotools.stages.blockwise import write_volume
@@ -35,12 +36,10 @@ PHANTOM = Path(__file__).parents[1] / "segment" / "golden" / "decode" / "phantom
 
 def make(target: Path, size: tuple[int, ...], maps: np.ndarray) -> None:
     """Write maps, mirrored along every axis and tiled."""
-    for axis in (1, 2, 3):
-        maps = np.concatenate([maps, np.flip(maps, axis)], axis)
+    tiled = Tiled(maps)
 
     def block(box: Box, _: int) -> np.ndarray:
-        index = [np.arange(a, b) % n for a, b, n in zip(box.start, box.stop, maps.shape[1:], strict=True)]
-        return maps[(slice(None), *np.ix_(*index))]
+        return tiled.read(box)[0]
 
     spec = VolumeSpec((2, *size), np.dtype(np.uint8), (30.0, 8.0, 8.0))
     write_volume(VolumePath(str(target)), spec, Work(block, "make"), Running())

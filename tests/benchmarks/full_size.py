@@ -29,6 +29,7 @@ import h5py
 import numpy as np
 from evaluate_speed import printing_nothing
 from process_tree import measured
+from tiled import Tiled
 
 from mitotools.run.running import Running
 from mitotools.stages.blockwise import write_volume
@@ -78,23 +79,6 @@ PIPELINE = (
     command("stats", "filtered.zarr", "-o", "stats.tsv"),
     command("stats", "--skeleton", "filtered.zarr", "-o", "skeletons.tsv"),
 )
-
-
-class Tiled:
-    """A (C, Z, Y, X) array, mirrored at its faces again and again."""
-
-    def __init__(self, tile: np.ndarray) -> None:
-        for axis in (1, 2, 3):
-            tile = np.concatenate([tile, np.flip(tile, axis)], axis)
-        self._tile = tile
-        self._size = tuple(n // 2 for n in tile.shape[1:])
-
-    def read(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
-        """Return the voxels of a box, and the number of the tile that each lies in, (Z, Y, X)."""
-        along = [np.arange(a, b) for a, b in zip(box.start, box.stop, strict=True)]
-        index = [i % n for i, n in zip(along, self._tile.shape[1:], strict=True)]
-        z, y, x = np.ix_(*(i // n for i, n in zip(along, self._size, strict=True)))
-        return self._tile[(slice(None), *np.ix_(*index))], (z * 1000 + y) * 1000 + x
 
 
 def make(folder: Path, size: tuple[int, int, int]) -> None:

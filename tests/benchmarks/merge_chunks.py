@@ -11,18 +11,16 @@ Run: python tests/benchmarks/merge_chunks.py [FOLDER [Z,Y,X]]      chunks of Z,Y
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
 import numpy as np
-from full_size import SAMPLE, copy_seconds
+from full_size import SAMPLE, copy_seconds, digest
 from process_tree import measured
 
 from mitotools.run.journal import entries
@@ -52,17 +50,6 @@ def make(folder: Path, chunk: tuple[int, int, int]) -> None:
 
     for index in np.ndindex(GRID):
         write(index)
-
-
-def digest(folder: Path) -> str:
-    """Return a checksum of all chunks of a zarr, by name."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != "zarr.json")
-    with ThreadPoolExecutor(2) as pool:
-        sums = pool.map(lambda file: hashlib.blake2b(file.read_bytes()).hexdigest(), files)
-        names = (str(file.relative_to(folder)) for file in files)
-        return hashlib.blake2b(
-            "".join(f"{n} {s}" for n, s in zip(names, sums, strict=True)).encode()
-        ).hexdigest()
 
 
 def killed(arguments: list[object], target: Path) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from mitotools.run.memory import resident_bytes_of_all
+
 EVERY_S = 0.02
 
 
@@ -29,14 +31,8 @@ def measured(arguments: Sequence[object]) -> Usage:
     root = psutil.Process(process.pid)
     while process.poll() is None:
         with suppress(psutil.Error):
-            peak = max(peak, sum(map(_resident, [root, *root.children(recursive=True)])))
+            peak = max(peak, resident_bytes_of_all(root))
         time.sleep(EVERY_S)
     if process.returncode != 0:
         raise SystemExit(f"mitotools {' '.join(map(str, arguments))} ended with status {process.returncode}")
     return Usage(time.perf_counter() - start, peak)
-
-
-def _resident(process: psutil.Process) -> int:
-    with suppress(psutil.Error):
-        return int(process.memory_info().rss)
-    return 0
