@@ -61,11 +61,11 @@ def killed(arguments: list[object], target: Path) -> None:
     blocks = int(dict(zip(plan[0].split("\t"), plan[1].split("\t"), strict=True))["blocks"])
     process = subprocess.Popen([sys.executable, "-m", "mitotools", *map(str, arguments), "-q"])
     journal = target.with_name(f"{target.name}.unfinished.journal")
-    while entries(journal) < blocks // 2 and process.poll() is None:
+    while len(entries(journal)) < blocks // 2 and process.poll() is None:
         time.sleep(0.05)
     process.kill()
     process.wait()
-    print(f"killed after {entries(journal)} of {blocks} blocks", flush=True)
+    print(f"killed after {len(entries(journal))} of {blocks} blocks", flush=True)
 
 
 def main() -> None:
