@@ -31,10 +31,10 @@ _DEFAULT = PredictParameters()
 )
 @click.option(
     "--tta",
-    type=click.Choice(["1", "4", "8", "16"]),
+    type=click.Choice(["1", "4", "8", "16", "48"]),
     default=str(_DEFAULT.tta),
     show_default=True,
-    help="Mirror images that are averaged.",
+    help="Mirror images that are averaged; 48 are all those of a cube.",
 )
 @click.option(
     "--overlap",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
     from mitotools.learn.backends import Backend
     from mitotools.learn.metadata import Normalisation
 
-SYMMETRIES = (1, 4, 8, 16)
+    Order = tuple[int, int, int]
+
+SYMMETRIES = (1, 4, 8, 16, 48)
 """Numbers of symmetries that can be averaged."""
-WITH_TRANSPOSE = 8
-"""From this number on, y and x are exchanged."""
-WITH_Z = 16
 
 _Z, _Y, _X = -3, -2, -1
+_PLAIN = (_Z, _Y, _X)
 
 
 class WindowPredictor:
@@ -76,11 +77,11 @@ class WindowPredictor:
         """
         image = torch.from_numpy(to_network(to_unit(window, self._normalisation))).to(self._backend.device)
         total: torch.Tensor | None = None
-        for transpose, flips in self._symmetries:
-            turned = image.transpose(-2, -1) if transpose else image
+        for order, flips in self._symmetries:
+            turned = image.movedim(order, _PLAIN)
             output = self._probabilities(turned.flip(flips) if flips else turned)
             output = output.flip(flips) if flips else output
-            output = output.transpose(-2, -1) if transpose else output
+            output = output.movedim(_PLAIN, order)
             total = output if total is None else total.add_(output)
         assert total is not None  # noqa: S101 (there is a symmetry at least)
         mean: npt.NDArray[np.float32] = total.div_(len(self._symmetries)).cpu().numpy()
@@ -90,10 +91,11 @@ class WindowPredictor:
         return self._backend(image).mul_(self._slopes).sigmoid_()
 
 
-def symmetries(count: int) -> list[tuple[bool, list[int]]]:
-    """Return the symmetries of test-time augmentation: (exchange y and x, axes to mirror).
+def symmetries(count: int) -> list[tuple[Order, list[int]]]:
+    """Return the symmetries of test-time augmentation: (order of the axes, axes to mirror).
 
-    1: none; 4: mirrored in x and y; 8: with y and x exchanged as well; 16: mirrored in z as well.
+    1: none; 4: mirrored in x and y; 8: with y and x exchanged as well; 16: mirrored in z as well; 48: all of
+    a cube. Axes count from the last, -1.
 
     Raises
     ------
@@ -102,8 +104,10 @@ def symmetries(count: int) -> list[tuple[bool, list[int]]]:
     """
     if count not in SYMMETRIES:
         raise UsageError(f"tta {count}", f"expected one of {', '.join(map(str, SYMMETRIES))}")
-    flips = [[]] if count == 1 else [[], [_Y], [_X], [_Y, _X]]
-    if count >= WITH_Z:
+    flips: list[list[int]] = [[]] if count == 1 else [[], [_Y], [_X], [_Y, _X]]
+    if count >= 16:
         flips = flips + [[_Z, *axes] for axes in flips]
-    transposes = [False, True] if count >= WITH_TRANSPOSE else [False]
-    return [(transpose, list(axes)) for transpose in transposes for axes in flips]
+    orders: list[Order] = [_PLAIN] if count < 8 else [_PLAIN, (_Z, _X, _Y)]
+    if count == 48:
+        orders = [(z, y, x) for z, y, x in permutations(_PLAIN)]
+    return [(order, list(axes)) for order in orders for axes in flips]

@@ -15,7 +15,7 @@ from mitotools.learn.augment.symmetry import Symmetry
 from mitotools.learn.backends import chosen_backend
 from mitotools.learn.device import chosen_device, resolved
 from mitotools.learn.footprint import peak_bytes
-from mitotools.learn.infer import WITH_TRANSPOSE
+from mitotools.learn.infer import symmetries
 from mitotools.learn.installed import model_file
 from mitotools.learn.library import read_model
 from mitotools.learn.models import stride_of
@@ -185,10 +185,11 @@ def _check_symmetries(name: str, seen: Seen, metadata: ModelMetadata, tta: int) 
     if tta > 1 and _has_affinities(metadata):
         raise InputError(f"tta {tta}", "affinities are not the same when they are mirrored", "Use --tta 1")
     orders = Symmetry.of(metadata.patch_voxels, seen.spec.voxel_size_nm or metadata.voxel_size_nm).orders
-    if tta >= WITH_TRANSPOSE and (0, 2, 1) not in orders:
-        raise InputError(
-            name, f"tta {tta} exchanges y and x, along which voxels or windows differ", "Use --tta 4"
-        )
+    wanted = {tuple(axis + 3 for axis in order) for order, _ in symmetries(tta)}
+    if not wanted <= set(orders):
+        axes, fewer = ("z, y and x", 16) if (0, 2, 1) in orders else ("y and x", 4)
+        why = f"tta {tta} exchanges {axes}, along which voxels or windows differ"
+        raise InputError(name, why, f"Use --tta {fewer}")
 
 
 def _at_once(

@@ -38,7 +38,7 @@ def completed(words: str, folder, environment) -> list[str]:
     [
         ("mitotools ev", {"evaluate"}),
         ("mitotools decode --seed", {"--seed-foreground", "--seed-contour", "--seed-distance"}),
-        ("mitotools predict --tta ''", {"1", "4", "8", "16"}),
+        ("mitotools predict --tta ''", {"1", "4", "8", "16", "48"}),
         ("mitotools completion f", {"fish"}),
     ],
 )

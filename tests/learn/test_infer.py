@@ -39,8 +39,12 @@ def turns(tta):
     z = (lambda a: a[..., ::-1, :, :],) * 2
     turn = (lambda a: np.swapaxes(a, -1, -2),) * 2
     found = [identity]
-    for more in {1: [], 4: [x, y], 8: [x, y, turn], 16: [x, y, turn, z]}[tta]:
+    for more in {1: [], 4: [x, y], 8: [x, y, turn]}.get(tta, [x, y, turn, z]):
         found += [_after(more, other) for other in found]
+    if tta == 48:
+        upright = (lambda a: np.swapaxes(a, -1, -3),) * 2
+        on_the_side = (lambda a: np.swapaxes(a, -2, -3),) * 2
+        found += [_after(more, other) for more in (upright, on_the_side) for other in found]
     return found
 
 
@@ -48,7 +52,7 @@ def _after(second, first):
     return lambda a: second[0](first[0](a)), lambda a: first[1](second[1](a))
 
 
-@pytest.mark.parametrize("tta", [1, 4, 8, 16])
+@pytest.mark.parametrize("tta", [1, 4, 8, 16, 48])
 def test_the_mean_over_symmetries_is_that_of_turned_windows_turned_back(network, window, tta):
     plain = predictor(network)
     outputs = [back(plain(np.ascontiguousarray(there(window)))) for there, back in turns(tta)]
@@ -57,12 +61,10 @@ def test_the_mean_over_symmetries_is_that_of_turned_windows_turned_back(network,
     np.testing.assert_allclose(averaged, np.mean(outputs, axis=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("tta", [1, 4, 8, 16])
+@pytest.mark.parametrize("tta", [1, 4, 8, 16, 48])
 def test_the_symmetries_are_different_ones(tta):
     volume = torch.arange(64).reshape(1, 4, 4, 4)
-    turned = [
-        (volume.transpose(2, 3) if transpose else volume).flip(axes) for transpose, axes in symmetries(tta)
-    ]
+    turned = [volume.movedim(order, (-3, -2, -1)).flip(axes) for order, axes in symmetries(tta)]
     assert len({tuple(array.ravel().tolist()) for array in turned}) == tta
 
 
@@ -73,8 +75,9 @@ def test_the_symmetries_are_different_ones(tta):
         (4, lambda a: a[..., ::-1, :]),
         (8, lambda a: np.swapaxes(a, -1, -2)),
         (16, lambda a: a[..., ::-1, :, :]),
+        (48, lambda a: np.moveaxis(a, -3, -1)),
     ],
-    ids=["x", "y", "transpose", "z"],
+    ids=["x", "y", "transpose", "z", "cube"],
 )
 def test_a_turned_window_gives_the_turned_maps(network, window, tta, turn):
     apply = predictor(network, tta)
@@ -85,7 +88,7 @@ def test_a_turned_window_gives_the_turned_maps(network, window, tta, turn):
 
 @pytest.mark.parametrize("tta", [0, 2, 3, 32])
 def test_another_number_of_symmetries_is_refused(network, tta):
-    with pytest.raises(UsageError, match=rf"^tta {tta}: expected one of 1, 4, 8, 16\.$"):
+    with pytest.raises(UsageError, match=rf"^tta {tta}: expected one of 1, 4, 8, 16, 48\.$"):
         predictor(network, tta)
 
 

@@ -176,6 +176,17 @@ def test_exchanging_y_and_x_is_refused_where_windows_are_not_square(raw, tmp_pat
         predicted(raw, target, oblong, tta=16)
 
 
+def test_all_symmetries_of_a_cube_are_refused_where_voxels_or_windows_are_none(raw, tmp_path, target):
+    cube = write_model(tmp_path / "cube.safetensors", patch=(16, 16, 16))
+    flat = write_model(tmp_path / "flat.safetensors", patch=(8, 16, 16))
+    with pytest.raises(InputError, match=r"tta 48 exchanges z, y and x, .* Use --tta 16"):
+        predicted(raw, target, flat, tta=48)
+    sections, _ = write_phantom(tmp_path, voxel_size_nm=(30, 8, 8))
+    with pytest.raises(InputError, match=r"tta 48 exchanges z, y and x, .* Use --tta 16"):
+        predicted(sections, target, cube, tta=48, rescale="none")
+    assert predicted(raw, target, cube, tta=48).shape == (2, *SIZE)
+
+
 @pytest.mark.parametrize("channels", [("z", "y"), ("mask", "y-9")])
 def test_affinities_are_not_averaged_over_mirror_images(raw, tmp_path, target, model, channels):
     network, metadata = load_model(model)
