@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mitotools.learn.device import chosen_device
-from mitotools.learn.optimise import Step, check_batch, schedule, warmup
+from mitotools.learn.optimise import check_batch, schedule, warmup
 from mitotools.learn.processes import Processes
+from mitotools.learn.step import Step
 from mitotools.learn.training import uninterrupted
 
 if TYPE_CHECKING:

@@ -1,29 +1,21 @@
-"""How weights are changed: the optimiser, its learning rate, one step, and the average that is kept."""
+"""How weights are changed: the optimiser, its learning rate, and the average that is kept."""
 
 from __future__ import annotations
 
 import copy
 import math
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from mitotools.errors import ModelError
-from mitotools.learn.device import arithmetic, chosen_precision, memory_in_words
-from mitotools.learn.losses import total_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from torch import Tensor
 
-    from mitotools.learn.feed import Batch
-    from mitotools.learn.processes import Processes
-    from mitotools.learn.targets import Target
-    from mitotools.learn.training import Training
     from mitotools.parameters import TrainParameters
 
 OPTIMIZERS = ("sgd", "adam")
@@ -36,8 +28,6 @@ AVERAGED_SOONER = 10
 n iterations, unless it would decay slower than it is told to."""
 
 LEAST_BATCH_FOR_BATCH_NORM = 4
-
-SMALLER = "Use a smaller --patch, or half the --batch with --set accumulate=2"
 
 
 def optimizer_of(network: nn.Module, parameters: TrainParameters) -> torch.optim.Optimizer:
@@ -97,105 +87,6 @@ def warmup(iteration: int, done: float, parameters: TrainParameters) -> float:
     return min(parameters.warmup_iterations * done / iteration, WARMUP_SHARE)
 
 
-class Step:
-    """One change of the weights, by a batch or by several in a row.
-
-    Until it changes them it may be interrupted: all is as it was before.
-
-    Parameters
-    ----------
-    training : Training
-    feed : iterator of Batch
-    targets : sequence of Target
-    parameters : TrainParameters
-    device : torch.device
-    processes : Processes
-
-    Attributes
-    ----------
-    voxels : int
-        That this process has seen.
-    waited_s : float
-        For patches.
-    """
-
-    def __init__(
-        self,
-        training: Training,
-        feed: Iterator[Batch],
-        targets: Sequence[Target],
-        parameters: TrainParameters,
-        device: torch.device,
-        processes: Processes,
-    ) -> None:
-        self._training, self._feed, self._targets = training, feed, targets
-        self._parameters, self._device, self._processes = parameters, device, processes
-        self._precision = chosen_precision(parameters.precision, device)
-        self._network = processes.around(training.network.train(), device)
-        self.voxels, self.waited_s = 0, 0.0
-
-    def learn(self) -> float:
-        """Find the gradient, and return the loss: the mean over all batches and processes.
-
-        Raises
-        ------
-        ModelError
-            Where the loss or its gradient is no number.
-        InputError
-            Where the device's memory is too small.
-        """
-        count = self._parameters.accumulate
-        self._training.optimizer.zero_grad(set_to_none=True)
-        with _statistics_kept(self._training.network), memory_in_words(self._device, SMALLER):
-            total = sum(self._learnt(self._next(), count) for _ in range(count))
-            loss = self._processes.mean(total, self._device)
-            self._check("loss", loss)
-            self._check("gradient", self._clipped())
-        return loss
-
-    def change(self, rate: float) -> None:
-        """Change the weights by the gradient that was found.
-
-        Raises
-        ------
-        InputError
-            Where the device's memory is too small.
-        """
-        optimizer = self._training.optimizer
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        with memory_in_words(self._device, SMALLER):
-            optimizer.step()
-
-    def _next(self) -> Batch:
-        begun = time.monotonic()
-        batch = next(self._feed)
-        self.waited_s += time.monotonic() - begun
-        self.voxels += batch.images.numel()
-        return batch
-
-    def _learnt(self, batch: Batch, count: int) -> float:
-        """Add one of so many batches to the gradient, and return its part of the loss."""
-        images = batch.images.to(self._device, memory_format=torch.channels_last_3d, non_blocking=True)
-        with arithmetic(self._precision, self._device):
-            logits = self._network(images)
-        truths = batch.targets.to(self._device, non_blocking=True)
-        valid = None if batch.valid is None else batch.valid.to(self._device, non_blocking=True)
-        loss = total_loss(logits, truths, valid, self._targets, self._parameters.loss) / count
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.item()
-
-    def _clipped(self) -> float:
-        """Shorten the gradient where it is too long, and return how long it was."""
-        longest = self._parameters.clip_gradient or math.inf
-        return float(nn.utils.clip_grad_norm_(self._training.network.parameters(), longest))
-
-    def _check(self, name: str, value: float) -> None:
-        if not math.isfinite(value):
-            why = f"the {name} is {value} at iteration {self._training.iteration + 1}"
-            raise ModelError("training", why, "Try a lower --set learning_rate=...")
-
-
 class Average:
     """The exponential moving average of a network's weights, which scores better than its last ones.
 
@@ -245,19 +136,6 @@ def estimate_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.train(was_training)
-
-
-@contextmanager
-def _statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Take back what norms have seen in a block that fails."""
-    buffers = list(network.buffers())
-    before = [buffer.clone() for buffer in buffers]
-    try:
-        yield
-    except BaseException:
-        for buffer, old in zip(buffers, before, strict=True):
-            buffer.copy_(old)
-        raise
 
 
 def _floats(network: nn.Module) -> Iterator[Tensor]:

@@ -25,9 +25,9 @@ import numpy as np
 from mitotools.learn.device import chosen_device, placed, resolved
 from mitotools.learn.feed import BATCHES_AHEAD, Patches, batches
 from mitotools.learn.models import build, settings_of
-from mitotools.learn.optimise import Step
 from mitotools.learn.patches import Mixture, PatchSource
 from mitotools.learn.processes import Processes
+from mitotools.learn.step import Step
 from mitotools.learn.targets import targets_named
 from mitotools.learn.training import Training
 from mitotools.presets import PRESETS

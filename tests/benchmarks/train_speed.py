@@ -24,8 +24,8 @@ from mitotools.errors import InputError
 from mitotools.learn.device import chosen_device, placed
 from mitotools.learn.feed import Batch
 from mitotools.learn.models import build, settings_of
-from mitotools.learn.optimise import Step
 from mitotools.learn.processes import Processes
+from mitotools.learn.step import Step
 from mitotools.learn.targets import channel_names, targets_named
 from mitotools.learn.training import Training
 from mitotools.presets import PRESETS

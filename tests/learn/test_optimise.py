@@ -12,8 +12,9 @@ from torch import nn
 
 from mitotools.errors import InputError, ModelError
 from mitotools.learn.feed import Batch
-from mitotools.learn.optimise import Average, Step, estimate_norms, optimizer_of, schedule, warmup
+from mitotools.learn.optimise import Average, estimate_norms, optimizer_of, schedule, warmup
 from mitotools.learn.processes import Processes
+from mitotools.learn.step import Step
 
 CPU = torch.device("cpu")
 
