@@ -169,7 +169,7 @@ class FilterParameters:
     fill_holes: bool = False
     """Give background that one instance encloses to it, before they erode."""
     edits: tuple[str, ...] = ()
-    """What is put right by hand, before anything else (see `mitotools.stages.edits`)."""
+    """What is put right by hand, before anything else (see `mitotools.stages.filtering.edits`)."""
 
 
 @dataclass(frozen=True)

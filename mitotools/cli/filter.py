@@ -92,9 +92,9 @@ def filter_labels(
       $ mitotools filter labels.zarr whole.zarr --where 'voxels >= 2000 and not touches_border'
       $ mitotools decode maps.zarr - | mitotools filter - labels.h5 --min-size 2000 --relabel
     """
-    from mitotools.stages.edits import read_edits
     from mitotools.stages.filter import filter_volume
-    from mitotools.stages.id_lists import read_ids
+    from mitotools.stages.filtering.edits import read_edits
+    from mitotools.stages.filtering.id_lists import read_ids
 
     if [labels.is_pipe, *(file == "-" for file in (edits, keep_ids, drop_ids))].count(True) > 1:
         raise UsageError("-", "only one input can come through the pipe")

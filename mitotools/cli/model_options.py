@@ -43,7 +43,7 @@ def completed(given: Given, maps: VolumePath, channels: Mapping[str, int] | None
     UsageError
         Where an option was typed that the method does not read.
     """
-    from mitotools.stages.decoding import recorded_options
+    from mitotools.stages.decoding.any_size import recorded_options
 
     recorded, count = recorded_options(maps)
     tuned: dict[str, Any] = {}
@@ -79,7 +79,7 @@ def _tuned(recorded: object, given: Given, channels: Mapping[str, int] | None, c
     InputError, UsageError
         Where they are nonsense, or not for these channels of maps, of all that there are.
     """
-    from mitotools.stages.decoding import require_fit
+    from mitotools.stages.decoding.any_size import require_fit
 
     if not isinstance(recorded, dict):
         raise UsageError(_short(recorded), "is no table")

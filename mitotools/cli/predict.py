@@ -96,7 +96,7 @@ def predict(
       $ mitotools predict raw.zarr maps.zarr -m model.safetensors --part 3/16 --resume
       $ mitotools predict plan.json tiles/ -m model.safetensors --part 3/16
     """
-    from mitotools.stages.parts_of_volume import WHOLE, Part
+    from mitotools.stages.blocks.parts_of_volume import WHOLE, Part
     from mitotools.stages.predict import predict_plan, predict_volume
     from mitotools.volume.plan import is_plan
 

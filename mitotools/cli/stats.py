@@ -98,11 +98,11 @@ def stats(
     if output is not None:
         check_table(output, force=running.force)
     if plot is not None:
-        from mitotools.stages.size_plot import check_plot, plot_sizes
+        from mitotools.stages.measuring.size_plot import check_plot, plot_sizes
 
         check_plot(plot, force=running.force)
     if report is not None:
-        from mitotools.stages.size_report import write_size_report
+        from mitotools.stages.measuring.report import write_size_report
         from mitotools.volume.atomic import check_file
 
         check_file(report, force=running.force)

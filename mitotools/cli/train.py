@@ -161,8 +161,8 @@ def train(
     """
     from mitotools.presets import with_config, with_settings
     from mitotools.stages.train import train_model
-    from mitotools.stages.training_data import labelled
-    from mitotools.stages.training_plan import TrainingFiles
+    from mitotools.stages.training.data import labelled
+    from mitotools.stages.training.plan import TrainingFiles
 
     parameters = PRESETS[preset] if config is None else with_config(PRESETS[preset], config)
     given = {"patch_voxels": patch} if patch else {}

@@ -130,7 +130,7 @@ def view(
 
 
 def _serve(volumes: list[VolumePath], port: int, running: Running) -> None:
-    from mitotools.stages.neuroglancer import serving
+    from mitotools.stages.viewing.neuroglancer import serving
 
     with options.source_volumes(*volumes) as (image, *labels), serving(image, labels, running, port) as url:
         click.echo(url)

@@ -15,7 +15,7 @@ from mitotools.segment.decoders import decoder
 from mitotools.segment.instance_tables import table_columns
 from mitotools.segment.overlap import overlap_of_block
 from mitotools.stages.evaluate import scores
-from mitotools.stages.measuring import all_tables
+from mitotools.stages.measuring.one_pass import all_tables
 from mitotools.temporary import temporary_folder
 from mitotools.volume.arrays import volume_of
 from mitotools.volume.base import VolumeSpec

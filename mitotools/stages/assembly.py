@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mitotools.stages.pieces import read_pieces
+from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.volume.blend import profile
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import open_volume

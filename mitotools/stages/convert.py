@@ -11,10 +11,10 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, UsageError
-from mitotools.stages.blockwise import map_blocks, write_volume
-from mitotools.stages.pieces import read_pieces
-from mitotools.stages.views import Clipped, Padded, RgbIds, Scaled, Typed
-from mitotools.stages.work import Work
+from mitotools.stages.blocks.blockwise import map_blocks, write_volume
+from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.blocks.views import Clipped, Padded, RgbIds, Scaled, Typed
+from mitotools.stages.blocks.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats.nifti_affine import kept, moved
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mitotools.parameters import ConvertParameters
     from mitotools.run.running import Running
     from mitotools.segment.grey_values import GreyHistogram
-    from mitotools.stages.pieces import Seen
+    from mitotools.stages.blocks.pieces import Seen
     from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath

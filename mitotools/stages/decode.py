@@ -9,11 +9,11 @@ import numpy as np
 
 from mitotools import history
 from mitotools.segment.filters import smallest_label_type
-from mitotools.stages.blockwise import is_made, write_volume
-from mitotools.stages.decoding import decoded, needed, open_maps, parameters_used
-from mitotools.stages.planning import needs
-from mitotools.stages.scores import check_scores, write_scores
-from mitotools.stages.work import Work
+from mitotools.stages.blocks.blockwise import is_made, write_volume
+from mitotools.stages.blocks.planning import needs
+from mitotools.stages.blocks.work import Work
+from mitotools.stages.decoding.any_size import decoded, needed, open_maps, parameters_used
+from mitotools.stages.decoding.scores import check_scores, write_scores
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import source_of
 from mitotools.volume.outputs import check_target

@@ -24,9 +24,9 @@ from mitotools.segment.instances import instances_of
 from mitotools.segment.matching import detection, find_errors
 from mitotools.segment.rand_voi import adapted_rand_error, variation_of_information
 from mitotools.segment.verdicts import COLUMNS, verdicts
-from mitotools.stages.comparing import Asked, Compared, compare_volumes, require_same_size
-from mitotools.stages.overlap_file import load_overlap, save_overlap
-from mitotools.stages.score_file import read_scores
+from mitotools.stages.scoring.comparing import Asked, Compared, compare_volumes, require_same_size
+from mitotools.stages.scoring.overlap_file import load_overlap, save_overlap
+from mitotools.stages.scoring.score_file import read_scores
 from mitotools.volume.atomic import check_file
 from mitotools.volume.table import write_tsv
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.segment.instances import Instances, Side
     from mitotools.segment.overlap import Overlap
-    from mitotools.stages.score_file import Listed
+    from mitotools.stages.scoring.score_file import Listed
     from mitotools.volume.path import VolumePath
 
 __all__ = ["EvaluateFiles", "Report", "chosen_protocol", "evaluate_volumes", "require_same_size", "scores"]
@@ -202,7 +202,7 @@ def _finished(
     if files.matches:
         _write_matches(files.matches, scored, parameters, records, running)
     if files.report:
-        from mitotools.stages.score_report import ReportOf, write_score_report  # noqa: PLC0415 (matplotlib)
+        from mitotools.stages.scoring.report import ReportOf, write_score_report  # noqa: PLC0415 (matplotlib)
 
         about = ReportOf(report, scored.instances, scored.protocol, scored.ranks)
         write_score_report(files.report, about, parameters, running, shown)

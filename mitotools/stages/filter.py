@@ -18,16 +18,16 @@ from mitotools.segment.instance_tables import table_columns
 from mitotools.segment.measure import measurement_columns
 from mitotools.segment.morphology import dilated, eroded
 from mitotools.segment.where import parsed
-from mitotools.stages.blockwise import write_volume
-from mitotools.stages.computed import Stepwise, Unsigned, reading_bytes
-from mitotools.stages.edits import edited
-from mitotools.stages.id_lists import recorded
-from mitotools.stages.measuring import all_tables, demand_to_measure, known_columns, measure_volume
-from mitotools.stages.pieces import read_pieces
-from mitotools.stages.planning import Stored, demand_of, memory_of
-from mitotools.stages.regions import as_if_changed, demand_to_look, fill_holes, split
-from mitotools.stages.staging import is_staged, staged_of
-from mitotools.stages.work import Work
+from mitotools.stages.blocks.blockwise import write_volume
+from mitotools.stages.blocks.computed import Stepwise, Unsigned, reading_bytes
+from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.blocks.planning import Stored, demand_of, memory_of
+from mitotools.stages.blocks.staging import is_staged, staged_of
+from mitotools.stages.blocks.work import Work
+from mitotools.stages.filtering.edits import edited
+from mitotools.stages.filtering.id_lists import recorded
+from mitotools.stages.filtering.regions import as_if_changed, demand_to_look, fill_holes, split
+from mitotools.stages.measuring.one_pass import all_tables, demand_to_measure, known_columns, measure_volume
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.outputs import check_target, planned
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from mitotools.segment.measure import Measurements
     from mitotools.segment.runs import Ids
     from mitotools.segment.where import Condition
-    from mitotools.stages.measuring import Columns
+    from mitotools.stages.measuring.one_pass import Columns
     from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
 

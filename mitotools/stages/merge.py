@@ -11,8 +11,8 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import InputError, UsageError
 from mitotools.stages.assembly import Assembly, TileFile
-from mitotools.stages.blockwise import write_volume
-from mitotools.stages.work import Work
+from mitotools.stages.blocks.blockwise import write_volume
+from mitotools.stages.blocks.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import open_volume, source_of

@@ -12,10 +12,10 @@ from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.run.budget import written
 from mitotools.run.running import silent
-from mitotools.stages.blockwise import write_volume
-from mitotools.stages.parts_of_volume import WHOLE, Part, write_part
-from mitotools.stages.prediction import Prediction, network_let_go
-from mitotools.stages.prediction_plan import planned_prediction
+from mitotools.stages.blocks.blockwise import write_volume
+from mitotools.stages.blocks.parts_of_volume import WHOLE, Part, write_part
+from mitotools.stages.prediction.applying import Prediction, network_let_go
+from mitotools.stages.prediction.plan import planned_prediction
 from mitotools.stages.tile import tile_spec
 from mitotools.volume.atomic import check_file
 from mitotools.volume.files import open_volume

@@ -15,9 +15,9 @@ from mitotools.errors import InputError, UsageError
 from mitotools.segment.hosts import host_columns, per_host_columns
 from mitotools.segment.instance_tables import table_columns
 from mitotools.segment.summary import summary
-from mitotools.stages.comparing import require_same_size
-from mitotools.stages.measuring import all_tables
-from mitotools.stages.shapes import skeleton_columns, write_meshes
+from mitotools.stages.measuring.one_pass import all_tables
+from mitotools.stages.measuring.shapes import skeleton_columns, write_meshes
+from mitotools.stages.scoring.comparing import require_same_size
 from mitotools.volume.atomic import check_file
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.table import SUFFIXES, rows_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mitotools.parameters import StatsParameters
     from mitotools.run.running import Running
     from mitotools.segment.instance_tables import Tables
-    from mitotools.stages.measuring import Columns
+    from mitotools.stages.measuring.one_pass import Columns
     from mitotools.volume.base import Volume
     from mitotools.volume.path import VolumePath
 

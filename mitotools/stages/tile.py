@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from mitotools import history
 from mitotools.errors import TargetError, UsageError
 from mitotools.run.budget import BlockPlan, plan_blocks, written
-from mitotools.stages.pieces import read_pieces, write_pieces
-from mitotools.stages.planning import demand_of, memory_of
-from mitotools.stages.resuming import is_complete, is_worth_continuing, journal_for, made_of
+from mitotools.stages.blocks.pieces import read_pieces, write_pieces
+from mitotools.stages.blocks.planning import demand_of, memory_of
+from mitotools.stages.blocks.resuming import is_complete, is_worth_continuing, journal_for, made_of
 from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import grid

@@ -18,10 +18,17 @@ from mitotools.learn.processes import Processes, joined
 from mitotools.learn.training import Best, Training, load_training, save_training
 from mitotools.run.budget import written
 from mitotools.run.memory import resident_bytes_of_all
-from mitotools.stages.resuming import MOVED, Unit, is_complete, is_worth_continuing, journal_for, made_of
-from mitotools.stages.training_log import TrainingLog, check_log
-from mitotools.stages.training_plan import TrainingFiles, planned
-from mitotools.stages.validation import Validation
+from mitotools.stages.blocks.resuming import (
+    MOVED,
+    Unit,
+    is_complete,
+    is_worth_continuing,
+    journal_for,
+    made_of,
+)
+from mitotools.stages.training.log import TrainingLog, check_log
+from mitotools.stages.training.plan import TrainingFiles, planned
+from mitotools.stages.training.validation import Validation
 from mitotools.volume.atomic import check_file, create_file, unfinished_of
 
 if TYPE_CHECKING:
@@ -33,8 +40,8 @@ if TYPE_CHECKING:
     from mitotools.parameters import TrainParameters
     from mitotools.run.journal import Journal
     from mitotools.run.running import Running
-    from mitotools.stages.training_data import Labelled
-    from mitotools.stages.training_plan import Plan
+    from mitotools.stages.training.data import Labelled
+    from mitotools.stages.training.plan import Plan
 
 SAVED = Unit("checkpoint", "saved")
 """What an entry of a training's journal stands for."""

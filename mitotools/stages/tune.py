@@ -14,10 +14,10 @@ from mitotools.errors import UsageError
 from mitotools.run.running import silent
 from mitotools.segment.decoders import decoder
 from mitotools.segment.overlap import merge_overlaps, overlap_of_block
-from mitotools.stages.blockwise import map_blocks
-from mitotools.stages.decoding import decoded, open_maps, parameters_used
+from mitotools.stages.blocks.blockwise import map_blocks
+from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.decoding.any_size import decoded, open_maps, parameters_used
 from mitotools.stages.evaluate import require_same_size, scores
-from mitotools.stages.pieces import read_pieces
 from mitotools.temporary import temporary_folder
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.path import VolumePath

@@ -11,10 +11,10 @@ import numpy as np
 
 from mitotools.errors import InputError, UsageError
 from mitotools.segment.verdicts import MISSED
-from mitotools.stages.blockwise import map_blocks
-from mitotools.stages.comparing import require_same_size
-from mitotools.stages.judging import LEGEND, judge
-from mitotools.stages.view_page import Shown, write_view_page
+from mitotools.stages.blocks.blockwise import map_blocks
+from mitotools.stages.scoring.comparing import require_same_size
+from mitotools.stages.scoring.judging import LEGEND, judge
+from mitotools.stages.viewing.page import Shown, write_view_page
 from mitotools.view.slices import DOTTED, Layer, Palette, Slice, draw_slices
 from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.blocks import Box
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array
     from mitotools.parameters import ViewParameters
     from mitotools.run.running import Running
-    from mitotools.stages.judging import Judged
+    from mitotools.stages.scoring.judging import Judged
     from mitotools.volume.base import Volume
     from mitotools.volume.path import VolumePath
 

@@ -23,10 +23,10 @@ from zarr.codecs import ZstdCodec
 
 from mitotools.parameters import ConvertParameters
 from mitotools.run.running import Running
-from mitotools.stages.blockwise import map_blocks, write_volume
+from mitotools.stages.blocks.blockwise import map_blocks, write_volume
+from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.blocks.work import Work
 from mitotools.stages.convert import convert_volume
-from mitotools.stages.pieces import read_pieces
-from mitotools.stages.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume

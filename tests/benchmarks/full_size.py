@@ -32,8 +32,8 @@ from process_tree import measured
 from tiled import Tiled
 
 from mitotools.run.running import Running
-from mitotools.stages.blockwise import write_volume
-from mitotools.stages.work import Work
+from mitotools.stages.blocks.blockwise import write_volume
+from mitotools.stages.blocks.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
 from mitotools.volume.path import VolumePath

@@ -34,8 +34,8 @@ def test_evaluate_equals_the_benchmark(case, protocol, capsys):
 )
 def test_decode_equals_the_benchmark(name, options, unit, tmp_path, monkeypatch):
     if unit:
-        monkeypatch.setattr("mitotools.stages.block_step.UNIT", unit)
-        monkeypatch.setattr("mitotools.stages.block_step.PREFERRED_BYTES", 1)
+        monkeypatch.setattr("mitotools.stages.decoding.block_step.UNIT", unit)
+        monkeypatch.setattr("mitotools.stages.decoding.block_step.PREFERRED_BYTES", 1)
     file = GOLDEN / "decode" / f"{name}.h5"
     words = [
         f"--{key.replace('_', '-')}={options[key]}"

@@ -19,9 +19,9 @@ from mitotools.errors import InputError, TargetError, UsageError
 from mitotools.run import budget
 from mitotools.run.budget import MIB
 from mitotools.run.running import Running
-from mitotools.stages.blockwise import map_blocks, write_volume
-from mitotools.stages.resuming import not_done
-from mitotools.stages.work import Work
+from mitotools.stages.blocks.blockwise import map_blocks, write_volume
+from mitotools.stages.blocks.resuming import not_done
+from mitotools.stages.blocks.work import Work
 from mitotools.volume.atomic import remove
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, grid

@@ -157,7 +157,7 @@ def test_blocks_chunks_and_threads_make_no_difference(
         parameters["clip_percentiles"] = clip
     whole, spec = convert(path, tmp_path / "whole.zarr", force=True, **parameters)
     monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", block_bytes)
-    monkeypatch.setattr("mitotools.stages.pieces.PIECE_BYTES", block_bytes)
+    monkeypatch.setattr("mitotools.stages.blocks.pieces.PIECE_BYTES", block_bytes)
     cut, _ = convert(path, tmp_path / "cut.zarr", force=True, chunks=chunks, threads=threads, **parameters)
     monkeypatch.undo()
     assert np.array_equal(cut, whole)

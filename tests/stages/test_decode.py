@@ -10,7 +10,7 @@ from mitotools.errors import InputError
 from mitotools.parameters import DecodeParameters
 from mitotools.run.running import Running
 from mitotools.stages.decode import decode_volume
-from mitotools.stages.maps import as_uint8
+from mitotools.stages.decoding.maps import as_uint8
 from mitotools.volume.path import VolumePath, parse_volume_path
 
 TWO_BOXES = DecodeParameters(min_size_voxels=1, min_seed_voxels=1)

@@ -63,8 +63,8 @@ def decoded(folder, maps, parameters, **running):
 
 
 def small(monkeypatch, unit, block_bytes=1):
-    monkeypatch.setattr("mitotools.stages.block_step.UNIT", unit)
-    monkeypatch.setattr("mitotools.stages.block_step.PREFERRED_BYTES", block_bytes)
+    monkeypatch.setattr("mitotools.stages.decoding.block_step.UNIT", unit)
+    monkeypatch.setattr("mitotools.stages.decoding.block_step.PREFERRED_BYTES", block_bytes)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=IN_ONE_FOLDER)
@@ -270,7 +270,7 @@ def test_large_components_are_flooded_one_after_the_other(tmp_path, monkeypatch)
     maps = np.concatenate([one_piece((64, 64, 64), 2), np.zeros((2, 64, 64, 1), np.uint8)], axis=3)
     maps = np.concatenate([maps, one_piece((64, 64, 64), 2)], axis=3)
     voxels = 64 * 64 * 64
-    monkeypatch.setattr("mitotools.stages.watershed.resident_bytes", lambda: 0)
+    monkeypatch.setattr("mitotools.stages.decoding.watershed.resident_bytes", lambda: 0)
     monkeypatch.setattr("mitotools.segment.blockwise.across.BYTES_PER_VOXEL", 2**33 * 0.85 / (1.5 * voxels))
     at_work, most = [], []
 

@@ -11,8 +11,8 @@ import zarr
 from peak_memory import IMPORT
 
 from mitotools.run.running import Running
-from mitotools.stages.blockwise import write_volume
-from mitotools.stages.work import Work
+from mitotools.stages.blocks.blockwise import write_volume
+from mitotools.stages.blocks.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.path import VolumePath
 

@@ -20,8 +20,8 @@ from mitotools.run.running import Running
 from mitotools.segment.average_precision import average_precision, iou_thresholds, scores_by_id
 from mitotools.segment.comparison import compare_block
 from mitotools.segment.instances import instances_of
-from mitotools.stages.comparing import Asked, compare_volumes
 from mitotools.stages.evaluate import EvaluateFiles, evaluate_overlap, evaluate_volumes
+from mitotools.stages.scoring.comparing import Asked, compare_volumes
 from mitotools.volume.path import VolumePath, parse_volume_path
 
 PAPER = EvaluateParameters()

@@ -13,7 +13,7 @@ from mitotools.errors import InputError
 from mitotools.parameters import EvaluateParameters
 from mitotools.run.running import Running
 from mitotools.stages.evaluate import EvaluateFiles, evaluate_volumes
-from mitotools.stages.score_file import read_scores
+from mitotools.stages.scoring.score_file import read_scores
 from mitotools.volume.path import VolumePath
 
 

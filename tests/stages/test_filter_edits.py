@@ -17,7 +17,7 @@ LABELS = np.array([[[1, 1, 0, 2, 0, 3, 0, 3, 0, 2, 0, 9]]], "uint8")
 def _in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", 64)
-    monkeypatch.setattr("mitotools.stages.regions.CELL", (1, 1, 5))
+    monkeypatch.setattr("mitotools.stages.filtering.regions.CELL", (1, 1, 5))
     zarr.create_array("labels.zarr", data=LABELS, chunks=(1, 1, 3))
 
 

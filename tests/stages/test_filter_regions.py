@@ -14,8 +14,8 @@ from scipy import ndimage
 from mitotools.errors import InputError, UsageError
 from mitotools.parameters import FilterParameters
 from mitotools.run.running import Running
-from mitotools.stages import regions
 from mitotools.stages.filter import filter_volume
+from mitotools.stages.filtering import regions
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.path import VolumePath
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from mitotools.errors import UsageError
 from mitotools.run.running import Running
-from mitotools.stages import mask_plan
-from mitotools.stages.masks import map_masks
-from mitotools.stages.measuring import measure_volume
+from mitotools.stages.measuring import mask_plan
+from mitotools.stages.measuring.masks import map_masks
+from mitotools.stages.measuring.one_pass import measure_volume
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
@@ -128,7 +128,7 @@ def test_without_a_voxel_size_voxels_count_as_cubes(tmp_path):
 
 
 def test_a_budget_that_the_largest_instance_exceeds_is_refused_with_the_least(tmp_path, monkeypatch):
-    monkeypatch.setattr("mitotools.stages.planning.resident_bytes", lambda: 200 * MIB)
+    monkeypatch.setattr("mitotools.stages.blocks.planning.resident_bytes", lambda: 200 * MIB)
     path = stored(tmp_path, np.ones((20, 100, 100), "uint8"), (20, 100, 100))
     running = Running(threads=2, memory_bytes=900 * MIB)
     # 200 000 voxels are 750 000 cubes; a kilobyte for each is 733 MiB, and the interpreter's 200 come on top.

@@ -20,7 +20,7 @@ from stages.networks import write_volume
 
 from mitotools.cli.main import run
 from mitotools.run.running import Running
-from mitotools.stages.neuroglancer import serving
+from mitotools.stages.viewing.neuroglancer import serving
 
 pytest.importorskip("neuroglancer")
 

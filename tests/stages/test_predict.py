@@ -16,7 +16,7 @@ from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.parameters import PredictParameters
 from mitotools.run.running import Running
 from mitotools.stages.predict import predict_volume
-from mitotools.stages.prediction import quantised
+from mitotools.stages.prediction.applying import quantised
 from mitotools.volume.path import parse_volume_path
 
 EXACT = PredictParameters(precision="float32", backend="torch")

@@ -16,9 +16,9 @@ from mitotools.errors import InputError, UsageError
 from mitotools.parameters import PredictParameters
 from mitotools.run.budget import plan_blocks
 from mitotools.run.running import Running, silent
-from mitotools.stages import blockwise
+from mitotools.stages.blocks import blockwise
 from mitotools.stages.predict import predict_volume
-from mitotools.stages.prediction_plan import planned_prediction
+from mitotools.stages.prediction.plan import planned_prediction
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import parse_volume_path

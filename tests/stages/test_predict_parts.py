@@ -16,7 +16,7 @@ from stages.networks import write_model, write_volume
 from mitotools.errors import TargetError, UsageError
 from mitotools.parameters import PredictParameters
 from mitotools.run.running import Running
-from mitotools.stages.parts_of_volume import Part
+from mitotools.stages.blocks.parts_of_volume import Part
 from mitotools.stages.predict import predict_volume
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume

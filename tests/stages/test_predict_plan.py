@@ -17,8 +17,8 @@ from mitotools.errors import TargetError
 from mitotools.parameters import MergeParameters, PredictParameters, TileParameters
 from mitotools.run.running import Running
 from mitotools.stages import predict as stage
+from mitotools.stages.blocks.parts_of_volume import Part
 from mitotools.stages.merge import merge_tiles
-from mitotools.stages.parts_of_volume import Part
 from mitotools.stages.predict import predict_plan, predict_volume
 from mitotools.stages.tile import tile_volume
 from mitotools.volume.path import parse_volume_path

@@ -13,9 +13,9 @@ from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.parameters import PredictParameters
 from mitotools.run.running import Running
 from mitotools.segment.resample import resample_image
+from mitotools.stages.blocks.views import Picked
 from mitotools.stages.predict import predict_volume
-from mitotools.stages.rescaling import factors
-from mitotools.stages.views import Picked
+from mitotools.stages.prediction.rescaling import factors
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import parse_volume_path

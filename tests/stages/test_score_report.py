@@ -20,7 +20,7 @@ from mitotools.parameters import PROTOCOLS
 from mitotools.segment.average_precision import average_precision, precision_curve
 from mitotools.segment.instances import instances_of
 from mitotools.segment.overlap import overlap_of_block
-from mitotools.stages.judging import LEGEND
+from mitotools.stages.scoring.judging import LEGEND
 
 SHAPE = (10, 100, 120)
 

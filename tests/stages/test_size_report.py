@@ -12,7 +12,7 @@ from PIL import Image, ImageColor
 from stages.networks import write_volume
 
 from mitotools.cli.main import run
-from mitotools.stages.size_report import POINTED_OUT
+from mitotools.stages.measuring.report import POINTED_OUT
 
 SHAPE = (20, 80, 90)
 

@@ -14,7 +14,7 @@ from mitotools.errors import InputError
 from mitotools.parameters import StatsParameters
 from mitotools.run.running import Running
 from mitotools.segment.measure import measurement_columns
-from mitotools.stages.measuring import measure_volume
+from mitotools.stages.measuring.one_pass import measure_volume
 from mitotools.stages.stats import measure_instances
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box

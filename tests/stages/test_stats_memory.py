@@ -17,7 +17,7 @@ from mitotools.parameters import StatsParameters
 from mitotools.run.budget import SLACK
 from mitotools.run.memory import resident_bytes
 from mitotools.run.running import Running
-from mitotools.stages import measuring
+from mitotools.stages.measuring import one_pass
 from mitotools.stages.stats import measure_instances
 from mitotools.volume.path import VolumePath
 
@@ -41,7 +41,7 @@ def noise(tmp_path):
 def test_tables_that_leave_no_room_are_refused_and_more_is_named(tmp_path, monkeypatch):
     zarr.create_array(tmp_path / "a.zarr", data=np.array([[[1, 2, 3]]], "uint8"))
     path = VolumePath(str(tmp_path / "a.zarr"))
-    monkeypatch.setattr(measuring, "COPIES", 2**20)  # of about 1 kB
+    monkeypatch.setattr(one_pass, "COPIES", 2**20)  # of about 1 kB
     enough_for_blocks = 2**28 + int(resident_bytes() / SLACK)  # other tests leave something in memory
     with pytest.raises(UsageError, match=r"M is too little for the table of instances that touch. Give"):
         measure_instances(path, StatsParameters(), Running(1, memory_bytes=enough_for_blocks))

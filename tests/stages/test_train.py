@@ -18,8 +18,8 @@ from mitotools.parameters import PredictParameters, TrainParameters
 from mitotools.run.running import Running
 from mitotools.stages.predict import predict_volume
 from mitotools.stages.train import train_model
-from mitotools.stages.training_data import Labelled, labelled
-from mitotools.stages.training_plan import TrainingFiles
+from mitotools.stages.training.data import Labelled, labelled
+from mitotools.stages.training.plan import TrainingFiles
 from mitotools.volume.path import parse_volume_path
 
 TINY = TrainParameters(

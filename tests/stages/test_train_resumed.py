@@ -21,9 +21,9 @@ from mitotools.parameters import TrainParameters
 from mitotools.run.running import Running
 from mitotools.stages import train as stage
 from mitotools.stages.train import train_model
-from mitotools.stages.training_data import Labelled
-from mitotools.stages.training_plan import TrainingFiles
-from mitotools.stages.validation import Score
+from mitotools.stages.training.data import Labelled
+from mitotools.stages.training.plan import TrainingFiles
+from mitotools.stages.training.validation import Score
 
 TINY = TrainParameters(
     filters=(4, 8), patch_voxels=(8, 16, 16), iterations=8, device="cpu", precision="float32", seed=1,

@@ -24,7 +24,7 @@ from mitotools.cli.model_options import completed
 from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.parameters import DecodeParameters
 from mitotools.segment.decoders import DECODERS, decoder
-from mitotools.stages.decoding import parameters_used
+from mitotools.stages.decoding.any_size import parameters_used
 from mitotools.volume.path import parse_volume_path
 
 # Thresholds are in values of the maps: .5 is 127, .6 is 153, .8 is 204, .85 is 216.

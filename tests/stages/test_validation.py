@@ -20,13 +20,13 @@ from mitotools.presets import PRESETS
 from mitotools.run.running import Running
 from mitotools.segment.decoders import decoder
 from mitotools.stages import train as stage
-from mitotools.stages import validation as module
-from mitotools.stages.decoding import require_fit
+from mitotools.stages.decoding.any_size import require_fit
 from mitotools.stages.train import train_model
-from mitotools.stages.training_data import Labelled, labelled
-from mitotools.stages.training_plan import TrainingFiles
+from mitotools.stages.training import validation as module
+from mitotools.stages.training.data import Labelled, labelled
+from mitotools.stages.training.plan import TrainingFiles
+from mitotools.stages.training.validation import DECODING, Score, Validation
 from mitotools.stages.tune import Trial
-from mitotools.stages.validation import DECODING, Score, Validation
 from mitotools.volume.path import parse_volume_path
 
 TINY = TrainParameters(
@@ -116,7 +116,7 @@ def test_options_that_leave_no_instance_are_not_warned_of(tmp_path, monkeypatch,
     predicts(monkeypatch, np.zeros((1, *mask.shape), "uint8"))
     assert score([pair], ("mask",)).ap == 0
     assert "no instance" not in said.text
-    logging.getLogger("mitotools.stages.decoding").warning("one of another decoding")
+    logging.getLogger("mitotools.stages.decoding.any_size").warning("one of another decoding")
     assert "one of another decoding" in said.text
 
 

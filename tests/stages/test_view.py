@@ -8,7 +8,7 @@ from PIL import Image, ImageColor
 from stages.networks import write_volume
 
 from mitotools.cli.main import run
-from mitotools.stages.judging import LEGEND
+from mitotools.stages.scoring.judging import LEGEND
 
 RAW = np.full((12, 60, 60), 100, np.uint8)
 RAW[:, :, 0] = 0

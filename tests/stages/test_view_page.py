@@ -14,7 +14,7 @@ from PIL import Image
 from stages.networks import write_volume
 
 from mitotools.cli.main import run
-from mitotools.stages import view_page
+from mitotools.stages.viewing import page as view_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")

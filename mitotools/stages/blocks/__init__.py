@@ -1,0 +1,1 @@
+"""Volumes gone through and written block by block, on any engine, in bounded memory."""

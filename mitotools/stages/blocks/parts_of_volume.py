@@ -1,0 +1,195 @@
+"""One volume that several runs write, a part each, without knowing of each other.
+
+They share its unfinished name. Beside it lies a folder with a journal a part, and a file for each part that
+is complete; the run that completes the set gives the volume its name.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
+
+from mitotools.errors import TargetError, UsageError
+from mitotools.run.journal import continued_journal, entries, new_journal
+from mitotools.stages.blocks.blockwise import fill, is_made, plan_of
+from mitotools.stages.blocks.planning import check_disk, needs
+from mitotools.stages.blocks.resuming import check_same, made_of
+from mitotools.volume.atomic import remove, unfinished_of
+from mitotools.volume.blocks import Box, size3
+from mitotools.volume.formats import format_of
+from mitotools.volume.outputs import OpenWriter, check_target, final_of, planned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mitotools.conventions import Size
+    from mitotools.run.running import Running
+    from mitotools.stages.blocks.work import Work
+    from mitotools.volume.base import VolumeSpec
+    from mitotools.volume.path import VolumePath
+
+PARTS = ".parts"
+"""Suffix of the folder, behind that of the unfinished volume."""
+
+_MADE = "made.json"
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Number `number` of `count` parts of the work, counted from 1."""
+
+    number: int
+    count: int
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return this part's items, which follow each other."""
+        return items[len(items) * (self.number - 1) // self.count : len(items) * self.number // self.count]
+
+    def box(self, size: Size, unit: Size) -> Box:
+        """Return this part's extent of a volume, in whole units; empty where there are more parts than units.
+
+        The volume is cut across its longest axis into two, and so on: parts are about as large, and compact,
+        since what lies around them is computed more than once.
+        """
+        box, first, count = Box.whole(size), 0, self.count
+        while count > 1:
+            axis = max(range(3), key=lambda a: (-(-box.shape[a] // unit[a]) > 1, box.shape[a]))
+            units = -(-box.shape[axis] // unit[axis])
+            lower = count // 2
+            middle = min(box.start[axis] + units * lower // count * unit[axis], box.stop[axis])
+            if self.number - 1 < first + lower:
+                box = Box(box.start, _with(box.stop, axis, middle))
+                count = lower
+            else:
+                box = Box(_with(box.start, axis, middle), box.stop)
+                first, count = first + lower, count - lower
+        return box
+
+
+WHOLE = Part(1, 1)
+"""All of the work."""
+
+
+def _with(corner: Size, axis: int, value: int) -> Size:
+    return size3([value if a == axis else c for a, c in enumerate(corner)])
+
+
+def write_part(target: VolumePath, spec: VolumeSpec, work: Work, running: Running, part: Part) -> VolumeSpec:
+    """Write a part of a volume, or continue it; where it is the last one, the volume is complete.
+
+    Parameters
+    ----------
+    target : VolumePath
+        A zarr, which alone can be written by several.
+    spec : VolumeSpec
+        Of the whole volume.
+    work : Work
+    running : Running
+    part : Part
+
+    Returns
+    -------
+    VolumeSpec
+        Of the whole volume, as it is stored.
+
+    Raises
+    ------
+    TargetError
+        Where the volume is there, another run writes this part, or another part was begun with other
+        parameters or inputs.
+    UsageError
+        Where the target is no zarr, or is to be replaced.
+    """
+    _check(target, running)
+    spec = planned(target, spec)
+    if is_made(target, spec.history, running):
+        return spec
+    check_target(target, resume=True)
+    final = final_of(target)
+    if final.exists():
+        raise TargetError(str(final), "exists already", "Delete it first, or say --resume")
+    box = part.box(spec.size, spec.unit)
+    size_here = replace(spec, shape=spec.shape[:-3] + box.shape)
+    if running.dry_run:
+        plans = [] if box.is_empty else [plan_of(work, size_here, running, None)]
+        running.dry_run(needs(target, size_here, plans) if plans else {"target": str(target), "blocks": "0"})
+        return spec
+    check_disk(target, size_here)
+    what = made_of(spec.history, shape=spec.shape, type=str(spec.dtype), unit=spec.unit, parts=part.count)
+    folder = _joined(final, what)
+    writer = _opened(target, spec)
+    journal_file = folder / f"{part.number}.journal"
+    is_begun = bool(entries(journal_file))
+    if is_begun and not running.resume:
+        raise TargetError(str(journal_file), f"part {part.number} is begun", "Use --resume to continue")
+    with continued_journal(journal_file) if is_begun else new_journal(journal_file, what) as journal:
+        if not box.is_empty:
+            with running.engine() as engine:
+                plan = plan_of(work, size_here, running, engine)
+                fill(writer, work, plan, engine, running, journal, box)
+        writer.close()
+        (folder / f"{part.number}.done").touch()
+        _finish(final, folder, part.count)
+    return spec
+
+
+def _check(target: VolumePath, running: Running) -> None:
+    if target.is_pipe or target.is_remote or format_of(target.file).writers != "processes":
+        why = f"several runs cannot write {target} together"
+        raise UsageError("--part", why, "Write a .zarr, or give a PLAN of 'mitotools tile'")
+    if running.force:
+        raise UsageError(
+            "--force", "the parts before would be lost with each part", "Delete the output first"
+        )
+
+
+def _joined(final: Path, what: dict[str, object]) -> Path:
+    """Return the folder of the parts, made by the first one; refuse to join others.
+
+    Raises
+    ------
+    TargetError
+    """
+    folder = unfinished_of(final).with_name(unfinished_of(final).name + PARTS)
+    folder.mkdir(exist_ok=True)
+    made = folder / _MADE
+    if not made.exists():
+        new = folder / f"{_MADE}.{uuid4().hex}"
+        new.write_text(json.dumps(what))
+        new.replace(made)  # parts that start together write the same, or are refused below
+    check_same(
+        final, json.loads(made.read_text()), json.loads(json.dumps(what)), "Delete what there is first"
+    )
+    return folder
+
+
+def _opened(target: VolumePath, spec: VolumeSpec) -> OpenWriter:
+    """Return a writer into the unfinished volume, which the first part makes."""
+    final, kind = final_of(target), format_of(target.file)
+    unfinished, module = unfinished_of(final), kind.load()
+    if not unfinished.exists():
+        new = unfinished.with_name(f"{unfinished.name}.{uuid4().hex}")
+        try:
+            module.create_writer(new, spec, final).close()
+            new.rename(unfinished)
+        except OSError:
+            if not unfinished.exists():
+                raise
+        finally:
+            remove(new)
+    return OpenWriter(module.reopen_writer(unfinished, spec, final), kind, unfinished, final, spec)
+
+
+def _finish(final: Path, folder: Path, count: int) -> None:
+    """Give the volume its name, where no part is missing; of two that find so, one does."""
+    if all((folder / f"{number}.done").exists() for number in range(1, count + 1)):
+        try:
+            unfinished_of(final).rename(final)
+        except FileNotFoundError:
+            return
+        remove(folder)

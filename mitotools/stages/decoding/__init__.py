@@ -1,0 +1,1 @@
+"""What `decode` does: maps of any size to instances."""

@@ -1,0 +1,1 @@
+"""What `filter` reads beside labels, and the regions that it changes."""

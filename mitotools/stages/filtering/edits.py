@@ -1,0 +1,122 @@
+"""What is put right by hand: instances merged, deleted and split, as a file says line by line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mitotools.errors import InputError
+from mitotools.segment.filters import edit_ids, smallest_label_type
+from mitotools.stages.blocks.computed import Computed
+from mitotools.stages.filtering.id_lists import id_of, lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mitotools.conventions import Labels, Size
+    from mitotools.segment.runs import Ids
+    from mitotools.volume.base import Volume
+    from mitotools.volume.blocks import Box
+
+LEAST_IDS = {"merge": 2, "delete": 1, "split": 1}
+"""The edits, and how many ids each has at least."""
+
+
+def read_edits(file: str) -> tuple[str, ...]:
+    """Return the edits in a file.
+
+    Parameters
+    ----------
+    file : str
+        Its path, or ``-`` for standard input. One edit a line, words between blanks: ``merge A B C`` makes
+        B and C parts of A, ``delete A B`` makes them background, ``split A B`` makes every piece of them an
+        instance of its own. What follows a ``#`` is left out.
+
+    Returns
+    -------
+    tuple of str
+        ``EDIT ID ID ...``.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be read, or a line is no edit.
+    """
+    found = []
+    for number, line in enumerate(lines_of(file), start=1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        if len(words) - 1 < LEAST_IDS.get(words[0], len(words)):
+            why = f"line {number}: {line.strip()[:40]!r} is no edit"
+            raise InputError(file, why, "Give 'merge A B', 'delete A' or 'split A', with ids")
+        ids = [id_of(word, file, number) for word in words[1:]]
+        found.append(" ".join([words[0], *map(str, ids)]))
+    return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Edited:
+    """The step that gives instances the ids of others, or none."""
+
+    ids: Ids
+    new_ids: Ids
+    dtype: np.dtype[Any]
+
+    def read(self, base: Volume, box: Box) -> Labels:
+        """Return the new labels of `box`."""
+        return edit_ids(base.read(box), self.ids, self.new_ids, self.dtype)
+
+    def bytes_per_voxel(self, base: Volume, block: Size) -> float:  # noqa: ARG002
+        """Return what the labels and their runs take, of which there may be as many as voxels."""
+        return 2 * base.spec.dtype.itemsize + 16
+
+
+def edited(volume: Volume, edits: Sequence[str], split_by: Callable[[Volume, Ids], Volume]) -> Volume:
+    """Return labels after edits: merges and deletions one after the other, then the splits.
+
+    Parameters
+    ----------
+    volume : Volume
+        (Z, Y, X) labels of a type without sign.
+    edits : sequence of str
+        See `read_edits`.
+    split_by : callable
+        Splits the instances that are listed (see `mitotools.stages.filtering.regions.split`).
+
+    Raises
+    ------
+    InputError, UsageError
+    """
+    parsed = [(words[0], [int(word) for word in words[1:]]) for words in map(str.split, edits)]
+    new = _new_ids(parsed)
+    if new:
+        ids = np.array(sorted(new), np.uint64)
+        new_ids = np.array([new[number] for number in sorted(new)], np.uint64)
+        dtype = np.result_type(smallest_label_type(int(new_ids.max())), volume.spec.dtype)
+        volume = Computed(volume, _Edited(ids, new_ids, dtype), dtype)
+    only = [number for verb, numbers in parsed if verb == "split" for number in numbers]
+    return split_by(volume, np.array(only, np.uint64)) if only else volume
+
+
+def _new_ids(edits: Sequence[tuple[str, list[int]]]) -> dict[int, int]:
+    """Return what the ids that are merged or deleted become."""
+    parts: dict[int, list[int]] = {}  # the old ids that make up an id by now
+    deleted: list[int] = []
+    for verb, numbers in edits:
+        if verb == "split":
+            continue
+        own = numbers[0] if verb == "merge" else None
+        for number in dict.fromkeys(numbers):
+            if number == own:
+                continue
+            moved = parts.get(number, [number])
+            parts[number] = []
+            if own is None:
+                deleted += moved
+            else:
+                parts.setdefault(own, [own]).extend(moved)
+    new = {old: number for number, olds in parts.items() for old in olds if old != number}
+    return new | dict.fromkeys(deleted, 0)

@@ -1,0 +1,1 @@
+"""What `stats` does: instances measured in one pass, or one by one."""

@@ -1,0 +1,157 @@
+"""A model at work on one volume: everything that does not depend on the part that is computed."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mitotools.learn.backends import backend_of
+from mitotools.learn.device import chosen_device, torch_threads
+from mitotools.learn.infer import WindowPredictor
+from mitotools.learn.library import read_model
+from mitotools.learn.normalise import read_finite
+from mitotools.learn.targets import map_slopes
+from mitotools.learn.windows import WindowGrid, blended, padded
+from mitotools.run.engine import ordered_map
+from mitotools.run.running import silent
+from mitotools.segment.resample import resample_image
+from mitotools.stages.blocks.views import source_box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from mitotools.conventions import Array, Size
+    from mitotools.learn.metadata import Normalisation
+    from mitotools.parameters import PredictParameters
+    from mitotools.run.running import Tracker
+    from mitotools.stages.blocks.pieces import Seen
+    from mitotools.volume.blocks import Box
+
+    Probabilities = npt.NDArray[np.float32]
+
+LARGEST = 255
+"""Of the integers that stand for probabilities 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How a model is applied: what a process needs to know to load it.
+
+    Parameters
+    ----------
+    model : Path
+    changed_ns : int
+        When the file was written last.
+    parameters : PredictParameters
+        Nothing in them left to "auto".
+    at_once : int
+        Windows that are computed at the same time, at most.
+    normalisation : Normalisation
+    """
+
+    model: Path
+    changed_ns: int
+    parameters: PredictParameters
+    at_once: int
+    normalisation: Normalisation
+
+    def predictor(self, threads: int) -> WindowPredictor:
+        """Return the network, ready to be applied; a process keeps the last one."""
+        return _predictor(self, threads)
+
+
+@lru_cache(maxsize=1)
+def _predictor(applied: Applied, threads: int) -> WindowPredictor:
+    how = applied.parameters
+    network, metadata = read_model(applied.model, how.as_program)
+    device = chosen_device(how.device)
+    # OpenVINO computes a window a thread: no more of them than there is memory for.
+    threads = min(threads, applied.at_once) if how.backend == "openvino" else threads
+    backend = backend_of(how.backend, network, metadata.patch_voxels, device, how.precision, threads)
+    return WindowPredictor(backend, applied.normalisation, how.tta, map_slopes(metadata.targets))
+
+
+@contextmanager
+def network_let_go() -> Iterator[None]:
+    """Let go of the network that this process has loaded, at the end."""
+    try:
+        yield
+    finally:
+        _predictor.cache_clear()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The maps of a volume, block by block, wherever a block is sent.
+
+    Parameters
+    ----------
+    seen : Seen
+        The grey values as the network sees them.
+    size : (z, y, x) voxels
+        Of the maps: those of the volume, which `seen` may have been resampled from.
+    applied : Applied
+    windows : WindowGrid
+        Over `seen`.
+    channels : int
+    dtype : numpy.dtype
+    """
+
+    seen: Seen
+    size: Size
+    applied: Applied
+    windows: WindowGrid
+    channels: int
+    dtype: np.dtype[np.generic]
+
+    def __call__(self, box: Box, threads: int, track: Tracker = silent, label: str = "") -> Array:
+        """Return the (C, Z, Y, X) maps of a box, in the type of the new volume."""
+        whole = np.empty((self.channels, *box.shape), self.dtype)
+        for slab, maps in self.slabs(box, threads, track, label):
+            whole[(slice(None), *slab.relative_to(box.start).slices)] = maps
+        return whole
+
+    def slabs(
+        self, box: Box, threads: int, track: Tracker = silent, label: str = ""
+    ) -> Iterator[tuple[Box, Array]]:
+        """Yield the maps of `box` in slabs of whole slices, from the first to the last."""
+        if self.windows.size == self.size:
+            for slab, probabilities in self._blended(box, threads, track, label):
+                yield slab, quantised(probabilities, self.dtype)
+            return
+        below = source_box(box, self.windows.size, self.size, labels=False)
+        coarse = np.empty((self.channels, *below.shape), np.float32)
+        for slab, probabilities in self._blended(below, threads, track, label):
+            coarse[(slice(None), *slab.relative_to(below.start).slices)] = probabilities
+        own = resample_image(coarse, box.start, box.stop, self.windows.size, self.size)
+        yield box, quantised(own, self.dtype)
+
+    def _blended(
+        self, box: Box, threads: int, track: Tracker, label: str
+    ) -> Iterator[tuple[Box, Probabilities]]:
+        predictor = self.applied.predictor(threads)
+
+        def predicted(index: Size) -> Probabilities:
+            return predictor(padded(self._read, self.windows.box(index), self.windows.size))
+
+        indices = self.windows.touching(box)
+        with torch_threads(predictor.torch_threads):
+            results = ordered_map(predicted, indices, predictor.at_once)
+            yield from blended(self.windows, box, track(results, len(indices), label, "windows"))
+
+    def _read(self, box: Box) -> Array:
+        return read_finite(self.seen, box)
+
+
+def quantised(probabilities: Probabilities, dtype: np.dtype[np.generic]) -> Array:
+    """Return probabilities in the type of maps: floor(255 p) for uint8."""
+    if dtype == np.uint8:
+        return np.floor(np.clip(probabilities, 0, 1) * LARGEST).astype(np.uint8)
+    return probabilities.astype(dtype)

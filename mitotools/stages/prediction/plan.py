@@ -1,0 +1,231 @@
+"""What applying a model to a volume takes, found out before anything is computed."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mitotools import history
+from mitotools.errors import InputError
+from mitotools.learn.augment.symmetry import Symmetry
+from mitotools.learn.backends import chosen_backend
+from mitotools.learn.device import chosen_device, resolved
+from mitotools.learn.footprint import peak_bytes
+from mitotools.learn.infer import symmetries
+from mitotools.learn.installed import model_file
+from mitotools.learn.library import read_model
+from mitotools.learn.models import stride_of
+from mitotools.learn.normalise import normalisation_of
+from mitotools.learn.windows import WindowGrid
+from mitotools.stages.blocks.planning import memory_of
+from mitotools.stages.blocks.work import Work
+from mitotools.stages.prediction.applying import Applied, Prediction
+from mitotools.stages.prediction.rescaling import factors, seen_at
+from mitotools.volume.base import VolumeSpec
+from mitotools.volume.blocks import size3
+from mitotools.volume.files import source_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mitotools.conventions import Size, VoxelSize
+    from mitotools.learn.metadata import ModelMetadata
+    from mitotools.learn.models import Module
+    from mitotools.parameters import PredictParameters
+    from mitotools.run.running import Running
+    from mitotools.stages.blocks.pieces import Seen
+    from mitotools.volume.base import Volume
+    from mitotools.volume.path import VolumePath
+
+FLOAT_BYTES = 4
+
+ROWS = 4
+"""Rows of windows that a block is deep at least, where the volume is: one of them is in float32 at a time."""
+
+SHARE = 0.5
+"""Part of the memory that windows which are computed at the same time may take; blocks have the rest."""
+
+BACKEND_BYTES = 350 * 2**20
+"""What torch and OpenVINO take in a process beside the tensors of a network (measured: 290 to 330 MiB)."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What predicting a volume takes, and what comes of it.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    spec : VolumeSpec
+        Of the maps.
+    work : Work
+    """
+
+    prediction: Prediction
+    spec: VolumeSpec
+    work: Work
+
+
+def planned_prediction(
+    source: VolumePath, raw: Volume, model: Path, parameters: PredictParameters, running: Running
+) -> Planned:
+    """Prepare to apply a model to a volume.
+
+    Parameters
+    ----------
+    source : VolumePath
+    raw : Volume
+        What it names, open.
+    model : Path
+    parameters : PredictParameters
+    running : Running
+
+    Raises
+    ------
+    InputError
+        Where the volume is not what the model can be applied to.
+    ModelError
+        Where the model cannot be read.
+    UsageError, MitotoolsError
+        Where there is no such device or backend.
+    """
+    device, precision = resolved(parameters.device, parameters.precision)
+    backend = chosen_backend(parameters.backend, chosen_device(device))
+    parameters = replace(parameters, device=device, precision=precision, backend=backend)
+    name, model = model, model_file(model)
+    network, metadata = read_model(model, parameters.as_program)
+    if name != model and "title" in metadata.card:
+        logging.getLogger(__name__).info(
+            "%s: %s ('mitotools info %s' says more)", name, metadata.card["title"], name
+        )
+    if raw.spec.size[0] == 1 and metadata.patch_voxels[0] > 1:
+        why = f"has one slice, and the network sees {metadata.patch_voxels[0]} at once"
+        raise InputError(raw.name, why, "Train a 2D one: --preset u2d-b")
+    seen = _seen(raw, metadata, parameters)
+    _check_symmetries(raw.name, seen, metadata, parameters.tta)
+    windows = WindowGrid.over(
+        seen.spec.size, metadata.patch_voxels, stride_of(network), parameters.overlap, parameters.blend
+    )
+    normalisation = normalisation_of(raw)
+    if raw.spec.dtype != np.uint8:
+        logging.getLogger(__name__).info(
+            "%s: grey values from %g to %g (percentiles .5 and 99.5) are stretched",
+            raw.name,
+            normalisation.low,
+            normalisation.high,
+        )
+    at_once, process_bytes = _at_once(network, metadata, parameters, running)
+    applied = Applied(model.absolute(), model.stat().st_mtime_ns, parameters, at_once, normalisation)
+    prediction = Prediction(
+        seen, raw.spec.size, applied, windows, len(metadata.targets), np.dtype(parameters.dtype)
+    )
+    records = history.extended(
+        [source_of(source, raw), history.Input(str(model.absolute()), history=metadata.history)],
+        running.command_line,
+        {
+            **asdict(parameters),
+            "targets": metadata.targets,
+            "window_voxels": metadata.patch_voxels,
+            "grey_values": asdict(normalisation),
+            **({"decode": metadata.decode} if metadata.decode else {}),
+            **({"card": metadata.card} if metadata.card else {}),
+            **({"resampled_voxels": seen.spec.size} if seen is not raw else {}),
+        },
+    )
+    spec = VolumeSpec(
+        shape=(len(metadata.targets), *raw.spec.size),
+        dtype=prediction.dtype,
+        voxel_size_nm=raw.spec.voxel_size_nm,
+        history=records,
+    )
+    return Planned(prediction, spec, _work(prediction, raw, process_bytes))
+
+
+def _seen(raw: Volume, metadata: ModelMetadata, parameters: PredictParameters) -> Seen:
+    """Return a volume at the voxel size of the training, where its own is another one; say so."""
+    size, trained = raw.spec.voxel_size_nm, metadata.voxel_size_nm
+    log = logging.getLogger(__name__)
+    if trained is None:
+        return raw
+    if size is None:
+        log.warning(
+            "%s does not say its voxel size: taken to be that of the training, %s nm", raw.name, _by(trained)
+        )
+        return raw
+    scale = factors(size, trained)
+    if scale == (1.0, 1.0, 1.0):
+        return raw
+    unlike = "the model was trained on voxels of %s nm, %s has %s nm"
+    nm = (_by(trained), raw.name, _by(size))
+    if parameters.rescale == "none":
+        log.warning(unlike, *nm)
+        return raw
+    if _has_affinities(metadata):
+        why = f"has voxels of {_by(size)} nm, the model's affinities are between voxels of {_by(trained)} nm"
+        raise InputError(raw.name, why, "Use convert --scale, or --rescale none")
+    seen = seen_at(raw, scale)
+    log.info(f"{unlike}: it is resampled to %s voxels", *nm, _by(seen.spec.size))  # noqa: G004 (no value in it)
+    return seen
+
+
+def _by(lengths: VoxelSize | Size) -> str:
+    return " x ".join(f"{length:g}" for length in lengths)
+
+
+def _has_affinities(metadata: ModelMetadata) -> bool:
+    return any(channel[0] in "zyx" for channel in metadata.targets)
+
+
+def _check_symmetries(name: str, seen: Seen, metadata: ModelMetadata, tta: int) -> None:
+    """Refuse to average over images that are not alike."""
+    if tta > 1 and _has_affinities(metadata):
+        raise InputError(f"tta {tta}", "affinities are not the same when they are mirrored", "Use --tta 1")
+    orders = Symmetry.of(metadata.patch_voxels, seen.spec.voxel_size_nm or metadata.voxel_size_nm).orders
+    wanted = {tuple(axis + 3 for axis in order) for order, _ in symmetries(tta)}
+    if not wanted <= set(orders):
+        axes, fewer = ("z, y and x", 16) if (0, 2, 1) in orders else ("y and x", 4)
+        why = f"tta {tta} exchanges {axes}, along which voxels or windows differ"
+        raise InputError(name, why, f"Use --tta {fewer}")
+
+
+def _at_once(
+    network: Module, metadata: ModelMetadata, parameters: PredictParameters, running: Running
+) -> tuple[int, int]:
+    """Return how many windows there is memory for, and the bytes that a process takes for them."""
+    voxels = math.prod(metadata.patch_voxels)
+    results = 2 * FLOAT_BYTES * voxels * (len(metadata.targets) + 2)
+    weights = 2 * sum(tensor.nbytes for tensor in network.state_dict().values())
+    a_window = results
+    if parameters.device == "cpu":
+        a_window += peak_bytes(network, metadata.patch_voxels, parameters.precision)
+    processes = max(running.workers, 1)
+    threads = max(running.threads // processes, 1)
+    most = threads if parameters.backend == "openvino" else 1
+    there_is = memory_of(running) * SHARE / processes
+    at_once = min(max(int((there_is - weights) // a_window), 1), most)
+    return at_once, weights + at_once * a_window + BACKEND_BYTES
+
+
+def _work(prediction: Prediction, raw: Volume, process_bytes: int) -> Work:
+    windows = prediction.windows
+    ratio = math.prod(windows.size) / math.prod(prediction.size)
+    scale = [a / b for a, b in zip(prediction.size, windows.size, strict=True)]
+    margin = [length * part for length, part in zip(windows.window, scale, strict=True)]
+    depth = math.ceil(ROWS * windows.step * scale[0])
+    is_resampled = windows.size != prediction.size
+    floats = 1 + 2 * ratio if is_resampled else min(1.0, windows.window[0] / depth)
+    voxel_bytes = prediction.channels * (prediction.dtype.itemsize + FLOAT_BYTES * floats)
+    return Work(
+        prediction,
+        "predict",
+        [raw],
+        voxel_bytes,
+        process_bytes=process_bytes,
+        unit=(depth, 1, 1),
+        margin=size3([math.ceil(length) for length in margin]),
+        is_alone=True,
+    )

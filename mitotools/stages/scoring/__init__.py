@@ -1,0 +1,1 @@
+"""What `evaluate` does: two labelings compared, in files and reports."""

@@ -1,0 +1,127 @@
+"""Reading two labelings once, by blocks, into all that their scores are computed from."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mitotools.errors import InputError
+from mitotools.segment.comparison import NO_EDGES, Comparison, compare_block, merge_comparisons
+from mitotools.stages.blocks.blockwise import map_blocks
+from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.scoring.overlap_file import Origin
+from mitotools.volume.files import open_volume, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mitotools.conventions import Size
+    from mitotools.history import Input
+    from mitotools.run.running import Running
+    from mitotools.segment.comparison import Edges
+    from mitotools.volume.base import Volume, VolumeSpec
+    from mitotools.volume.blocks import Box
+    from mitotools.volume.files import Kind
+    from mitotools.volume.path import VolumePath
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A comparison, and what it is of.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    origin : Origin
+    inputs : sequence of Input
+        What was read, for the history.
+    """
+
+    comparison: Comparison
+    origin: Origin
+    inputs: Sequence[Input]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared.
+
+    Parameters
+    ----------
+    prediction, truth : VolumePath
+        (Z, Y, X) labels of the same shape.
+    ignore : VolumePath, optional
+        (Z, Y, X), of any type: voxels are left out where it is not 0.
+    heatmap : VolumePath, optional
+        (Z, Y, X) or (C, Z, Y, X), of any type, to be added up over the predictions.
+    with_border : bool
+        Whether to look for the instances that the volume's border cuts.
+    """
+
+    prediction: VolumePath
+    truth: VolumePath
+    ignore: VolumePath | None = None
+    heatmap: VolumePath | None = None
+    with_border: bool = False
+
+
+def compare_volumes(asked: Asked, running: Running) -> Compared:
+    """Compare two labelings.
+
+    Raises
+    ------
+    InputError
+        Where a volume holds no labels, the shapes differ, or a heatmap holds what is no number.
+    """
+    kinds: dict[str, Kind] = {"prediction": "labels", "truth": "labels", "ignore": "image", "heatmap": "any"}
+    paths = {role: getattr(asked, role) for role in kinds if getattr(asked, role) is not None}
+    with ExitStack() as stack:
+        volumes = {role: stack.enter_context(open_volume(path, kinds[role])) for role, path in paths.items()}
+        for volume in volumes.values():
+            require_same_size(volumes["prediction"], volume)
+        comparison = _comparison(volumes, running, with_border=asked.with_border)
+        inputs = {role: source_of(paths[role], volume) for role, volume in volumes.items()}
+        left_out = volumes["prediction"].spec.voxels - int(comparison.overlap.count.sum())
+    origin = Origin(**{role: source.path for role, source in inputs.items()}, ignored_voxels=left_out)
+    return Compared(comparison, origin, list(inputs.values()))
+
+
+def require_same_size(prediction: Volume, truth: Volume) -> None:
+    """Raise InputError where two volumes differ in size, with the crop that would help."""
+    a, b = prediction.spec.size, truth.spec.size
+    if a == b:
+        return
+    advice = ""
+    if a[1:] == b[1:]:
+        longer = prediction if a[0] > b[0] else truth
+        advice = f"They differ in z alone: crop {longer.name}[0:{min(a[0], b[0])},:,:] would fit"
+    raise InputError(f"{prediction.name} and {truth.name}", f"have different shapes, {a} and {b}", advice)
+
+
+def _comparison(volumes: Mapping[str, Volume], running: Running, *, with_border: bool) -> Comparison:
+    size = volumes["prediction"].spec.size
+
+    def compare(box: Box, threads: int) -> Comparison:
+        read = {role: read_pieces(volume, box, threads) for role, volume in volumes.items()}
+        valid = read.pop("ignore") == 0 if "ignore" in read else None
+        edges = edges_of(box, size) if with_border else NO_EDGES
+        return compare_block(read["prediction"], read["truth"], valid, edges, read.get("heatmap"))
+
+    # Besides the voxels, the table of their runs: three numbers a run, as many as voxels at worst.
+    voxel_bytes = sum(_voxel_bytes(role, volume.spec) for role, volume in volumes.items()) + 20
+    # The truth decides on the blocks: predictions are written in chunks of any kind.
+    sources = [volumes["truth"], *(volume for role, volume in volumes.items() if role != "truth")]
+    return merge_comparisons(map_blocks(sources, compare, "evaluate", running, voxel_bytes))
+
+
+def _voxel_bytes(role: str, spec: VolumeSpec) -> int:
+    """Return what a voxel takes: of `ignore`, its mask too; of a heatmap, a copy with its channels first."""
+    size = spec.dtype.itemsize
+    return {"ignore": size + 1, "heatmap": 2 * size * (spec.channels or 1)}.get(role, size)
+
+
+def edges_of(box: Box, size: Size) -> Edges:
+    """Return on which sides a block ends where the volume does."""
+    z, y, x = ((a == 0, b == n) for a, b, n in zip(box.start, box.stop, size, strict=True))
+    return z, y, x

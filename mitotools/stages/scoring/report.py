@@ -1,0 +1,228 @@
+"""The report of `evaluate`: scores, curves and sizes on a page, and pictures of the worst instances."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mitotools.segment.average_precision import iou_thresholds, precision_curve, select_thresholds
+from mitotools.segment.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT, kinds, verdicts
+from mitotools.stages.measuring.one_pass import measure_volume
+from mitotools.stages.measuring.thumbnails import middle_of, picture_of
+from mitotools.stages.scoring.judging import LEGEND
+from mitotools.view.score_page import Curves, score_page
+from mitotools.view.slices import Palette
+from mitotools.view.thumbnails import Thumbnail
+from mitotools.volume.atomic import create_file
+from mitotools.volume.files import open_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from mitotools.parameters import EvaluateParameters, EvaluationProtocol
+    from mitotools.run.running import Running
+    from mitotools.segment.instances import Instances
+    from mitotools.segment.verdicts import Verdict
+    from mitotools.volume.blocks import Box
+    from mitotools.volume.path import VolumePath
+
+CLASSES = ("all", "small", "medium", "large")
+
+SHOWN = 3
+"""Of each kind, the largest ones are pictured; of hits, those that fit least."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReportOf:
+    """What a report is about.
+
+    Parameters
+    ----------
+    report : dict
+        Of `evaluate`.
+    instances : Instances
+    protocol : EvaluationProtocol
+    ranks : (P,) float64, optional
+        What ranks the predictions; by default their sizes.
+    """
+
+    report: dict[str, Any]
+    instances: Instances
+    protocol: EvaluationProtocol
+    ranks: npt.NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class _Worst:
+    """An instance to be pictured: of the predictions (side 0) or of the truths (side 1)."""
+
+    kind: str
+    row: Verdict
+    side: int
+    id: int
+    voxels: int
+
+
+def write_score_report(
+    file: Path,
+    about: ReportOf,
+    parameters: EvaluateParameters,
+    running: Running,
+    volumes: Sequence[VolumePath] = (),
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    file : Path
+    about : ReportOf
+    parameters : EvaluateParameters
+    running : Running
+    volumes : sequence of VolumePath, optional
+        Prediction, truth and, if there is one, the image of both: without them nothing is pictured.
+
+    Raises
+    ------
+    InputError, TargetError
+    """
+    report = about.report
+    ((name, iou), *_) = select_thresholds(about.protocol.name, parameters.iou).items()
+    found = list(verdicts(about.instances, about.protocol, iou, parameters.errors))
+    worst = _thumbnails(found, volumes, running) if volumes else []
+    page = score_page(
+        "Instances compared",
+        _facts(report, name),
+        ("", *CLASSES),
+        _rows(report),
+        _curves(about, found, name, iou),
+        worst,
+        LEGEND,
+    )
+    with create_file(file, force=running.force) as path:
+        path.write_text(page, "utf-8")
+
+
+def _facts(report: dict[str, Any], iou: str) -> list[tuple[str, str]]:
+    sides = [
+        (side, f"{report[side]['path']} ({report[side]['instances']} instances)")
+        for side in ("prediction", "truth")
+    ]
+    errors = ", ".join(f"{kind} {count}" for kind, count in report["errors"].items())
+    ranked = {"size": "their size", "file": "the scores given", "heatmap": "a heatmap"}[report["score"]]
+    return [
+        *sides,
+        (
+            "protocol",
+            f"{report['protocol']}: small to {report['sizes'][0]} voxels, medium to {report['sizes'][1]}",
+        ),
+        ("predictions ranked by", ranked),
+        ("instances that are", errors),
+        ("hits", f"from an IoU of {iou} on"),
+        ("foreground Jaccard index", _number(report["foreground"]["jaccard"])),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "\u2013" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _rows(report: dict[str, Any]) -> list[list[str]]:
+    """Return the table of scores by size class, with the intervals there are."""
+    intervals = report.get("bootstrap", {}).get("ap", {})
+    rows = []
+    for threshold in [*report["detection"], "0.50:0.95"]:
+        cells = []
+        for size in CLASSES:
+            both = intervals.get(threshold, {}).get(size)
+            span = f" ({both[0]:.3f} to {both[1]:.3f})" if both else ""
+            cells.append(_number(report["ap"][threshold][size]) + span)
+        rows.append([f"AP {threshold}", *cells])
+    of_any = next(iter(report["detection"].values()))
+    rows.append(["truths", *(str(of_any[size]["tp"] + of_any[size]["fn"]) for size in CLASSES)])
+    for threshold, by_class in report["detection"].items():
+        rows += [
+            [f"{key} {threshold}", *(_number(by_class[size][key]) for size in CLASSES)]
+            for key in ("precision", "recall", "f1", "tp", "fp", "fn")
+        ]
+    return rows
+
+
+def _curves(about: ReportOf, found: Sequence[Verdict], name: str, iou: float) -> Curves:
+    ten = list(iou_thresholds(about.protocol.name).items())[:10]
+    across = np.array([value for _, value in ten])
+    ap = about.report["ap"]
+    lines = {
+        size: (across, np.array([ap[label][size] for label, _ in ten], float))
+        for size in CLASSES
+        if ap[name][size] is not None
+    }
+    intervals = about.report.get("bootstrap", {}).get("ap", {})
+    ends = [intervals.get(label, {}).get("all") for label, _ in ten]
+    band = None if not all(ends) else (across, *np.array(ends, float).T)
+    curve = precision_curve(about.instances, about.protocol, iou, about.ranks)
+    precision = {} if curve is None else {f"IoU {name}": (np.linspace(0, 1, len(curve)), curve)}
+    sizes = {
+        words: np.array([getattr(row, f"{side}_voxels") for row in found if row.verdict == verdict], float)
+        for words, side, verdict in (
+            ("truth: hit", "truth", "tp"),
+            ("truth: missed", "truth", "fn"),
+            ("false positive", "prediction", "fp"),
+        )
+    }
+    return Curves(lines, band, precision, sizes)
+
+
+def _worst(
+    found: Sequence[Verdict], of_predictions: dict[int, str], of_truths: dict[int, str]
+) -> list[_Worst]:
+    """Return the largest instances of each kind of error, then the hits that fit least."""
+    by_kind: dict[str, list[_Worst]] = {kind: [] for kind in (MISSED, FALSE_POSITIVE, MERGED, SPLIT, HIT)}
+    for row in found:
+        if row.verdict != "fn" and row.prediction in of_predictions:
+            kind = of_predictions[row.prediction]
+            if kind in (FALSE_POSITIVE, MERGED):
+                by_kind[kind].append(_Worst(kind, row, 0, row.prediction, row.prediction_voxels or 0))
+        if row.verdict != "fp" and row.truth in of_truths:
+            kind = of_truths[row.truth]
+            if kind in (MISSED, SPLIT, HIT):
+                by_kind[kind].append(_Worst(kind, row, 1, row.truth, row.truth_voxels or 0))
+    by_kind[HIT].sort(key=lambda one: one.row.iou)
+    for kind in (MISSED, FALSE_POSITIVE, MERGED, SPLIT):
+        by_kind[kind].sort(key=lambda one: -one.voxels)
+    return [one for ones in by_kind.values() for one in ones[:SHOWN]]
+
+
+def _thumbnails(found: Sequence[Verdict], paths: Sequence[VolumePath], running: Running) -> list[Thumbnail]:
+    both = kinds(found)
+    worst = _worst(found, *both)
+    palettes = [Palette.of(one, LEGEND) for one in both]
+    with ExitStack() as stack:
+        volumes = [
+            stack.enter_context(open_volume(path, "labels" if i < 2 else "image"))
+            for i, path in enumerate(paths)
+        ]
+        extents = [measure_volume(volume, running, "report") for volume in volumes[:2]]
+        pictured = []
+        for one in worst:
+            measured = extents[one.side]
+            place = int(np.searchsorted(measured.ids, one.id))
+            box = middle_of(measured.starts[place], measured.stops[place], volumes[0].spec.size)
+            picture = picture_of(box, volumes[:2], palettes, *volumes[2:])
+            pictured.append(Thumbnail(picture, one.kind, _words(one, box), LEGEND[one.kind]))
+    return pictured
+
+
+def _words(one: _Worst, box: Box) -> str:
+    row = one.row
+    named = [
+        f"{side} {number}"
+        for side, number in (("truth", row.truth), ("prediction", row.prediction))
+        if number
+    ]
+    return f"{', '.join(named)}: {one.voxels} voxels, IoU {row.iou:.2f}, z {box.start[0]}"

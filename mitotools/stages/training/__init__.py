@@ -1,0 +1,1 @@
+"""What `train` is made of: data, a plan, validation, a log."""

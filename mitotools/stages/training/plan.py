@@ -1,0 +1,252 @@
+"""What a training is made of, before it begins: open volumes, a network, patches and targets."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mitotools import history
+from mitotools.errors import InputError, UsageError
+from mitotools.learn.initial import NETWORK_SETTINGS, fine_tuned
+from mitotools.learn.installed import model_file
+from mitotools.learn.metadata import ModelMetadata
+from mitotools.learn.models import build, fits, settings_of, stride_of, surplus_of
+from mitotools.learn.optimise import check_batch
+from mitotools.learn.patches import HELD_BYTES, SCANNED_VOXELS, Mixture, PatchSource
+from mitotools.learn.targets import channel_names, targets_named
+from mitotools.learn.targets.contour import is_sectioned
+from mitotools.parameters import TrainParameters
+from mitotools.presets import PRESETS
+from mitotools.stages.training.validation import check_channels
+from mitotools.volume.blocks import block_shape, grid, size3
+from mitotools.volume.files import open_volume, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from mitotools.conventions import Size, VoxelSize
+    from mitotools.history import Input
+    from mitotools.learn.models import Module
+    from mitotools.learn.targets import Target
+    from mitotools.run.running import Running
+    from mitotools.stages.training.data import Labelled, Pair
+    from mitotools.volume.base import Volume
+    from mitotools.volume.path import VolumePath
+
+NOT_OF_THE_RESULT = ("loaders", "save_minutes")
+"""Parameters that a run may be continued without: they change nothing in the model."""
+
+HELD_PART = 8
+"""Volumes stay in memory up to this fraction of --memory."""
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """Where a training reads and writes beside its volumes.
+
+    Parameters
+    ----------
+    validation : sequence of (VolumePath, VolumePath)
+        Grey values and labels to be scored on.
+    init : Path, optional
+        A model whose weights it begins with.
+    log : Path, optional
+        A folder for every number.
+    plot : Path, optional
+        A picture or a page with the curves of the most telling ones.
+    init_as : str
+        What `init` is a checkpoint of (see `mitotools.learn.library.read_model`).
+    """
+
+    validation: Sequence[tuple[VolumePath, VolumePath]] = ()
+    init: Path | None = None
+    log: Path | None = None
+    plot: Path | None = None
+    init_as: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is known before a training begins."""
+
+    network: Module
+    metadata: ModelMetadata
+    mixture: Mixture
+    targets: Sequence[Target]
+    parameters: TrainParameters
+
+
+def planned(
+    data: Sequence[Labelled],
+    parameters: TrainParameters,
+    running: Running,
+    files: TrainingFiles,
+    stack: ExitStack,
+    processes: int = 1,
+) -> Plan:
+    """Open everything, and find out what the network and its patches are.
+
+    Parameters
+    ----------
+    data, files, running : as `train_model` takes them
+    parameters : TrainParameters
+        Those of the network are replaced by the ones of the model to begin with, if there is one.
+    stack : ExitStack
+        Closes the volumes.
+    processes : int
+        That share a batch.
+
+    Raises
+    ------
+    InputError, ModelError, UsageError
+    """
+    targets = targets_named(parameters.targets, parameters.affinity_offsets)
+    channels = channel_names(targets)
+    if files.validation:
+        check_channels(channels)
+    inputs: list[Input] = []
+    opened = [_opened(one, stack, inputs) for one in data]
+    raw, labels, _ = opened[0]
+    voxel_size = raw.spec.voxel_size_nm or labels.spec.voxel_size_nm
+    network, architecture, settings = _network(parameters, channels, voxel_size, files, inputs)
+    if files.init is not None:
+        parameters = _of_model(parameters, files.init, {"architecture": architecture, **settings})
+    check_batch(parameters, processes)
+    _check_validation(files.validation, inputs)
+    patch = _patch(parameters, raw.spec.size, voxel_size, network)
+    _warn_of_smaller(patch, [volume for volume, _, _ in opened])
+    sources = [_source(one, volumes, patch, parameters) for one, volumes in zip(data, opened, strict=True)]
+    values = {**_values(data, parameters, files), "patch_voxels": patch}
+    metadata = ModelMetadata(
+        architecture=architecture,
+        settings=settings,
+        targets=channels,
+        patch_voxels=patch,
+        voxel_size_nm=voxel_size,
+        training=values,
+        history=history.extended(inputs, running.command_line, values),
+    )
+    held = HELD_BYTES if running.memory_bytes is None else min(HELD_BYTES, running.memory_bytes // HELD_PART)
+    return Plan(network, metadata, Mixture(sources, held), targets, parameters)
+
+
+def _values(data: Sequence[Labelled], parameters: TrainParameters, files: TrainingFiles) -> dict[str, object]:
+    """Return what decides, together with the inputs, what the model will be."""
+    values = {name: value for name, value in asdict(parameters).items() if name not in NOT_OF_THE_RESULT}
+    return {
+        **values,
+        "crops": [[one.raw.crop, one.labels.crop] for one in data],
+        "held_out": [one.held_out.crop if one.held_out else "" for one in data],
+        "validation": [[raw.crop, labels.crop] for raw, labels in files.validation],
+    }
+
+
+Volumes = tuple["Volume", "Volume", "Volume | None"]
+
+
+def _opened(one: Labelled, stack: ExitStack, inputs: list[Input]) -> Volumes:
+    """Open raw, labels and what is ignored, and add them to the inputs."""
+    raw = stack.enter_context(open_volume(one.raw, "image"))
+    labels = stack.enter_context(open_volume(one.labels, "labels"))
+    inputs += [source_of(one.raw, raw), source_of(one.labels, labels)]
+    if one.ignore is None:
+        return raw, labels, None
+    ignore = stack.enter_context(open_volume(one.ignore, "labels"))
+    inputs.append(source_of(one.ignore, ignore))
+    return raw, labels, ignore
+
+
+def _check_validation(pairs: Sequence[Pair], inputs: list[Input]) -> None:
+    """Refuse what a network could not be scored on, before it is trained, and add it to the inputs."""
+    for raw_path, labels_path in pairs:
+        with open_volume(raw_path, "image") as raw, open_volume(labels_path, "labels") as labels:
+            if raw.spec.size != labels.spec.size:
+                why = f"has size {labels.spec.size}, but {raw.name} has {raw.spec.size}"
+                raise InputError(labels.name, why)
+            blocks = grid(labels.spec.size, block_shape(labels.spec.size, labels.spec.chunks, SCANNED_VOXELS))
+            if not any((labels.read(box) > 0).any() for box in blocks):
+                raise InputError(f"{labels_path}{labels_path.crop}", "has no instance to be scored on")
+            inputs += [source_of(raw_path, raw), source_of(labels_path, labels)]
+
+
+def _source(one: Labelled, volumes: Volumes, patch: Size, parameters: TrainParameters) -> PatchSource:
+    raw, labels, ignore = volumes
+    held_out = None if one.held_out is None else one.held_out.box(raw.spec.size)
+    share, recipe = parameters.uniform_share, parameters.recipe
+    return PatchSource(raw, labels, patch, share, recipe, ignore, held_out)
+
+
+def _network(
+    parameters: TrainParameters,
+    channels: tuple[str, ...],
+    voxel_size: VoxelSize | None,
+    files: TrainingFiles,
+    inputs: list[Input],
+) -> tuple[Module, str, dict[str, object]]:
+    """Return a network, its architecture and settings: a new one, or that of the model to begin with."""
+    if files.init is None:
+        settings = settings_of(parameters, len(channels), isotropic=not is_sectioned(voxel_size))
+        return build(parameters.architecture, settings), parameters.architecture, settings
+    path = model_file(files.init)
+    network, old = fine_tuned(path, channels, files.init_as)
+    inputs.append(history.Input(str(path.absolute()), history=old.history))
+    return network, old.architecture, old.settings
+
+
+def _of_model(parameters: TrainParameters, init: Path, model: dict[str, object]) -> TrainParameters:
+    """Return parameters with the network of the model that is trained on.
+
+    Raises
+    ------
+    UsageError
+        Where another network was asked for: by a setting that is neither the preset's nor the model's.
+    """
+    preset = PRESETS.get(parameters.preset, TrainParameters())
+    found: dict[str, Any] = {}
+    for name in NETWORK_SETTINGS:
+        asked = getattr(parameters, name)
+        value = model.get(name, getattr(TrainParameters(), name))
+        value = tuple(value) if isinstance(value, list) else value
+        if asked not in (value, getattr(preset, name)):
+            why = f"{name} is {_written(value)} in the network of {init}"
+            raise UsageError(f"--set {name}={_written(asked)}", why, "Leave it out, or leave --init out")
+        found[name] = value
+    return replace(parameters, **found)
+
+
+def _written(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _patch(parameters: TrainParameters, size: Size, voxel_size: VoxelSize | None, network: Module) -> Size:
+    """Return the shape of a patch: as asked, else the preset's, cut to what the volume holds."""
+    stride, surplus = stride_of(network), surplus_of(network)
+    if parameters.patch_voxels is not None:
+        if not fits(network, parameters.patch_voxels):
+            more = f", and {surplus} more" if surplus else ""
+            raise InputError(
+                f"--patch {','.join(map(str, parameters.patch_voxels))}",
+                f"this network takes multiples of {','.join(map(str, stride))} voxels{more}",
+            )
+        return parameters.patch_voxels
+    is_section = is_sectioned(voxel_size)
+    wanted = parameters.section_patch_voxels if is_section else parameters.isotropic_patch_voxels
+    cut = [min(w, n) for w, n in zip(wanted, size, strict=True)]
+    patch = size3([max((n - surplus) // s, 1) * s + surplus for n, s in zip(cut, stride, strict=True)])
+    logging.getLogger(__name__).info("patches of %s voxels", " x ".join(map(str, patch)))
+    return patch
+
+
+def _warn_of_smaller(patch: Size, volumes: Sequence[Volume]) -> None:
+    """Say once which volumes do not hold a patch."""
+    small = {
+        one.name: one for one in volumes if any(p > n for p, n in zip(patch, one.spec.size, strict=True))
+    }
+    if small:
+        shape, names = " x ".join(map(str, patch)), ", ".join(small)
+        logging.getLogger(__name__).warning(
+            "patches of %s voxels are larger than %s: what is missing is mirrored", shape, names
+        )

@@ -1,0 +1,1 @@
+"""What `view` shows in a browser."""
