@@ -25,7 +25,7 @@ class DecodeParameters:
     """How maps become instances; the thresholds are probabilities (spec: Wei et al., MICCAI 2020)."""
 
     method: str = "mw"
-    """Name of a decoder in `mitotools.segment.decoders`."""
+    """Name of a decoder in `segment.decoders`."""
     seed_foreground: float = 0.85
     """A seed voxel's mask is above this (mw)."""
     seed_contour: float = 0.6
@@ -154,7 +154,7 @@ class FilterParameters:
     relabel: bool = False
     """Number those that stay 1..n, in the order of their ids."""
     where: str = ""
-    """A condition that those that stay fulfil (see `mitotools.segment.where`); "": none."""
+    """A condition that those that stay fulfil (see `segment.where`); "": none."""
     keep_ids: tuple[int, ...] | None = None
     """Those that may stay; None: all."""
     drop_ids: tuple[int, ...] = ()

@@ -1,7 +1,7 @@
 """Watershed basins of an affinity graph, and their size-dependent single linkage.
 
 The method is that of A. Zlateski and H. S. Seung, Image Segmentation by Size-Dependent Single Linkage
-Clustering of a Watershed Basin Graph, arXiv 1505.00249, 2015; `mitotools.segment.decoders.zwatershed` says
+Clustering of a Watershed Basin Graph, arXiv 1505.00249, 2015; `segment.decoders.zwatershed` says
 what is done in which order.
 """
 

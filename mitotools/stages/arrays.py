@@ -12,8 +12,8 @@ from mitotools.errors import InputError
 from mitotools.parameters import DecodeParameters, EvaluateParameters, PredictParameters
 from mitotools.run.running import Running
 from mitotools.segment.decoders import decoder
-from mitotools.segment.instance_tables import table_columns
-from mitotools.segment.overlap import overlap_of_block
+from mitotools.segment.measures.instance_tables import table_columns
+from mitotools.segment.scores.overlap import overlap_of_block
 from mitotools.stages.evaluate import scores
 from mitotools.stages.measuring.one_pass import all_tables
 from mitotools.temporary import temporary_folder

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array
     from mitotools.parameters import ConvertParameters
     from mitotools.run.running import Running
-    from mitotools.segment.grey_values import GreyHistogram
+    from mitotools.segment.images.grey_values import GreyHistogram
     from mitotools.stages.blocks.pieces import Seen
     from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
@@ -125,7 +125,7 @@ def _holds_ids(spec: VolumeSpec) -> bool:
 
 def _percentiles(seen: Seen, percentiles: tuple[float, float], running: Running) -> tuple[float, float]:
     """Return the grey values at two percentiles, exactly: a digit of them in every pass over the volume."""
-    from mitotools.segment.grey_values import PercentileSearch  # noqa: PLC0415 (numba loads slowly)
+    from mitotools.segment.images.grey_values import PercentileSearch  # noqa: PLC0415 (numba loads slowly)
 
     name = seen.name
     search = PercentileSearch.of(seen.spec.dtype, percentiles)

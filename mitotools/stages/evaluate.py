@@ -11,19 +11,19 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import UsageError
 from mitotools.parameters import PROTOCOLS, EvaluationProtocol
-from mitotools.segment.average_precision import (
+from mitotools.segment.scores.average_precision import (
     average_precision,
     iou_thresholds,
     scores_by_id,
     select_thresholds,
 )
-from mitotools.segment.bootstrap import LEVEL, ap_intervals
-from mitotools.segment.comparison import Comparison
-from mitotools.segment.foreground import foreground_scores
-from mitotools.segment.instances import instances_of
-from mitotools.segment.matching import detection, find_errors
-from mitotools.segment.rand_voi import adapted_rand_error, variation_of_information
-from mitotools.segment.verdicts import COLUMNS, verdicts
+from mitotools.segment.scores.bootstrap import LEVEL, ap_intervals
+from mitotools.segment.scores.comparison import Comparison
+from mitotools.segment.scores.foreground import foreground_scores
+from mitotools.segment.scores.instances import instances_of
+from mitotools.segment.scores.matching import detection, find_errors
+from mitotools.segment.scores.rand_voi import adapted_rand_error, variation_of_information
+from mitotools.segment.scores.verdicts import COLUMNS, verdicts
 from mitotools.stages.scoring.comparing import Asked, Compared, compare_volumes, require_same_size
 from mitotools.stages.scoring.overlap_file import load_overlap, save_overlap
 from mitotools.stages.scoring.score_file import read_scores
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from mitotools.history import History
     from mitotools.parameters import EvaluateParameters
     from mitotools.run.running import Running
-    from mitotools.segment.instances import Instances, Side
-    from mitotools.segment.overlap import Overlap
+    from mitotools.segment.scores.instances import Instances, Side
+    from mitotools.segment.scores.overlap import Overlap
     from mitotools.stages.scoring.score_file import Listed
     from mitotools.volume.path import VolumePath
 

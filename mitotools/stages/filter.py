@@ -14,8 +14,8 @@ from mitotools.errors import TargetError
 from mitotools.run.budget import check_enough
 from mitotools.run.memory import resident_bytes
 from mitotools.segment.filters import ids_of_size, keep_ids, relabel, smallest_label_type
-from mitotools.segment.instance_tables import table_columns
-from mitotools.segment.measure import measurement_columns
+from mitotools.segment.measures.instance_tables import table_columns
+from mitotools.segment.measures.measure import measurement_columns
 from mitotools.segment.morphology import dilated, eroded
 from mitotools.segment.where import parsed
 from mitotools.stages.blocks.blockwise import write_volume
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mitotools.parameters import FilterParameters
     from mitotools.run.budget import Demand
     from mitotools.run.running import Running
-    from mitotools.segment.measure import Measurements
+    from mitotools.segment.measures.measure import Measurements
     from mitotools.segment.runs import Ids
     from mitotools.segment.where import Condition
     from mitotools.stages.measuring.one_pass import Columns

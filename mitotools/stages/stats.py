@@ -12,9 +12,9 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, UsageError
-from mitotools.segment.hosts import host_columns, per_host_columns
-from mitotools.segment.instance_tables import table_columns
-from mitotools.segment.summary import summary
+from mitotools.segment.measures.hosts import host_columns, per_host_columns
+from mitotools.segment.measures.instance_tables import table_columns
+from mitotools.segment.measures.summary import summary
 from mitotools.stages.measuring.one_pass import all_tables
 from mitotools.stages.measuring.shapes import skeleton_columns, write_meshes
 from mitotools.stages.scoring.comparing import require_same_size
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mitotools.history import History
     from mitotools.parameters import StatsParameters
     from mitotools.run.running import Running
-    from mitotools.segment.instance_tables import Tables
+    from mitotools.segment.measures.instance_tables import Tables
     from mitotools.stages.measuring.one_pass import Columns
     from mitotools.volume.base import Volume
     from mitotools.volume.path import VolumePath
@@ -149,11 +149,11 @@ def measure_instances(
     Returns
     -------
     Table
-        One row an instance, by ascending id: see `mitotools.segment.instance_tables.table_columns`,
-        `mitotools.segment.skeleton.skeleton_columns` and `mitotools.segment.hosts.host_columns` for the
+        One row an instance, by ascending id: see `segment.measures.instance_tables.table_columns`,
+        `segment.measures.skeleton.skeleton_columns` and `segment.measures.hosts.host_columns` for the
         columns. A summary has the columns name and value
-        (`mitotools.segment.summary.summary`), or with hosts one row a host
-        (`mitotools.segment.hosts.per_host_columns`).
+        (`segment.measures.summary.summary`), or with hosts one row a host
+        (`segment.measures.hosts.per_host_columns`).
 
     Raises
     ------

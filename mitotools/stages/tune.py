@@ -13,7 +13,7 @@ from mitotools import history
 from mitotools.errors import UsageError
 from mitotools.run.running import silent
 from mitotools.segment.decoders import decoder
-from mitotools.segment.overlap import merge_overlaps, overlap_of_block
+from mitotools.segment.scores.overlap import merge_overlaps, overlap_of_block
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.stages.decoding.any_size import decoded, open_maps, parameters_used
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mitotools.history import History
     from mitotools.parameters import DecodeParameters, EvaluateParameters
     from mitotools.run.running import Running
-    from mitotools.segment.overlap import Overlap
+    from mitotools.segment.scores.overlap import Overlap
     from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
 

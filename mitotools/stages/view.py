@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools.errors import InputError, UsageError
-from mitotools.segment.verdicts import MISSED
+from mitotools.segment.scores.verdicts import MISSED
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.scoring.comparing import require_same_size
 from mitotools.stages.scoring.judging import LEGEND, judge

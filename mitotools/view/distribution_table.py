@@ -41,7 +41,7 @@ _EXPLANATION = (
 
 
 class Exponential(Protocol):
-    """A fitted exponential, as `mitotools.segment.size_distribution` makes it."""
+    """A fitted exponential, as `segment.measures.size_distribution` makes it."""
 
     @property
     def smallest_um3(self) -> float: ...  # noqa: D102

@@ -22,9 +22,9 @@ import numpy as np
 from promises import promise
 from skimage.morphology import skeletonize
 
-from mitotools.segment.skeleton import measure_skeleton
-from mitotools.segment.skeleton_grid import BYTES_PER_WORKING_VOXEL, cubes, working_voxels
-from mitotools.segment.skeleton_thin import thin
+from mitotools.segment.measures.skeleton import measure_skeleton
+from mitotools.segment.measures.skeleton_grid import BYTES_PER_WORKING_VOXEL, cubes, working_voxels
+from mitotools.segment.measures.skeleton_thin import thin
 
 VOXEL_SIZE_NM = (30.0, 8.0, 8.0)
 ROUNDS = 5

@@ -9,9 +9,9 @@ from phantom import phantom
 from scipy import ndimage
 
 from mitotools.parameters import PROTOCOLS
-from mitotools.segment.average_precision import average_precision
-from mitotools.segment.instances import instances_of
-from mitotools.segment.overlap import overlap_of_block
+from mitotools.segment.scores.average_precision import average_precision
+from mitotools.segment.scores.instances import instances_of
+from mitotools.segment.scores.overlap import overlap_of_block
 
 NEAREST = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 MIN_SIZE_VOXELS = 100

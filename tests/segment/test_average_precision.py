@@ -14,7 +14,7 @@ from segment.labelings import pairs
 
 from mitotools.errors import InputError
 from mitotools.parameters import PROTOCOLS, EvaluationProtocol
-from mitotools.segment.average_precision import (
+from mitotools.segment.scores.average_precision import (
     MEAN,
     average_precision,
     iou_thresholds,
@@ -22,8 +22,8 @@ from mitotools.segment.average_precision import (
     select_thresholds,
     threshold_label,
 )
-from mitotools.segment.instances import Instances, count_by_class, instances_of, size_classes
-from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
+from mitotools.segment.scores.instances import Instances, count_by_class, instances_of, size_classes
+from mitotools.segment.scores.overlap import Overlap, merge_overlaps, overlap_of_block
 
 GOLDEN = Path(__file__).parent / "golden" / "evaluate"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())

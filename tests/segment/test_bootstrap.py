@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mitotools.parameters import PROTOCOLS, EvaluationProtocol
-from mitotools.segment.average_precision import average_precision, iou_thresholds, judge
-from mitotools.segment.bootstrap import ap_intervals, drawn
-from mitotools.segment.instances import Instances, instances_of
-from mitotools.segment.overlap import Overlap, merge_overlaps
+from mitotools.segment.scores.average_precision import average_precision, iou_thresholds, judge
+from mitotools.segment.scores.bootstrap import ap_intervals, drawn
+from mitotools.segment.scores.instances import Instances, instances_of
+from mitotools.segment.scores.overlap import Overlap, merge_overlaps
 
 PAPER = PROTOCOLS[0]
 TEN = iou_thresholds("paper")
@@ -63,7 +63,7 @@ def test_given_scores_rank_the_predictions_of_a_sample():
 def test_an_interval_leaves_out_a_fortieth_of_the_samples_at_either_end(monkeypatch):
     # Of 100 truths k are hit, k from 0 to 100: an AP of about (k + 1) / 101.
     samples = [(np.array([k, 100 - k]), np.array([k])) for k in range(101)]
-    monkeypatch.setattr("mitotools.segment.bootstrap.drawn", lambda *_: samples)
+    monkeypatch.setattr("mitotools.segment.scores.bootstrap.drawn", lambda *_: samples)
 
     low, high = ap_intervals(bars((1, 1, 10), (0, 2, 10)), PAPER, TEN, 101)["0.75"]["all"]
 

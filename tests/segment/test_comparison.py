@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment.labelings import cuts, pairs
 
-from mitotools.segment.comparison import compare_block, merge_comparisons
+from mitotools.segment.scores.comparison import compare_block, merge_comparisons
 
 ALL_EDGES = ((True, True),) * 3
 

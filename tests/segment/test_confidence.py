@@ -14,16 +14,16 @@ from segment.reference_decoders import FACES, neighbours, voxels
 from mitotools.errors import InputError
 from mitotools.parameters import DecodeParameters
 from mitotools.segment import runs
-from mitotools.segment.confidence import (
+from mitotools.segment.decoders import decoder
+from mitotools.segment.measures.confidence import (
     DIRECTIONS,
     ConfidencePart,
     confidence_columns,
     confidence_part,
     merge_confidence,
 )
-from mitotools.segment.decoders import decoder
-from mitotools.segment.instances import instances_of
-from mitotools.segment.overlap import overlap_of_block
+from mitotools.segment.scores.instances import instances_of
+from mitotools.segment.scores.overlap import overlap_of_block
 
 FULL = (slice(None), slice(None), slice(None))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mitotools.errors import InputError
-from mitotools.segment.grey_values import PercentileSearch, clip_to_uint8, ids_of_rgb
+from mitotools.segment.images.grey_values import PercentileSearch, clip_to_uint8, ids_of_rgb
 
 TYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16",
          "float32", "float64"]  # fmt: skip

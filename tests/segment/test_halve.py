@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mitotools.segment.halve import halve_image, halve_labels, halved_size
-from mitotools.segment.resample import resample_image, resample_labels
+from mitotools.segment.images.halve import halve_image, halve_labels, halved_size
+from mitotools.segment.images.resample import resample_image, resample_labels
 
 FACTORS = st.tuples(*[st.integers(1, 2)] * 3)
 SHAPES = st.tuples(*[st.integers(1, 7)] * 3)

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 from segment.labelings import cuts, volumes
 
 from mitotools.errors import InputError
-from mitotools.segment.heatmap import HeatSums, heat_of_block, merge_heat
+from mitotools.segment.scores.heatmap import HeatSums, heat_of_block, merge_heat
 
 
 def row(*values, dtype=np.uint8):

@@ -10,11 +10,17 @@ from segment.labelings import cuts, volumes
 from skimage.measure import regionprops
 
 from mitotools.errors import InputError
-from mitotools.segment import row_runs, runs, surface
-from mitotools.segment.hosts import host_columns, per_host_columns
-from mitotools.segment.instance_tables import columns_of_none, merge_tables, table_columns, tables_of_block
-from mitotools.segment.measure import Core
-from mitotools.segment.overlap import overlap_of_block
+from mitotools.segment import runs
+from mitotools.segment.measures import row_runs, surface
+from mitotools.segment.measures.hosts import host_columns, per_host_columns
+from mitotools.segment.measures.instance_tables import (
+    columns_of_none,
+    merge_tables,
+    table_columns,
+    tables_of_block,
+)
+from mitotools.segment.measures.measure import Core
+from mitotools.segment.scores.overlap import overlap_of_block
 
 
 def tables(labels, spacing=None, raw=None, hosts=None):

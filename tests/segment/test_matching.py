@@ -8,9 +8,9 @@ from segment.labelings import pairs
 from segment.reference_scores import best_matching, iou_of_pairs, overlap_counts
 
 from mitotools.parameters import PROTOCOLS, ErrorParameters, EvaluationProtocol
-from mitotools.segment.instances import Instances, instances_of
-from mitotools.segment.matching import detection, find_errors, match
-from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
+from mitotools.segment.scores.instances import Instances, instances_of
+from mitotools.segment.scores.matching import detection, find_errors, match
+from mitotools.segment.scores.overlap import Overlap, merge_overlaps, overlap_of_block
 
 PAPER = PROTOCOLS[0]
 

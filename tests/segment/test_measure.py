@@ -12,8 +12,9 @@ from segment.labelings import cuts, volumes
 from skimage.measure import regionprops
 
 from mitotools.errors import InputError
-from mitotools.segment import row_runs, runs
-from mitotools.segment.measure import (
+from mitotools.segment import runs
+from mitotools.segment.measures import row_runs
+from mitotools.segment.measures.measure import (
     Measurements,
     measure_block,
     measurement_columns,

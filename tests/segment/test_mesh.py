@@ -8,8 +8,8 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitotools.segment import surface
-from mitotools.segment.mesh import mesh_of
+from mitotools.segment.measures import surface
+from mitotools.segment.measures.mesh import mesh_of
 
 ANISOTROPIC, CUBIC = (30.0, 8.0, 8.0), (8.0, 8.0, 8.0)
 

@@ -13,10 +13,10 @@ from map_phantoms import (
 )
 
 from mitotools.parameters import PROTOCOLS, DecodeParameters
-from mitotools.segment.average_precision import average_precision
 from mitotools.segment.decoders import decoder
-from mitotools.segment.instances import instances_of
-from mitotools.segment.overlap import overlap_of_block
+from mitotools.segment.scores.average_precision import average_precision
+from mitotools.segment.scores.instances import instances_of
+from mitotools.segment.scores.overlap import overlap_of_block
 
 SEEDS = (1, 2, 3)
 INSTANCES = 68

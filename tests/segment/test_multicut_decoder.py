@@ -14,11 +14,11 @@ from segment import reference_decoders as reference
 
 from mitotools.errors import InputError, MitotoolsError, UsageError
 from mitotools.parameters import PROTOCOLS, DecodeParameters
-from mitotools.segment.average_precision import average_precision
 from mitotools.segment.decoders.multicut import decode
-from mitotools.segment.instances import instances_of
 from mitotools.segment.multicut import multicut
-from mitotools.segment.overlap import overlap_of_block
+from mitotools.segment.scores.average_precision import average_precision
+from mitotools.segment.scores.instances import instances_of
+from mitotools.segment.scores.overlap import overlap_of_block
 
 bioimage_cpp = pytest.importorskip("bioimage_cpp")
 

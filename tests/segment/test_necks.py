@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from segment.skeleton_phantoms import DIRECTIONS, VOXEL_SIZE_NM, rods
 
-from mitotools.segment.necks import constrictions, find_necks, find_tunnels
-from mitotools.segment.skeleton import measure_skeleton
-from mitotools.segment.skeleton_graph import Graph
+from mitotools.segment.measures.necks import constrictions, find_necks, find_tunnels
+from mitotools.segment.measures.skeleton import measure_skeleton
+from mitotools.segment.measures.skeleton_graph import Graph
 
 
 def line(*radii, step=1.0):

@@ -12,7 +12,7 @@ from segment.reference_scores import overlap_counts
 
 from mitotools.errors import InputError
 from mitotools.segment import runs
-from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
+from mitotools.segment.scores.overlap import Overlap, merge_overlaps, overlap_of_block
 
 
 def rows(overlap: Overlap) -> list[tuple[int, int, int]]:

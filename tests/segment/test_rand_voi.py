@@ -7,9 +7,9 @@ from segment.labelings import pairs
 from skimage.metrics import adapted_rand_error as skimage_adapted_rand_error
 from skimage.metrics import variation_of_information as skimage_variation_of_information
 
-from mitotools.segment.foreground import foreground_scores
-from mitotools.segment.overlap import Overlap, overlap_of_block
-from mitotools.segment.rand_voi import adapted_rand_error, variation_of_information
+from mitotools.segment.scores.foreground import foreground_scores
+from mitotools.segment.scores.overlap import Overlap, overlap_of_block
+from mitotools.segment.scores.rand_voi import adapted_rand_error, variation_of_information
 
 
 def compared(prediction: list[int], truth: list[int]) -> Overlap:

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage.transform import downscale_local_mean
 
-from mitotools.segment.footprint import scaled_size, scaled_voxel_size, source_extent
-from mitotools.segment.resample import resample_image, resample_labels
+from mitotools.segment.images.footprint import scaled_size, scaled_voxel_size, source_extent
+from mitotools.segment.images.resample import resample_image, resample_labels
 
 IMAGE_TYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int64", "uint64", "float16", "float32",
                "float64"]  # fmt: skip

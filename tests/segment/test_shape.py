@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from segment.labelings import volumes
 from skimage.measure import regionprops
 
-from mitotools.segment.measure import measure_block, measurement_columns
-from mitotools.segment.shape import axis_lengths_nm, covariances_nm2
+from mitotools.segment.measures.measure import measure_block, measurement_columns
+from mitotools.segment.measures.shape import axis_lengths_nm, covariances_nm2
 
 SPACING = (30.0, 8.0, 8.0)
 

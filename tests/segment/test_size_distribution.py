@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mitotools.errors import InputError
-from mitotools.segment.size_distribution import fit_exponential, fit_line, size_distribution
+from mitotools.segment.measures.size_distribution import fit_exponential, fit_line, size_distribution
 
 WHOLE = np.zeros(4, bool)
 

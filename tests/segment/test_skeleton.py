@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from segment.skeleton_phantoms import DIRECTIONS, VOXEL_SIZE_NM, polyline, rods
 
-from mitotools.segment.skeleton import COUNTS, LENGTHS, measure_skeleton, skeleton_columns
-from mitotools.segment.skeleton_grid import cubes, without_cavities, working_shape
+from mitotools.segment.measures.skeleton import COUNTS, LENGTHS, measure_skeleton, skeleton_columns
+from mitotools.segment.measures.skeleton_grid import cubes, without_cavities, working_shape
 
 EIGHT = (8.0, 8.0, 8.0)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import euler_number
 
-from mitotools.segment.skeleton_thin import thin
+from mitotools.segment.measures.skeleton_thin import thin
 
 CORNERS = np.ones((3, 3, 3), bool)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mitotools.segment import surface
-from mitotools.segment.instance_tables import table_columns, tables_of_block
-from mitotools.segment.measure import Core
+from mitotools.segment.measures import surface
+from mitotools.segment.measures.instance_tables import table_columns, tables_of_block
+from mitotools.segment.measures.measure import Core
 
 ANISOTROPIC, CUBIC = (30.0, 8.0, 8.0), (8.0, 8.0, 8.0)
 

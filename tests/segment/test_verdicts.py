@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from segment.labelings import pairs
 
 from mitotools.parameters import PROTOCOLS, ErrorParameters
-from mitotools.segment.instances import Instances, instances_of
-from mitotools.segment.matching import detection, find_errors
-from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
-from mitotools.segment.verdicts import Verdict, kinds, verdicts
+from mitotools.segment.scores.instances import Instances, instances_of
+from mitotools.segment.scores.matching import detection, find_errors
+from mitotools.segment.scores.overlap import Overlap, merge_overlaps, overlap_of_block
+from mitotools.segment.scores.verdicts import Verdict, kinds, verdicts
 
 PAPER = PROTOCOLS[0]
 SMALL_PIECES = ErrorParameters(size_voxels=1)

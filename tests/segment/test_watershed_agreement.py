@@ -11,7 +11,7 @@ from skimage.segmentation import watershed
 
 from mitotools.parameters import DecodeParameters
 from mitotools.segment.decoders import decoder
-from mitotools.segment.overlap import overlap_of_block
+from mitotools.segment.scores.overlap import overlap_of_block
 
 # Levels of the thresholds: seeds above 216 with a contour below 76, foreground above 204.
 PARAMETERS = DecodeParameters(seed_contour=0.3, min_size_voxels=128, min_seed_voxels=8)

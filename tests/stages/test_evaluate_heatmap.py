@@ -17,9 +17,9 @@ from segment.labelings import pairs
 from mitotools.errors import InputError, UsageError
 from mitotools.parameters import PROTOCOLS, EvaluateParameters
 from mitotools.run.running import Running
-from mitotools.segment.average_precision import average_precision, iou_thresholds, scores_by_id
-from mitotools.segment.comparison import compare_block
-from mitotools.segment.instances import instances_of
+from mitotools.segment.scores.average_precision import average_precision, iou_thresholds, scores_by_id
+from mitotools.segment.scores.comparison import compare_block
+from mitotools.segment.scores.instances import instances_of
 from mitotools.stages.evaluate import EvaluateFiles, evaluate_overlap, evaluate_volumes
 from mitotools.stages.scoring.comparing import Asked, compare_volumes
 from mitotools.volume.path import VolumePath, parse_volume_path

@@ -12,7 +12,7 @@ from mitotools.errors import InputError
 from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.parameters import PredictParameters
 from mitotools.run.running import Running
-from mitotools.segment.resample import resample_image
+from mitotools.segment.images.resample import resample_image
 from mitotools.stages.blocks.views import Picked
 from mitotools.stages.predict import predict_volume
 from mitotools.stages.prediction.rescaling import factors

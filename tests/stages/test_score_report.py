@@ -17,9 +17,9 @@ from stages.networks import write_volume
 
 from mitotools.cli.main import run
 from mitotools.parameters import PROTOCOLS
-from mitotools.segment.average_precision import average_precision, precision_curve
-from mitotools.segment.instances import instances_of
-from mitotools.segment.overlap import overlap_of_block
+from mitotools.segment.scores.average_precision import average_precision, precision_curve
+from mitotools.segment.scores.instances import instances_of
+from mitotools.segment.scores.overlap import overlap_of_block
 from mitotools.stages.scoring.judging import LEGEND
 
 SHAPE = (10, 100, 120)

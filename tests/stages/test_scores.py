@@ -13,7 +13,7 @@ from mitotools import history
 from mitotools.errors import TargetError, UsageError
 from mitotools.parameters import DecodeParameters
 from mitotools.run.running import Running
-from mitotools.segment.confidence import confidence_columns, confidence_part
+from mitotools.segment.measures.confidence import confidence_columns, confidence_part
 from mitotools.stages.decode import decode_volume
 from mitotools.volume.path import VolumePath
 

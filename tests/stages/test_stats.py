@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mitotools.errors import InputError
 from mitotools.parameters import StatsParameters
 from mitotools.run.running import Running
-from mitotools.segment.measure import measurement_columns
+from mitotools.segment.measures.measure import measurement_columns
 from mitotools.stages.measuring.one_pass import measure_volume
 from mitotools.stages.stats import measure_instances
 from mitotools.volume.base import VolumeSpec

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mitotools.segment.size_distribution import size_distribution
+from mitotools.segment.measures.size_distribution import size_distribution
 from mitotools.view.distribution_table import HEADER, numbers_table, words
 from mitotools.view.distributions import (
     MOST_VECTOR_POINTS,

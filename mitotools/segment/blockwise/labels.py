@@ -1,6 +1,6 @@
 """Components of equal voxels across cells: the pieces of an instance, and the holes in instances.
 
-A cell is a block seen with the first planes of the next ones, as in `mitotools.segment.blockwise.places`. Two
+A cell is a block seen with the first planes of the next ones, as in `segment.blockwise.places`. Two
 cells that see a plane, a line or a voxel both see all of it: they find the same components within it, and
 name each by its first voxel. What they call it is thereby known to be one.
 """

@@ -32,7 +32,7 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     The foreground (mask above `foreground`) is cut into supervoxels: markers are the places farthest from the
     boundaries, and grow along low boundary evidence, which is the contour, or 255 - mask without a contour
     map. Two supervoxels that touch by a face are an edge of a graph, with the mean evidence p of the voxels
-    on both sides; `mitotools.segment.multicut` says what it costs to cut it, and how a partition of low cost
+    on both sides; `segment.multicut` says what it costs to cut it, and how a partition of low cost
     is found. Foreground in which the evidence is nowhere below `seed_contour` has no marker, and becomes
     background.
 

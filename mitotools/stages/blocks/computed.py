@@ -121,7 +121,7 @@ class Stepwise:
     Parameters
     ----------
     change : callable
-        `eroded` or `dilated` of `mitotools.segment.morphology`.
+        `eroded` or `dilated` of `segment.morphology`.
     steps : int
     """
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools.errors import InputError
-from mitotools.segment.footprint import scaled_size, scaled_voxel_size, source_extent
+from mitotools.segment.images.footprint import scaled_size, scaled_voxel_size, source_extent
 from mitotools.volume.base import VolumeSpec, known_voxel_size
 from mitotools.volume.blocks import Box, block_shape, boxes_within, size3
 
@@ -81,7 +81,7 @@ class RgbIds(_View):
 
     def read(self, box: Box) -> Array:
         """Return the ids of `box`."""
-        from mitotools.segment.grey_values import ids_of_rgb  # noqa: PLC0415 (numba loads slowly)
+        from mitotools.segment.images.grey_values import ids_of_rgb  # noqa: PLC0415 (numba loads slowly)
 
         return ids_of_rgb(self.seen.read(box))
 
@@ -101,7 +101,7 @@ class Clipped(_View):
 
     def read(self, box: Box) -> Array:
         """Return the voxels of `box`, all channels."""
-        from mitotools.segment.grey_values import clip_to_uint8  # noqa: PLC0415 (numba loads slowly)
+        from mitotools.segment.images.grey_values import clip_to_uint8  # noqa: PLC0415 (numba loads slowly)
 
         return clip_to_uint8(self.seen.read(box), self.low, self.high, self.name)
 
@@ -149,7 +149,7 @@ class Scaled(_Regridded):
 
     def read(self, box: Box) -> Array:
         """Return the voxels of `box`, all channels."""
-        from mitotools.segment.resample import (  # noqa: PLC0415 (numba loads slowly)
+        from mitotools.segment.images.resample import (  # noqa: PLC0415 (numba loads slowly)
             resample_image,
             resample_labels,
         )
@@ -196,7 +196,7 @@ class Halved(_Regridded):
 
     def read(self, box: Box) -> Array:
         """Return the voxels of `box`, all channels."""
-        from mitotools.segment.halve import halve_image, halve_labels  # noqa: PLC0415 (numba loads slowly)
+        from mitotools.segment.images.halve import halve_image, halve_labels  # noqa: PLC0415 (numba loads slowly)
 
         start, stop = (
             size3([a * f for a, f in zip(corner, self.factors, strict=True)])
@@ -262,7 +262,7 @@ def _voxel_size_on(size: Size, spec: VolumeSpec) -> VoxelSize | None:
 def load_kernels() -> None:
     """Import what views compute with, so that its memory is seen when blocks are planned."""
     for name in ("grey_values", "halve", "resample"):
-        import_module(f"mitotools.segment.{name}")
+        import_module(f"mitotools.segment.images.{name}")
 
 
 def as_type(array: Array, dtype: np.dtype[Any], name: str) -> Array:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools.errors import UsageError
-from mitotools.segment.confidence import confidence_columns, confidence_part, merge_confidence
 from mitotools.segment.decoders import decoder
+from mitotools.segment.measures.confidence import confidence_columns, confidence_part, merge_confidence
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.stages.decoding.maps import as_uint8
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array
     from mitotools.history import History
     from mitotools.run.running import Running
-    from mitotools.segment.confidence import ConfidencePart
+    from mitotools.segment.measures.confidence import ConfidencePart
     from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
 

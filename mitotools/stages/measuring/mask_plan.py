@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from mitotools.conventions import Size, VoxelSize
-    from mitotools.segment.measure import Measurements
+    from mitotools.segment.measures.measure import Measurements
     from mitotools.volume.base import VolumeSpec
 
     BytesOf = Callable[[Size, VoxelSize | None], float]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array, Size, VoxelSize
     from mitotools.run.engine import Engine
     from mitotools.run.running import Running
-    from mitotools.segment.measure import Measurements
+    from mitotools.segment.measures.measure import Measurements
     from mitotools.stages.measuring.mask_plan import BytesOf, Group, Instance
     from mitotools.volume.base import Volume
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from mitotools.errors import UsageError
 from mitotools.run.budget import CLUSTER_BYTES, SLACK, check_enough, written
-from mitotools.segment.instance_tables import (
+from mitotools.segment.measures.instance_tables import (
     columns_of_none,
     merge_tables,
     merged_tables,
     tables_of_block,
 )
-from mitotools.segment.measure import Core, measure_block, measurement_columns, merge_measurements
-from mitotools.segment.surface import reach, steps
+from mitotools.segment.measures.measure import Core, measure_block, measurement_columns, merge_measurements
+from mitotools.segment.measures.surface import reach, steps
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.computed import reading_bytes
 from mitotools.stages.blocks.pieces import read_pieces
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array
     from mitotools.run.budget import Demand
     from mitotools.run.running import Running
-    from mitotools.segment.instance_tables import Tables
-    from mitotools.segment.measure import Measurements
+    from mitotools.segment.measures.instance_tables import Tables
+    from mitotools.segment.measures.measure import Measurements
     from mitotools.volume.base import Volume
 
 Columns = dict[str, "Array | None"]
@@ -71,7 +71,7 @@ def all_tables(
     raw: Volume | None = None,
     within: Volume | None = None,
 ) -> Tables:
-    """Measure everything in one pass, for `mitotools.segment.instance_tables.table_columns`.
+    """Measure everything in one pass, for `segment.measures.instance_tables.table_columns`.
 
     Parameters
     ----------

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mitotools.segment.size_distribution import size_distribution
-from mitotools.segment.summary import SUMMARISED, spread
+from mitotools.segment.measures.size_distribution import size_distribution
+from mitotools.segment.measures.summary import SUMMARISED, spread
 from mitotools.stages.measuring.thumbnails import middle_of, picture_of
 from mitotools.view.size_page import size_page
 from mitotools.view.slices import Palette

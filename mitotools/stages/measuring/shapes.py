@@ -12,7 +12,7 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError
-from mitotools.segment import mesh, skeleton, skeleton_grid
+from mitotools.segment.measures import mesh, skeleton, skeleton_grid
 from mitotools.stages.measuring.masks import map_masks
 from mitotools.volume.atomic import create_file
 from mitotools.volume.mesh_file import write_mesh
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mitotools.conventions import Size, VoxelSize
     from mitotools.history import History
     from mitotools.run.running import Running
-    from mitotools.segment.measure import Measurements
-    from mitotools.segment.skeleton import Skeleton
+    from mitotools.segment.measures.measure import Measurements
+    from mitotools.segment.measures.skeleton import Skeleton
     from mitotools.stages.measuring.masks import Masked
     from mitotools.stages.measuring.one_pass import Columns
     from mitotools.volume.base import Volume
@@ -46,7 +46,7 @@ def skeleton_columns(labels: Volume, measurements: Measurements, running: Runnin
     Returns
     -------
     dict of str to (N,) array or None
-        See `mitotools.segment.skeleton.skeleton_columns`, in the order of the measurements.
+        See `segment.measures.skeleton.skeleton_columns`, in the order of the measurements.
     """
     found = dict(map_masks(labels, measurements, _skeleton_of, "skeletons", running, _skeleton_bytes))
     in_order = [found[number] for number in measurements.ids.tolist()]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mitotools import history
 from mitotools.errors import UsageError
-from mitotools.segment.size_distribution import size_distribution
+from mitotools.segment.measures.size_distribution import size_distribution
 from mitotools.view.distributions import write_distributions
 from mitotools.view.plot_file import SUFFIXES
 from mitotools.volume.atomic import check_file, create_file

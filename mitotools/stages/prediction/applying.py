@@ -18,7 +18,7 @@ from mitotools.learn.targets import map_slopes
 from mitotools.learn.windows import WindowGrid, blended, padded
 from mitotools.run.engine import ordered_map
 from mitotools.run.running import silent
-from mitotools.segment.resample import resample_image
+from mitotools.segment.images.resample import resample_image
 from mitotools.stages.blocks.views import source_box
 
 if TYPE_CHECKING:

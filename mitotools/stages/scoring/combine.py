@@ -10,7 +10,7 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import InputError, UsageError
 from mitotools.parameters import EvaluateParameters
-from mitotools.segment.overlap import Overlap
+from mitotools.segment.scores.overlap import Overlap
 from mitotools.stages.evaluate import scores
 
 if TYPE_CHECKING:

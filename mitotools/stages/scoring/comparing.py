@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mitotools.errors import InputError
-from mitotools.segment.comparison import NO_EDGES, Comparison, compare_block, merge_comparisons
+from mitotools.segment.scores.comparison import NO_EDGES, Comparison, compare_block, merge_comparisons
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.stages.scoring.overlap_file import Origin
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mitotools.conventions import Size
     from mitotools.history import Input
     from mitotools.run.running import Running
-    from mitotools.segment.comparison import Edges
+    from mitotools.segment.scores.comparison import Edges
     from mitotools.volume.base import Volume, VolumeSpec
     from mitotools.volume.blocks import Box
     from mitotools.volume.files import Kind

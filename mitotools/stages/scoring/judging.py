@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mitotools.parameters import PROTOCOLS, ErrorParameters
-from mitotools.segment.instances import instances_of
-from mitotools.segment.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT, kinds, verdicts
+from mitotools.segment.scores.instances import instances_of
+from mitotools.segment.scores.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT, kinds, verdicts
 from mitotools.stages.scoring.comparing import Asked, compare_volumes
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Partner = tuple[int | None, float]
 
 @dataclass(frozen=True)
 class Judged:
-    """Of which of `mitotools.segment.verdicts.KINDS` the instances of one labeling are, and their partners.
+    """Of which of `segment.scores.verdicts.KINDS` the instances of one labeling are, and their partners.
 
     Parameters
     ----------

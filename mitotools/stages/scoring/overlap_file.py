@@ -18,9 +18,9 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError
-from mitotools.segment.comparison import Comparison
-from mitotools.segment.heatmap import HeatSums, merge_heat
-from mitotools.segment.overlap import Overlap, merge_overlaps
+from mitotools.segment.scores.comparison import Comparison
+from mitotools.segment.scores.heatmap import HeatSums, merge_heat
+from mitotools.segment.scores.overlap import Overlap, merge_overlaps
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.volume.atomic import create_file
 

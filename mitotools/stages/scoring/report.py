@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mitotools.segment.average_precision import iou_thresholds, precision_curve, select_thresholds
-from mitotools.segment.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT, kinds, verdicts
+from mitotools.segment.scores.average_precision import iou_thresholds, precision_curve, select_thresholds
+from mitotools.segment.scores.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT, kinds, verdicts
 from mitotools.stages.measuring.one_pass import measure_volume
 from mitotools.stages.measuring.thumbnails import middle_of, picture_of
 from mitotools.stages.scoring.judging import LEGEND
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from mitotools.parameters import EvaluateParameters, EvaluationProtocol
     from mitotools.run.running import Running
-    from mitotools.segment.instances import Instances
-    from mitotools.segment.verdicts import Verdict
+    from mitotools.segment.scores.instances import Instances
+    from mitotools.segment.scores.verdicts import Verdict
     from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools.errors import InputError
-from mitotools.segment.average_precision import scores_by_id
+from mitotools.segment.scores.average_precision import scores_by_id
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.volume.hdf5_table import read_dataset
 from mitotools.volume.path import parse_volume_path

@@ -1,6 +1,6 @@
 """Length, branches, thickness, necks and nanotunnels of one instance, along its skeleton.
 
-The mask comes on cubic voxels (`mitotools.segment.skeleton_grid`), is thinned there (`skeleton_thin`) and
+The mask comes on cubic voxels (`segment.measures.skeleton_grid`), is thinned there (`skeleton_thin`) and
 becomes a graph (`skeleton_graph`), of which spurs are cut off and whose paths are smoothed. Lengths go from
 pole to pole: ends are prolonged to the surface. Radii are those of the largest balls inside, around the
 skeleton.
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 import edt
 import numpy as np
 
-from mitotools.segment.necks import find_necks, find_tunnels
-from mitotools.segment.skeleton_graph import branches, extensions, graph_of, prune, smooth
-from mitotools.segment.skeleton_grid import cubes, without_cavities
-from mitotools.segment.skeleton_thin import thin
+from mitotools.segment.measures.necks import find_necks, find_tunnels
+from mitotools.segment.measures.skeleton_graph import branches, extensions, graph_of, prune, smooth
+from mitotools.segment.measures.skeleton_grid import cubes, without_cavities
+from mitotools.segment.measures.skeleton_thin import thin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mitotools.conventions import Array, Mask, VoxelSize
-    from mitotools.segment.skeleton_graph import Floats, Graph
-    from mitotools.segment.skeleton_grid import Cubes
+    from mitotools.segment.measures.skeleton_graph import Floats, Graph
+    from mitotools.segment.measures.skeleton_grid import Cubes
 
 NM_PER_UM = 1000.0
 
@@ -71,7 +71,7 @@ class Skeleton:
     thickness_mean_nm, thickness_max_nm : float
         Diameters: mean along the skeleton, and of the largest ball inside.
     neck_radius_nm : float
-        Of the narrowest neck; NaN without one. See `mitotools.segment.necks`, also for what follows.
+        Of the narrowest neck; NaN without one. See `segment.measures.necks`, also for what follows.
     beads : int
     string_score : float
     nanotunnel_diameter_nm : float

@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from mitotools.segment.skeleton_graph import parts
+from mitotools.segment.measures.skeleton_graph import parts
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array, Mask
+    from mitotools.segment.measures.skeleton_graph import Floats, Graph
     from mitotools.segment.runs import Integers
-    from mitotools.segment.skeleton_graph import Floats, Graph
 
 NECK = 0.5
 """Largest radius of a neck, in radii of the thinner of the two beads that it joins."""

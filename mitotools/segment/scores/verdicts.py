@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.segment.instances import size_classes
-from mitotools.segment.matching import find_errors, match
+from mitotools.segment.scores.instances import size_classes
+from mitotools.segment.scores.matching import find_errors, match
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mitotools.parameters import ErrorParameters, EvaluationProtocol
-    from mitotools.segment.instances import Instances, Side
+    from mitotools.segment.scores.instances import Instances, Side
 
     Indices = npt.NDArray[np.intp]
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mitotools.conventions import Array
-    from mitotools.segment.overlap import Overlap
     from mitotools.segment.runs import Ids, Integers
+    from mitotools.segment.scores.overlap import Overlap
 
 LARGEST_VOXELS = 10**10
 """Instances above this belong to no class, as in the benchmark's own program."""

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from mitotools.segment.instances import size_classes
+from mitotools.segment.scores.instances import size_classes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mitotools.parameters import ErrorParameters, EvaluationProtocol
-    from mitotools.segment.instances import Instances, Limits
     from mitotools.segment.runs import Ids
+    from mitotools.segment.scores.instances import Instances, Limits
 
     Flags = npt.NDArray[np.bool_]
     Indices = npt.NDArray[np.intp]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.segment.contacts import Contacts, contacts_of_runs, merged_contacts
-from mitotools.segment.measure import (
+from mitotools.segment.measures.contacts import Contacts, contacts_of_runs, merged_contacts
+from mitotools.segment.measures.measure import (
     SQUARE_NM_PER_SQUARE_UM,
     Core,
     Measurements,
@@ -17,10 +17,10 @@ from mitotools.segment.measure import (
     measurement_columns,
     merged_measurements,
 )
-from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
-from mitotools.segment.row_runs import iterate_row_runs, plain
+from mitotools.segment.measures.row_runs import iterate_row_runs, plain
+from mitotools.segment.measures.surface import steps
 from mitotools.segment.runs import merge_gradually
-from mitotools.segment.surface import steps
+from mitotools.segment.scores.overlap import Overlap, merge_overlaps, overlap_of_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -75,7 +75,7 @@ def tables_of_block(
     core : Core
         The block without its margin.
     pairs : (13, 3) int64
-        See `mitotools.segment.surface.steps`.
+        See `segment.measures.surface.steps`.
     raw : (Z, Y, X) integer of 8 or 16 bits, optional
         Grey values of the core.
     hosts : (Z, Y, X) integer or bool, optional
@@ -123,7 +123,7 @@ def table_columns(tables: Tables, voxel_size_nm: VoxelSize | None) -> dict[str, 
     Returns
     -------
     dict of str to (N,) array or None
-        Those of `mitotools.segment.measure.measurement_columns`, ``neighbours`` (other instances with a voxel
+        Those of `segment.measures.measure.measurement_columns`, ``neighbours`` (other instances with a voxel
         that shares a face) and ``contact_um2`` (the area of these faces, None where the voxel size is
         unknown).
     """

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.segment.average_precision import MEAN, judge, precisions, ranking
-from mitotools.segment.instances import size_classes
+from mitotools.segment.scores.average_precision import MEAN, judge, precisions, ranking
+from mitotools.segment.scores.instances import size_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mitotools.conventions import Array
     from mitotools.parameters import EvaluationProtocol
-    from mitotools.segment.instances import Instances, Limits
+    from mitotools.segment.scores.instances import Instances, Limits
 
     Integers = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]

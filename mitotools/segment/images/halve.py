@@ -1,6 +1,6 @@
 """Images and labels at half their resolution: the levels of a pyramid.
 
-The same as `mitotools.segment.resample` where lengths are even, and several times faster. The last voxel of
+The same as `segment.images.resample` where lengths are even, and several times faster. The last voxel of
 an odd length stands alone, so that a new voxel is always made of whole old ones.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from mitotools.segment.resample import as_integers, each_channel, kernel_array
+from mitotools.segment.images.resample import as_integers, each_channel, kernel_array
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array, Size

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools.conventions import BACKGROUND
-from mitotools.segment.measure import CUBIC_NM_PER_CUBIC_UM
+from mitotools.segment.measures.measure import CUBIC_NM_PER_CUBIC_UM
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array, VoxelSize
-    from mitotools.segment.overlap import Overlap
     from mitotools.segment.runs import Ids, Integers
+    from mitotools.segment.scores.overlap import Overlap
 
 
 def hosts_of(overlap: Overlap) -> tuple[Ids, Ids, Integers]:

@@ -15,8 +15,8 @@ from mitotools.conventions import BACKGROUND
 from mitotools.segment.runs import group
 
 if TYPE_CHECKING:
-    from mitotools.segment.overlap import Overlap
     from mitotools.segment.runs import Ids, Integers
+    from mitotools.segment.scores.overlap import Overlap
 
 
 def adapted_rand_error(overlap: Overlap) -> float | None:

@@ -1,4 +1,4 @@
-"""The loops over runs and voxels behind `mitotools.segment.measure`."""
+"""The loops over runs and voxels behind `segment.measures.measure`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numba import njit
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array
-    from mitotools.segment.row_runs import Places
+    from mitotools.segment.measures.row_runs import Places
     from mitotools.segment.runs import Integers
 
 
@@ -29,13 +29,13 @@ def add_moments(
     Parameters
     ----------
     places, owners
-        See `mitotools.segment.row_runs.RowRuns`.
+        See `segment.measures.row_runs.RowRuns`.
     core : (3,) int64
         What lies from there on along an axis is not counted.
     origin : (3,) int64
         Of the block in the volume.
     voxels, starts, stops, sums, products : (N,), (N, 3), (N, 3), (N, 3), (N, 6) int64
-        See `mitotools.segment.measure.Measurements`; changed.
+        See `segment.measures.measure.Measurements`; changed.
     """
     for i in range(len(owners)):
         stop = min(places[i, 3], core[2])
@@ -82,7 +82,7 @@ def add_exits(
     labels : (Z, Y, X) unsigned integer
         The block, with a margin beyond its upper sides unless the volume ends there.
     places, owners
-        See `mitotools.segment.row_runs.RowRuns`.
+        See `segment.measures.row_runs.RowRuns`.
     steps : (D, 3) int64
         Voxels (z, y, x).
     low, core : (3,) int64

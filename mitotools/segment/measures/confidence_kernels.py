@@ -1,4 +1,4 @@
-"""The loops over voxels and planes behind `mitotools.segment.confidence`."""
+"""The loops over voxels and planes behind `segment.measures.confidence`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def extents(
     count : int
         The number of instances.
     directions : (D, 4) int64
-        See `mitotools.segment.confidence.DIRECTIONS`.
+        See `segment.measures.confidence.DIRECTIONS`.
     bases : (D,) int64
         What to add for the place of the arrays in the volume, before the shift.
 

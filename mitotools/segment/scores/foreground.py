@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mitotools.conventions import BACKGROUND
 
 if TYPE_CHECKING:
-    from mitotools.segment.overlap import Overlap
+    from mitotools.segment.scores.overlap import Overlap
 
 
 def foreground_scores(overlap: Overlap) -> dict[str, float | None]:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.segment.measure_kernels import count_touches, fill_touches
+from mitotools.segment.measures.measure_kernels import count_touches, fill_touches
 from mitotools.segment.runs import as_ids, group, merge_gradually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mitotools.conventions import Array
-    from mitotools.segment.row_runs import Places
+    from mitotools.segment.measures.row_runs import Places
     from mitotools.segment.runs import Ids, Integers
 
 RUNS = 1 << 13
@@ -76,7 +76,7 @@ def contacts_of_runs(
     original : dtype
         That the labels have, where these are a view of them.
     places : (R, 4) int32
-        See `mitotools.segment.row_runs.RowRuns`.
+        See `segment.measures.row_runs.RowRuns`.
     core : (3,) int64
         Upper end of the voxels whose faces are counted.
     """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools.errors import InputError
-from mitotools.segment.instances import LARGEST_VOXELS, size_classes
+from mitotools.segment.scores.instances import LARGEST_VOXELS, size_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from mitotools.conventions import Array
     from mitotools.parameters import EvaluationProtocol
-    from mitotools.segment.instances import Instances, Limits
     from mitotools.segment.runs import Ids
+    from mitotools.segment.scores.instances import Instances, Limits
 
     Floats = npt.NDArray[np.float64]
     Flags = npt.NDArray[np.bool_]

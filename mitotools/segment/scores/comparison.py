@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools.conventions import BACKGROUND
-from mitotools.segment.heatmap import HeatSums, heat_of_block, merge_heat
-from mitotools.segment.overlap import Overlap, merge_overlaps, overlap_of_block
 from mitotools.segment.runs import as_ids, iterate_runs, merge_gradually
+from mitotools.segment.scores.heatmap import HeatSums, heat_of_block, merge_heat
+from mitotools.segment.scores.overlap import Overlap, merge_overlaps, overlap_of_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

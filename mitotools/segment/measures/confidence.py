@@ -9,7 +9,7 @@ import numpy as np
 
 from mitotools.conventions import BACKGROUND
 from mitotools.errors import InputError
-from mitotools.segment.confidence_kernels import add_planes, add_profiles, add_runs, extents, necks
+from mitotools.segment.measures.confidence_kernels import add_planes, add_profiles, add_runs, extents, necks
 from mitotools.segment.runs import as_ids, group, iterate_runs, merge_gradually, require_labels
 
 if TYPE_CHECKING:

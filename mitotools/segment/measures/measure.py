@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.segment import shape, surface
-from mitotools.segment.measure_kernels import add_exits, add_greys, add_moments
-from mitotools.segment.row_runs import iterate_row_runs
+from mitotools.segment.measures import shape, surface
+from mitotools.segment.measures.measure_kernels import add_exits, add_greys, add_moments
+from mitotools.segment.measures.row_runs import iterate_row_runs
 from mitotools.segment.runs import group, merge_gradually
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mitotools.conventions import Array, Size, VoxelSize
     from mitotools.segment.blockwise.places import Flags
-    from mitotools.segment.row_runs import RowRuns
+    from mitotools.segment.measures.row_runs import RowRuns
     from mitotools.segment.runs import Ids, Integers
 
 CUBIC_NM_PER_CUBIC_UM = 1e9
@@ -45,9 +45,9 @@ class Measurements:
     sums : (N, 3) int64
         Sums of the voxels' indices (z, y, x).
     products : (N, 6) int64
-        Sums of the products of two indices (see `mitotools.segment.shape.PAIRS`), modulo 2^64.
+        Sums of the products of two indices (see `segment.measures.shape.PAIRS`), modulo 2^64.
     exits : (N, 13) or (N, 0) int64
-        See `mitotools.segment.surface`; without columns where they were not counted.
+        See `segment.measures.surface`; without columns where they were not counted.
     greys : (N, 2) or (N, 0) int64
         Sums of the grey values and of their squares, likewise.
     size : (z, y, x) voxels, optional
@@ -136,7 +136,7 @@ def measure_runs(
     core : Core
     pairs : (Z, Y, X) unsigned integer and (D, 3) int64, optional
         To count exits: the block with a margin of the longest step beyond its upper sides, unless the volume
-        ends there, and the steps of `mitotools.segment.surface.steps`.
+        ends there, and the steps of `segment.measures.surface.steps`.
     raw : (Z, Y, X) integer of 8 or 16 bits, optional
         Grey values of the core.
     """
@@ -197,9 +197,9 @@ def measurement_columns(
         (voxels, half-open), ``centroid_z_nm``, ``centroid_y_nm``, ``centroid_x_nm`` (mean voxel index times
         voxel size: the middle of the first voxel is 0), ``nearest_nm`` (to the nearest other centroid, NaN
         where there is none), ``touches_border`` (where the volume's size is known), ``major_axis_nm``,
-        ``middle_axis_nm``, ``minor_axis_nm`` (see `mitotools.segment.shape`), ``elongation`` (major over
+        ``middle_axis_nm``, ``minor_axis_nm`` (see `segment.measures.shape`), ``elongation`` (major over
         middle) and ``flatness`` (middle over minor), as ITK has them; where they were counted `SURFACE`
-        (see `mitotools.segment.surface`), and ``intensity_mean`` and ``intensity_std``. The physical columns
+        (see `segment.measures.surface`), and ``intensity_mean`` and ``intensity_std``. The physical columns
         are None where the voxel size is.
     """
     columns: dict[str, Array | None] = {
@@ -241,7 +241,7 @@ def _physical_columns(measurements: Measurements, voxel_size_nm: VoxelSize) -> d
 
 
 def _mean_and_deviation(measurements: Measurements) -> tuple[Array, Array]:
-    """Return both from exact sums, moved next to the mean as in `mitotools.segment.shape`."""
+    """Return both from exact sums, moved next to the mean as in `segment.measures.shape`."""
     count = measurements.voxels
     total, squares = measurements.greys.T
     middle = (2 * total + count) // (2 * count)

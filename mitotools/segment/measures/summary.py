@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mitotools.segment.measure import CUBIC_NM_PER_CUBIC_UM
+from mitotools.segment.measures.measure import CUBIC_NM_PER_CUBIC_UM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def summary(
     Parameters
     ----------
     columns : mapping of str to (N,) array or None
-        Of `mitotools.segment.instance_tables.table_columns`.
+        Of `segment.measures.instance_tables.table_columns`.
     size : (z, y, x) voxels
         Of the volume.
     voxel_size_nm : (z, y, x) or None

@@ -1,0 +1,1 @@
+"""Instances in numbers: the columns of `stats`, exact sums over runs of voxels, or one at a time."""

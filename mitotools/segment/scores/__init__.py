@@ -1,0 +1,1 @@
+"""How well two labelings agree: every score of `evaluate`, defined and cited where it is computed."""
