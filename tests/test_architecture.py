@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import click
@@ -99,6 +100,18 @@ def test_dependencies_point_one_way():
                 if known and imported not in MAY_IMPORT[layer_of(file)]:
                     wrong.append(f"{file.relative_to(PACKAGE)} imports {name}")
     assert wrong == []
+
+
+def test_rooms_do_not_depend_on_each_other_in_circles():
+    """A room is a module of a layer, or a folder of modules there."""
+    needs: dict[str, set[str]] = {}
+    for file in modules():
+        room = ".".join(file.relative_to(PACKAGE).with_suffix("").parts[:2])
+        for name in imports_of(file):
+            other = ".".join(name.split(".")[1:3])
+            if name.startswith("mitotools.") and other != room:
+                needs.setdefault(room, set()).add(other)
+    assert len(list(TopologicalSorter(needs).static_order())) > 100
 
 
 def test_each_heavy_library_has_one_home():

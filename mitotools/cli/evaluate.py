@@ -94,8 +94,8 @@ def _scored(
 def _combined(
     volumes: tuple[VolumePath, ...], scoring: EvaluateParameters, files: EvaluateFiles, running: Running
 ) -> dict[str, Any]:
+    from mitotools.stages.combine import combine_reports
     from mitotools.stages.evaluate import EvaluateFiles
-    from mitotools.stages.scoring.combine import combine_reports
 
     if scoring != EvaluateParameters() or files != EvaluateFiles():
         raise UsageError("--combine", "reads scores, and computes none", "Leave options of scoring out")

@@ -11,8 +11,8 @@ import pytest
 from mitotools.errors import InputError, UsageError
 from mitotools.parameters import EvaluateParameters
 from mitotools.run.running import Running
+from mitotools.stages.combine import combine_reports
 from mitotools.stages.evaluate import evaluate_volumes
-from mitotools.stages.scoring.combine import combine_reports
 from mitotools.volume.path import VolumePath
 
 PAPER = EvaluateParameters()
