@@ -61,7 +61,8 @@ def apply(image: Array, labels: Array, valid: Mask | None, parameters: Parameter
             continue
         opacity[hidden] = 0
         part = image[box]
-        part += opacity * (mean * np.float32(body["grey"]) + (part - mean) * np.float32(body["kept"]) - part)
+        painted = mean * np.float32(body["grey"]) + (part - mean) * np.float32(body["kept"])
+        part += opacity * (np.maximum(painted, 0) - part)
 
 
 def _box(shape: tuple[int, ...], body: Parameters) -> tuple[slice, ...]:
