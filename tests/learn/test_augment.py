@@ -111,6 +111,19 @@ def test_what_changes_grey_values_leaves_the_labels(name):
         assert same((labels, valid), apply([], *arrays, PATCH)[1:])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_grey_values_stay_between_black_and_white(name):
+    """Powers are taken of them."""
+    image, labels, valid = surroundings(SECTIONS, alone(name))
+    image[:] = np.random.default_rng(0).integers(0, 2, image.shape)
+    labels[:] = 0
+    labels[labels.shape[0] // 2, 8:10, 8:10] = 7
+    for seed in range(20):
+        drawn = draw(np.random.default_rng(seed), alone(name), SECTIONS)
+        changed = apply(drawn, image, labels, valid, PATCH)[0]
+        assert 0 <= changed.min() <= changed.max() <= 1
+
+
 def test_a_patch_without_validity_is_augmented_alike():
     recipe = everything()
     arrays = surroundings(SECTIONS, recipe)
