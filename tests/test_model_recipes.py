@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from mitotools.learn.metadata import read_metadata
 from mitotools.learn.models import build, settings_of
 from mitotools.parameters import TrainParameters
 from mitotools.presets import with_config
@@ -120,6 +121,38 @@ def test_cut_volumes_show_a_slice_in_three_and_interpolate_the_others_under_the_
     assert np.array_equal(labels, whole[:39])
     assert read(prepared / "medulla_z-cut_ignore.h5")[0].shape == labels.shape
     assert not (prepared / "cortex_z-cut_raw.h5").exists()
+
+
+@pytest.fixture
+def hippocampus(tmp_path, environment):
+    """The folder of what hippocampus.py makes of a stand-in."""
+    write_collections(tmp_path / "data")
+    script = MODELS / "research" / "hippocampus.py"
+    run([sys.executable, script, "data/lucchi/lucchi_train.h5", "hippocampus"], tmp_path, environment)
+    return tmp_path / "hippocampus"
+
+
+def test_every_slice_of_the_hippocampus_is_in_one_of_two_volumes_along_each_axis(hippocampus):
+    raws = [read(hippocampus / f"z{first}_raw.h5")[0] for first in (0, 1)]
+    assert [raw.shape for raw in raws] == [(20, 24, 336), (19, 24, 336)]  # of 40 slices; x 0-671 of 700
+    slices = [raw[:, 0, 0].tolist() for raw in raws]
+    assert slices == [list(range(1, 40, 2)), list(range(2, 39, 2))]
+    for name, size in {"y0": (24, 20, 336), "x1": (335, 20, 24)}.items():
+        labels, size_nm = read(hippocampus / f"{name}_labels.h5")
+        assert labels.shape == size
+        assert size_nm.tolist() == pytest.approx([10, 10, 10], rel=0.05)
+        assert set(np.unique(labels)) == {0, 1}
+
+
+@pytest.mark.slow
+def test_the_research_model_is_trained_further_on_all_of_the_hippocampus(hippocampus, environment):
+    script = MODELS / "research" / "hippocampus.sh"
+    words = [hippocampus, "model.safetensors", "--iterations", 1, "--patch", "32,32,32"]
+    run(["sh", script, *words], hippocampus.parent, environment)
+    history = read_metadata(hippocampus.parent / "model.safetensors").history
+    inputs = {Path(one["path"]).name for one in history[-1]["inputs"]}
+    volumes = {f"{axis}{first}_{kind}.h5" for axis in "zyx" for first in (0, 1) for kind in ("raw", "labels")}
+    assert inputs == volumes | {"research.safetensors"}
 
 
 @pytest.mark.slow

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Train the research model further on what hippocampus.py made: sh hippocampus.sh FOLDER MODEL.safetensors [OPTION of train...]
+set -eu
+here=$(dirname "$0") folder=$1 model=$2
+shift 2
+set -- "$model" --config "$here/hippocampus.toml" --patch 128,128,128 \
+    --init "$here/mitotools_research/research.safetensors" "$@"
+for name in y0 x0 z1 y1 x1; do
+    set -- "$@" --also "$folder/${name}_raw.h5" "$folder/${name}_labels.h5"
+done
+exec mitotools train "$folder/z0_raw.h5" "$folder/z0_labels.h5" "$@"
