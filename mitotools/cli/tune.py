@@ -72,6 +72,6 @@ def tune(
         parameters = completed(given, source, channels)
         values = parsed_grid(grid, parameters.method)
         trials, records = tune_decoding(source, true, parameters, values, scoring, running, channels)
-    print_trials(trials, list(values), on_terminal=sys.stdout.isatty())
-    if output is not None:
+    if output is not None:  # first: a pipe may be closed by who has read enough
         write_best(output, trials[0], records, force=running.force)
+    print_trials(trials, list(values), on_terminal=sys.stdout.isatty())

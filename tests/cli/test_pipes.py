@@ -81,6 +81,14 @@ def test_a_table_cut_by_head_ends_quietly(shell):
     assert result.stdout.splitlines()[1].split("\t")[:2] == ["1", "1"]
 
 
+def test_what_tune_found_best_is_written_though_nobody_reads_the_table(shell):
+    with h5py.File(shell.folder / "maps.h5", "w") as file:
+        file["main"] = np.stack([np.full((4, 6, 8), 255, "uint8"), np.zeros((4, 6, 8), "uint8")])
+    result = shell("mitotools tune maps.h5 labels.h5 --grid min-size=1 -o best.toml -q | true")
+    assert result.stderr == ""
+    assert "min-size = 1\n" in (shell.folder / "best.toml").read_text()
+
+
 def test_a_volume_of_the_users_is_read_through_a_pipe_but_not_removed(shell):
     result = shell("echo labels.h5 | mitotools stats -")
     assert result.returncode == 0
