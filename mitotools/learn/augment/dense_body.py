@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mitotools.learn.augment.nodes import node_weights
+
 if TYPE_CHECKING:
     from mitotools.conventions import Array, Mask
     from mitotools.learn.augment.context import Context, Parameters
@@ -89,7 +91,6 @@ def _opacity(box: tuple[slice, ...], body: Parameters) -> Array:
 
 
 def _weights(axis: Array) -> Array:
-    """Return the (length, nodes) weights of linear interpolation between nodes from end to end of a body."""
+    """Return the (length, nodes) weights of the nodes from end to end of a body."""
     reach = 1 + ROUGHNESS
-    place = np.clip((axis + reach) / (2 * reach), 0, 1) * (NODES[0] - 1)
-    return np.asarray(np.clip(1 - np.abs(place[:, None] - np.arange(NODES[0], dtype=np.float32)), 0, 1))
+    return node_weights(np.clip((axis + reach) / (2 * reach), 0, 1) * (NODES[0] - 1), NODES[0])
