@@ -1,4 +1,4 @@
-"""The training loop; one step and its parts are tested in test_optimise.py."""
+"""The training loop; one step is tested in test_step.py."""
 
 import signal
 import time
@@ -24,7 +24,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 1000.0
-        for module in ("fit", "optimise"):
+        for module in ("fit", "step"):
             fake = SimpleNamespace(monotonic=lambda: self.now)
             monkeypatch.setattr(f"mitotools.learn.{module}.time", fake)
 

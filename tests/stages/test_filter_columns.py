@@ -182,7 +182,7 @@ def test_the_least_memory_is_that_of_all_steps(tmp_path, parameters):
 
 
 def test_too_little_memory_to_write_is_said_before_anything_is_read(tmp_path, monkeypatch):
-    for step in ("stages.filter.measure_volume", "stages.regions.map_blocks"):
+    for step in ("stages.filter.measure_volume", "stages.filtering.regions.map_blocks"):
         monkeypatch.setattr(f"mitotools.{step}", None)
     assert least_mib(tmp_path, stored(tmp_path, ROW), split=True, fill_holes=True) > 0
 
