@@ -37,7 +37,6 @@ STRONG: Recipe = (
     ("missing-parts", 0.2, {"share": 0.2}),
     ("motion-blur", 0.2, {}),
     ("myelin", 0.3, {}),
-    ("dense-body", 0.4, {}),
     ("blur", 0.25, {}),
     ("grayscale", 0.75, {"contrast": 0.3, "brightness": 0.2}),
     ("contrast", 0.5, {}),
