@@ -1,5 +1,5 @@
 #!/bin/sh
-# One table: what mitotools takes beside the alternatives, each ratio within one run. About 15 minutes on two cores.
+# One table: what mitotools takes beside the alternatives, each ratio within one run. About 7 minutes on two cores.
 # Usage: sh tests/benchmarks/compare.sh [SCRIPT...]      all that each script prints goes to standard error
 #
 # Needs .venv as tests/run.sh makes it, and a machine with nothing else to do.
