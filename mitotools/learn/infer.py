@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     Order = tuple[int, int, int]
 
-SYMMETRIES = (1, 4, 8, 16, 48)
-"""Numbers of symmetries that can be averaged."""
+SYMMETRIES = {1: (1, 1), 4: (4, 1), 8: (4, 2), 16: (8, 2), 48: (8, 6)}
+"""How many can be averaged: by how many mirrorings and orders of the axes."""
 
 _Z, _Y, _X = -3, -2, -1
 _PLAIN = (_Z, _Y, _X)
@@ -104,10 +104,7 @@ def symmetries(count: int) -> list[tuple[Order, list[int]]]:
     """
     if count not in SYMMETRIES:
         raise UsageError(f"tta {count}", f"expected one of {', '.join(map(str, SYMMETRIES))}")
-    flips: list[list[int]] = [[]] if count == 1 else [[], [_Y], [_X], [_Y, _X]]
-    if count >= 16:
-        flips = flips + [[_Z, *axes] for axes in flips]
-    orders: list[Order] = [_PLAIN] if count < 8 else [_PLAIN, (_Z, _X, _Y)]
-    if count == 48:
-        orders = [(z, y, x) for z, y, x in permutations(_PLAIN)]
+    mirrored, turned = SYMMETRIES[count]
+    flips = [[], [_Y], [_X], [_Y, _X], [_Z], [_Z, _Y], [_Z, _X], [_Z, _Y, _X]][:mirrored]
+    orders = [(z, y, x) for z, y, x in permutations(_PLAIN)][:turned]  # y and x are exchanged first
     return [(order, list(axes)) for order in orders for axes in flips]

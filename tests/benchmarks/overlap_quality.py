@@ -10,20 +10,15 @@ By default the model that comes along, on the sample in examples/data that it ha
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from learning_quality import mitotools
+
 SAMPLE = Path(__file__).parents[2] / "examples" / "data" / "medulla_test.h5"
 OVERLAPS = ("0", "0.25", "0.5", "0.67")
-
-
-def mitotools(*words: str) -> str:
-    """Run a command, and return what it prints."""
-    command = [sys.executable, "-m", "mitotools", *words]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main() -> None:
@@ -33,15 +28,16 @@ def main() -> None:
     maps, found = (f"{folder}/{name}.zarr" for name in ("maps", "labels"))
     print("| overlap | AP-75 | AP-50:95 | Jaccard | instances | time |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
-    without = 0.0
+    here, without = Path(), 0.0
     for overlap in OVERLAPS:
         begun = time.monotonic()
-        mitotools("predict", raw, maps, "-m", model, "--overlap", overlap, "-q", "-f")
+        mitotools(here, "", "predict", raw, maps, "-m", model, "--overlap", overlap, "-q", "-f")
         seconds = time.monotonic() - begun
         without = without or seconds
-        mitotools("decode", maps, found, "-q", "-f")
+        mitotools(here, "", "decode", maps, found, "-q", "-f")
         words = [word for one in ignore for word in ("--ignore", one)]
-        report: dict[str, Any] = json.loads(mitotools("evaluate", found, labels, *words, "--format", "json"))
+        words += ["--format", "json"]
+        report: dict[str, Any] = json.loads(mitotools(here, "", "evaluate", found, labels, *words))
         ap, jaccard = report["ap"], report["foreground"]["jaccard"]
         print(
             f"| {overlap} | {ap['0.75']['all']:.3f} | {ap['0.50:0.95']['all']:.3f} | {jaccard:.4f} | "
