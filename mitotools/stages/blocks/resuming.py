@@ -12,7 +12,7 @@ from mitotools import history
 from mitotools.errors import InputError, MitotoolsError, TargetError
 from mitotools.run.journal import continued_journal, entries, made, new_journal
 from mitotools.volume.atomic import journal_of, remove, unfinished_of
-from mitotools.volume.blocks import size3
+from mitotools.volume.blocks import Box, size3
 from mitotools.volume.plan import flat
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mitotools.run.journal import Journal
     from mitotools.run.running import Running
     from mitotools.volume.base import VolumeSpec
-    from mitotools.volume.blocks import Box
 
 
 MOVED = ("path", "fingerprint")
@@ -193,8 +192,11 @@ def _differences(
 
 
 def not_done(boxes: list[Box], done: Iterable[Sequence[int]], spec: VolumeSpec) -> list[Box]:
-    """Return the blocks of which a part is not written; blocks done may have had another shape."""
-    cells = np.zeros([-(-n // u) for n, u in zip(spec.size, spec.unit, strict=True)], np.bool_)
+    """Return what is left of the blocks: of each the box around what is not written.
+
+    Blocks done may have had another shape: what a run has memory for differs from one to the next.
+    """
+    cells = np.ones([-(-n // u) for n, u in zip(spec.size, spec.unit, strict=True)], np.bool_)
 
     def index(bounds: Sequence[int]) -> tuple[slice, ...]:
         return tuple(
@@ -202,5 +204,12 @@ def not_done(boxes: list[Box], done: Iterable[Sequence[int]], spec: VolumeSpec) 
         )
 
     for bounds in done:
-        cells[index(bounds)] = True
-    return [box for box in boxes if not cells[index(flat(box))].all()]
+        cells[index(bounds)] = False
+    left = []
+    for box in boxes:
+        inside = np.argwhere(cells[index(flat(box))])
+        if len(inside):
+            first, behind = inside.min(axis=0) * spec.unit, (inside.max(axis=0) + 1) * spec.unit
+            around = Box(size3(first), size3(behind)).shifted(box.start)
+            left.append(around.intersection(box))
+    return left
