@@ -1,7 +1,7 @@
 """Promise: with a budget that a laptop has, training finds the instances of a part that it has not seen.
 
-Each row trains a network for the same time, predicts the test part (with eight mirror images; affinities
-without), decodes with the options of the validation, and evaluates. The commands are printed, and what is
+Each row trains a network for the same time, predicts the test part (without mirror images), decodes with the
+options of the validation, and evaluates. The commands are printed, and what is
 there already is used again, so that a run which is killed goes on. The table has AP-75 with its 95 % interval
 over samples of instances, the foreground's Jaccard index, and the numbers of instances.
 
@@ -68,26 +68,15 @@ def scored(data: Path, folder: Path, minutes: str, options: tuple[str, ...]) -> 
         folder, "model.safetensors", "train", *train, "model.safetensors", *options, "--minutes", minutes,
         "--validate", *validate, "--set", "validations=5", "--log", "log", "--plot", "curves.png", "--resume",
     )  # fmt: skip
-    tta = "1" if "affinity" in " ".join(options) or "u3d-a" in options else "8"
-    maps = ("predict", f"{data}:raw{TEST}", "maps.zarr", "-m", "model.safetensors", "--tta", tta)
-    mitotools(folder, "maps.zarr", *maps)
+    mitotools(folder, "maps.zarr", "predict", f"{data}:raw{TEST}", "maps.zarr", "-m", "model.safetensors")
     (folder / "seen.txt").write_text("".join(f"{number}\n" for number in seen(data)))
     truth = ("filter", f"{data}:labels{TEST}", "truth.zarr", "--drop-ids", "seen.txt")
     mitotools(folder, "truth.zarr", *truth)
     mitotools(folder, "labels.zarr", "decode", "maps.zarr", "labels.zarr")
     report = mitotools(
-        folder,
-        "",
-        "evaluate",
-        "labels.zarr",
-        "truth.zarr",
-        "--iou",
-        ".75",
-        "--bootstrap",
-        "1000",
-        "--format",
-        "json",
-    )
+        folder, "",
+        "evaluate", "labels.zarr", "truth.zarr", "--iou", ".75", "--bootstrap", "1000", "--format", "json",
+    )  # fmt: skip
     (folder / "report.json").write_text(report)
     found: dict[str, Any] = json.loads(report)
     return found

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -32,18 +36,81 @@ def completed(words: str, folder, environment) -> list[str]:
     return result.stdout.split()
 
 
+OFFERED = [
+    ("mitotools ev", {"evaluate"}),
+    ("mitotools decode --seed", {"--seed-foreground", "--seed-contour", "--seed-distance"}),
+    ("mitotools predict --tta ", {"1", "4", "8", "16", "48"}),
+    ("mitotools completion f", {"fish"}),
+]
+VOLUME = ("mitotools info ra", {"raw.h5"})
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        ("mitotools ev", {"evaluate"}),
-        ("mitotools decode --seed", {"--seed-foreground", "--seed-contour", "--seed-distance"}),
-        ("mitotools predict --tta ''", {"1", "4", "8", "16", "48"}),
-        ("mitotools completion f", {"fish"}),
-    ],
-)
+@pytest.mark.parametrize(("words", "offered"), OFFERED)
 def test_bash_completes_commands_options_and_values(tmp_path, environment, words, offered):
-    assert set(completed(words, tmp_path, environment)) == offered
+    assert set(completed(f"{words}''" if words.endswith(" ") else words, tmp_path, environment)) == offered
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+@pytest.mark.parametrize(("words", "offered"), [*OFFERED, VOLUME])
+def test_fish_completes_them_too(tmp_path, environment, words, offered):
+    (tmp_path / "raw.h5").touch()
+    scripts = tmp_path / "home/.config/fish/completions"
+    scripts.mkdir(parents=True)
+    environment = environment | {"HOME": str(tmp_path / "home")}
+    environment.pop("XDG_CONFIG_HOME", None)
+    lines = f"mitotools completion fish > {scripts}/mitotools.fish; complete -C '{words}'"
+    result = subprocess.run(
+        ["fish", "-c", lines], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert {line.split("\t")[0] for line in result.stdout.splitlines()} == offered
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+@pytest.mark.parametrize(("words", "offered"), [*OFFERED, VOLUME])
+def test_zsh_completes_them_too(tmp_path, environment, words, offered):
+    (tmp_path / "raw.h5").touch()
+    (tmp_path / "_mitotools").write_text(
+        subprocess.run(
+            ["mitotools", "completion", "zsh"], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+    )
+    begin = f"fpath=({tmp_path} $fpath); autoload -U compinit; compinit -u -D"
+    with Typist(["zsh", "-f", "-i"], tmp_path, environment | {"TERM": "dumb"}) as zsh:
+        zsh.types(f"{begin}; print be''gun\n", until={"begun"})
+        zsh.types(words, until=set())
+        zsh.types("\t", until=offered)  # once, or twice
+
+
+class Typist:
+    """Someone at a terminal, with a program in it."""
+
+    def __init__(self, command, folder, environment):
+        self._terminal, other_end = pty.openpty()
+        ends = dict.fromkeys(("stdin", "stdout", "stderr"), other_end)
+        self._program = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **ends)
+        os.close(other_end)
+        self._shown = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._program.kill()
+        self._program.wait()
+        os.close(self._terminal)
+
+    def types(self, keys, until):
+        """Type, again if need be, until words are shown."""
+        for _ in range(10):
+            os.write(self._terminal, keys.encode())
+            patience = time.monotonic() + 3
+            while time.monotonic() < patience:
+                if until <= set(self._shown.split()):
+                    return
+                if select.select([self._terminal], [], [], 0.1)[0]:
+                    self._shown += os.read(self._terminal, 4096).decode(errors="replace")
+        raise AssertionError(self._shown)
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
