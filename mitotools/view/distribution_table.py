@@ -29,15 +29,16 @@ HEADER = (
 )
 
 _STYLE = """body { max-width: 72em; }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 7em; }
 p { max-width: 50em; }
 """
 
 _EXPLANATION = (
     "Bars are the volumes as they are seen; lines are exponential distributions from the smallest whole "
     "instance on, fitted by maximum likelihood, in which what the border cuts has at least the volume that "
-    "is seen. The regression is that of log10 volume on log10 length, by least squares."
+    "is seen."
 )
+_OF_THE_LINE = " The regression is that of log10 volume on log10 length, by least squares."
 
 
 class Exponential(Protocol):
@@ -133,9 +134,12 @@ def numbers_page(svg: str, rows: Sequence[Sequence[str]], style: str = "", more:
     svg : str
         An element.
     rows : sequence of sequences of str
-        Plain text, which is escaped.
+        Plain text, which is escaped. Columns without any are left out.
     style, more : str
         CSS, and HTML that follows the table.
     """
-    below = f"{table(HEADER, rows)}<p>{escape(_EXPLANATION)}</p>\n"
+    known = [i for i in range(len(HEADER)) if i == 0 or any(row[i] for row in rows)]
+    numbers = table([HEADER[i] for i in known], [[row[i] for i in known] for row in rows])
+    explanation = _EXPLANATION + (_OF_THE_LINE if HEADER.index("Slope") in known else "")
+    below = f"{numbers}<p>{escape(explanation)}</p>\n"
     return page("Sizes of instances", _STYLE + style, svg, below + more)

@@ -112,6 +112,14 @@ def test_any_name_of_a_table_is_shown_as_it_is(tmp_path, name, suffix):
         assert "".join(found.cells[len(HEADER) :]).startswith(shown)
 
 
+@pytest.mark.parametrize("with_lengths", [True, False])
+def test_a_page_has_columns_of_a_regression_where_there_is_one(tmp_path, with_lengths):
+    write_distributions(tmp_path / "a", ".html", [table(with_lengths=with_lengths)])
+    page = (tmp_path / "a").read_text("utf-8")
+    assert ("Slope" in Cells(page).cells) is with_lengths
+    assert ("The regression is" in page) is with_lengths
+
+
 def test_a_long_name_loses_its_middle_in_the_figure_only():
     name = "a" * 100 + "z" * 100
     assert words(table(name, 5)).startswith("a" * 19 + "…" + "z" * 19 + ": n = 5")
