@@ -6,6 +6,7 @@ A model is a safetensors file: named tensors, and a JSON header. Nothing in it i
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ class ModelMetadata:
     voxel_size_nm : (z, y, x) nanometres, or None
         Of the training volume.
     decode : dict
-        Options of `mitotools decode` that suit the maps.
+        Options of `mitotools decode` that suit maps with voxels of the training's size.
     training : dict
         Parameters of the training, iterations done and the last loss.
     card : dict of str to str
@@ -70,6 +71,18 @@ class ModelMetadata:
     card: dict[str, str] = field(default_factory=dict)
     history: History = ()
 
+    def decode_at(self, voxel_size_nm: VoxelSize | None) -> dict[str, Any]:
+        """Return the options for maps with voxels of this size: numbers of voxels stand for volumes."""
+        if voxel_size_nm is None or self.voxel_size_nm is None:
+            return self.decode
+        times = math.prod(self.voxel_size_nm) / math.prod(voxel_size_nm)
+        return {
+            name: max(round(value * times), min(value, 1))
+            if name.endswith("_voxels") and _counts(value)
+            else value
+            for name, value in self.decode.items()
+        }
+
     def as_json(self) -> dict[str, Any]:
         """Return everything but the history, as JSON values."""
         values = asdict(self)
@@ -79,6 +92,11 @@ class ModelMetadata:
     def header(self) -> dict[str, str]:
         """Return the safetensors header."""
         return {KEY: json.dumps({"version": VERSION, **self.as_json(), "history": list(self.history)})}
+
+
+def _counts(value: object) -> bool:
+    """Whether this is a number of voxels; a file may hold anything."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62
 
 
 def read_metadata(path: Path) -> ModelMetadata:

@@ -118,3 +118,39 @@ def test_affinities_between_other_voxels_are_refused(tmp_path, model):
     ):
         predicted(raw, tmp_path / "maps.h5", affine)
     assert predicted(raw, tmp_path / "maps.h5", affine, rescale="none")[0].shape == (2, 8, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("size_nm", "least"),
+    [
+        ((5, 5, 5), {"min_size_voxels": 100, "min_seed_voxels": 3}),
+        ((5, 10, 10), {"min_size_voxels": 25, "min_seed_voxels": 1}),
+        ((2.5, 2.5, 2.5), {"min_size_voxels": 800, "min_seed_voxels": 24}),
+        ((30, 8, 8), {"min_size_voxels": 7, "min_seed_voxels": 1}),  # 6.5, .2
+        (None, {"min_size_voxels": 100, "min_seed_voxels": 3}),
+    ],
+    ids=str,
+)
+def test_options_of_the_model_that_count_voxels_mean_the_same_volume_in_other_voxels(
+    tmp_path, model, size_nm, least
+):
+    network, metadata = load_model(model)
+    tuned = {"method": "mw", "foreground": 0.5, "min_size_voxels": 100, "min_seed_voxels": 3}
+    save_model(tmp_path / "tuned.safetensors", network, replace(metadata, decode=tuned))
+    raw, _ = write_phantom(tmp_path, (8, 16, 16), voxel_size_nm=size_nm)
+    _, spec = predicted(raw, tmp_path / "maps.h5", tmp_path / "tuned.safetensors")
+    assert spec.history[-1]["parameters"]["decode"] == tuned | least
+
+
+@pytest.mark.parametrize(
+    "value", [-5, 10**400, True, "many", 7.5, None, [8]], ids=lambda value: str(value)[:9]
+)
+def test_an_option_that_counts_nothing_is_left_to_decode_to_refuse(tmp_path, model, value):
+    _, metadata = load_model(model)
+    odd = replace(metadata, decode={"min_size_voxels": value})
+    assert odd.decode_at((1, 1, 1)) == {"min_size_voxels": value}
+
+
+def test_no_least_size_stays_none(model):
+    _, metadata = load_model(model)
+    assert replace(metadata, decode={"min_size_voxels": 0}).decode_at((1, 1, 1)) == {"min_size_voxels": 0}

@@ -131,7 +131,7 @@ def planned_prediction(
             "targets": metadata.targets,
             "window_voxels": metadata.patch_voxels,
             "grey_values": asdict(normalisation),
-            **({"decode": metadata.decode} if metadata.decode else {}),
+            **({"decode": metadata.decode_at(raw.spec.voxel_size_nm)} if metadata.decode else {}),
             **({"card": metadata.card} if metadata.card else {}),
             **({"resampled_voxels": seen.spec.size} if seen is not raw else {}),
         },
