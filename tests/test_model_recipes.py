@@ -124,6 +124,43 @@ def test_cut_volumes_show_a_slice_in_three_and_interpolate_the_others_under_the_
 
 
 @pytest.fixture
+def sections(tmp_path, environment):
+    """The folder of what sections.py makes of stand-ins."""
+    write_collections(tmp_path / "data")
+    run([sys.executable, MODELS / "research" / "sections.py", "data", "sections"], tmp_path, environment)
+    return tmp_path / "sections"
+
+
+def test_the_model_of_sections_learns_from_sections_and_from_slices_that_lie_as_far_apart(sections):
+    volumes = {
+        "cortex_z": ((15, 48, 48), (30, 6, 6)),  # z 0-14, the rest validates
+        "larva_z": ((14, 37, 37), (50, 6, 6)),  # no slice between two others
+        "lucchi_z": (
+            (7, 40, 560),
+            (30, 6, 6),
+        ),  # of 40 slices of 5 nm, the fourth, tenth, ...; x 0-671 of 700
+        "lucchi_x": ((112, 33, 40), (30, 6, 6)),
+        "medulla_y": ((16, 67, 80), (30, 6, 6)),
+    }
+    for name, (size, nm) in volumes.items():
+        raw, size_nm = read(sections / f"{name}_raw.h5")
+        assert raw.shape == read(sections / f"{name}_labels.h5")[0].shape == size
+        assert size_nm.tolist() == pytest.approx(nm, rel=0.02)
+    raw, _ = read(sections / "lucchi_z_raw.h5")
+    assert raw[:, 0, 0].tolist() == list(range(3, 40, 6))
+    assert read(sections / "medulla_x_ignore.h5")[0].shape == (16, 67, 80)
+
+
+@pytest.mark.slow
+def test_the_model_of_sections_is_trained_on_all_of_them(sections, environment):
+    words = [sections, "model.safetensors", "--iterations", 1, "--patch", "4,32,32"]
+    run(["sh", MODELS / "research" / "sections.sh", *words], sections.parent, environment)
+    history = read_metadata(sections.parent / "model.safetensors").history
+    inputs = {Path(one["path"]).name for one in history[-1]["inputs"]}
+    assert inputs == {path.name for path in sections.iterdir()}
+
+
+@pytest.fixture
 def hippocampus(tmp_path, environment):
     """The folder of what hippocampus.py makes of a stand-in."""
     write_collections(tmp_path / "data")
@@ -176,10 +213,11 @@ def test_the_script_trains_on_all_volumes_and_leaves_out_what_is_unsure(tmp_path
     assert len(ignored) == 4
 
 
-@pytest.mark.parametrize("name", ["bundled", "research"])
+@pytest.mark.parametrize("name", ["bundled/bundled", "research/research", "research/sections"])
 def test_the_weights_fit_where_they_go_in_half_precision(name):
-    config = MODELS / name / f"{name}.toml"
+    config = MODELS / f"{name}.toml"
     parameters = with_config(TrainParameters(), config)
-    network = build(parameters.architecture, settings_of(parameters, len(parameters.targets), isotropic=True))
+    settings = settings_of(parameters, len(parameters.targets), isotropic=not name.endswith("sections"))
+    network = build(parameters.architecture, settings)
     assert 2 * sum(tensor.numel() for tensor in network.parameters()) < MOST_BYTES
     assert set(tomllib.loads(config.read_text())) <= set(vars(parameters))

@@ -42,7 +42,7 @@ def refusal(act, kind=UsageError):
     return str(error.value)
 
 
-def test_the_presets_are_those_of_the_papers_and_a_fast_one():
+def test_the_presets_are_those_of_the_papers_and_two_for_processors():
     assert {name: (p.targets, p.iterations) for name, p in PRESETS.items()} == {
         "u2d-b": (("mask",), 150_000),
         "u3d-b": (("mask",), 150_000),
@@ -51,6 +51,7 @@ def test_the_presets_are_those_of_the_papers_and_a_fast_one():
         "u3d-bcd": (("mask", "contour", "distance"), 150_000),
         "res-unet": (("mask", "contour"), 150_000),
         "fast": (("mask", "contour"), 6_000),
+        "sections": (("mask", "contour"), 3_000),
     }
     assert [p.preset for p in PRESETS.values()] == list(PRESETS)
 

@@ -62,7 +62,7 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
     type=click.Choice(list(PRESETS)),
     default=_DEFAULT.preset,
     show_default=True,
-    help="Network, targets and optimisation; a paper's, or fast, for isotropic voxels.",
+    help="Network, targets, optimisation: a paper's, or for processors: fast (cubic voxels), sections.",
 )
 @click.option(
     "--config",

@@ -138,7 +138,7 @@ def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, p
                 if training.iteration and not isinstance(error, ModelError):
                     hooks.saved(training)
                 raise
-        _save(path, training, plan, result, device)
+        _save(path, training, plan, result, running, device)
     return result
 
 
@@ -196,7 +196,7 @@ class _Telling:
 
     def validated(self, training: Training) -> None:
         assert self._validation is not None  # noqa: S101
-        _with_norms(training, self._plan, self._device)
+        _with_norms(training, self._plan, self._running, self._device)
         network = training.average.network
         was_training = network.training
         score = self._validation.score(network.eval(), self._plan.metadata)
@@ -210,7 +210,7 @@ class _Telling:
             training.best = Best(score.ap, training.iteration, score.decode, tensors)
 
 
-def _with_norms(training: Training, plan: Plan, device: Device) -> None:
+def _with_norms(training: Training, plan: Plan, running: Running, device: Device) -> None:
     """Give the averaged weights the statistics of their own norms."""
     parameters = replace(plan.parameters, seed=plan.parameters.seed + NORMS_SEED)
     seen = training.iteration * parameters.accumulate * parameters.batch
@@ -221,19 +221,19 @@ def _with_norms(training: Training, plan: Plan, device: Device) -> None:
     def images() -> Iterator[Images]:
         patches = Patches(plan.mixture, plan.targets, parameters)
         with closing(batches(patches, parameters, Processes(), 0)) as feed:
-            for _ in range(count):
+            for _ in running.track(range(count), count, "statistics of the norms", "batches"):
                 yield next(feed).images.to(device)
 
     estimate_norms(training.average.network, images())
 
 
-def _save(path: Path, training: Training, plan: Plan, result: Fit, device: Device) -> None:
+def _save(path: Path, training: Training, plan: Plan, result: Fit, running: Running, device: Device) -> None:
     """Write the model where the training was saved: the best of the validation, else the average."""
     network = training.average.network
     metadata = plan.metadata
     done = {**metadata.training, "iterations_done": result.iterations, "loss": result.loss}
     if training.best is None:
-        _with_norms(training, plan, device)
+        _with_norms(training, plan, running, device)
     else:
         best = training.best
         network.load_state_dict(best.tensors)

@@ -20,7 +20,7 @@ import numpy as np
 
 from mitotools.cli.main import run
 
-VOXEL_NM = 10.0
+CUBE_NM = (10.0, 10.0, 10.0)
 SECTION = 3  # voxels
 
 
@@ -43,14 +43,21 @@ PARTS = {
 }
 
 
-def write(array: np.ndarray, size_nm: tuple[float, ...], target: Path, *, is_ids: bool) -> None:
-    """Write an array with voxels of `VOXEL_NM`: of slices that lie closer, some."""
-    step = max(round(VOXEL_NM / size_nm[0]), 1)
+def write(
+    array: np.ndarray,
+    size_nm: tuple[float, ...],
+    target: Path,
+    *,
+    is_ids: bool,
+    voxel_nm: tuple[float, float, float] = CUBE_NM,
+) -> None:
+    """Write an array with voxels of `voxel_nm`: of slices that lie closer, some."""
+    step = max(round(voxel_nm[0] / size_nm[0]), 1)
     size = (size_nm[0] * step, *size_nm[1:])
     with h5py.File(source := target.with_suffix(".tmp.h5"), "w") as file:
         file["main"] = array[step // 2 :: step]
         file["main"].attrs["voxel_size_nm"] = size
-    scale = ",".join(str(one / VOXEL_NM) for one in size)
+    scale = ",".join(str(one / wanted) for one, wanted in zip(size, voxel_nm, strict=True))
     kind = ["--labels"] if is_ids else []
     if failed := run(["convert", str(source), str(target), "--scale", scale, "--force", *kind]):
         sys.exit(failed)
@@ -63,18 +70,24 @@ def cut(name: str, kind: str, folder: Path) -> None:
         whole = file["main"][: len(file["main"]) // SECTION * SECTION]
     target = folder / f"{name}-cut_{kind}.h5"
     if kind == "raw":
-        write(whole[SECTION // 2 :: SECTION], (SECTION * VOXEL_NM, VOXEL_NM, VOXEL_NM), target, is_ids=False)
+        z, y, x = CUBE_NM
+        write(whole[SECTION // 2 :: SECTION], (SECTION * z, y, x), target, is_ids=False)
     else:
-        write(whole, (VOXEL_NM, VOXEL_NM, VOXEL_NM), target, is_ids=True)
+        write(whole, CUBE_NM, target, is_ids=True)
+
+
+def read(part: Part, data: Path) -> tuple[dict[str, np.ndarray], tuple[float, ...]]:
+    """Return `raw`, `labels` and where there is one `ignore` of a part, and its voxel size in nanometres."""
+    wanted = {"raw": "raw", "labels": part.labels, "ignore": part.ignore}
+    with h5py.File(data / part.file) as file:
+        arrays = {kind: file[dataset][part.crop] for kind, dataset in wanted.items() if dataset}
+        return arrays, tuple(float(one) for one in file["raw"].attrs["voxel_size_nm"])
 
 
 def prepare(name: str, part: Part, data: Path, folder: Path) -> None:
     """Write a volume; one of an ion beam along three axes, and as sections."""
-    with h5py.File(data / part.file) as file:
-        size_nm = tuple(float(one) for one in file["raw"].attrs["voxel_size_nm"])
-        wanted = {"raw": "raw", "labels": part.labels, "ignore": part.ignore}
-        arrays = {kind: file[dataset][part.crop] for kind, dataset in wanted.items() if dataset}
-    is_sections = size_nm[0] > VOXEL_NM
+    arrays, size_nm = read(part, data)
+    is_sections = size_nm[0] > CUBE_NM[0]
     for axis in range(1 if is_sections else 3):
         turned = f"{name}_{'zyx'[axis]}"
         for kind, array in arrays.items():
