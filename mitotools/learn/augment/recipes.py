@@ -56,10 +56,20 @@ MILD: Recipe = (
     ("noise", 0.3, {}),
 )
 
+PLAIN: Recipe = (
+    ("rotate", 1.0, {}),
+    ("flip", 1.0, {}),
+    ("scale", 0.5, {"low": 0.8, "high": 1.25}),
+    ("elastic", 0.3, {"alpha": 8.0}),
+    ("blur", 0.1, {}),
+    ("noise", 0.2, {}),
+)
+
 RECIPES: dict[str, Recipe] = {
     "2020": MITOEM_2020,  # Wei et al., MICCAI 2020
     "2021": MITOEM_2021,  # the update of its baseline: the table of PyTorch Connectomics
     "strong": STRONG,  # ours, to do well on tissue that was not trained on
     "mild": MILD,  # ours, for more of the tissue that was trained on
+    "plain": PLAIN,  # ours, for more of the same volume: how dark a body is may tell what it is
     "none": (),
 }
