@@ -16,7 +16,7 @@ from scipy import ndimage
 from mitotools.learn.metadata import read_metadata
 from mitotools.learn.models import build, settings_of
 from mitotools.parameters import TrainParameters
-from mitotools.presets import with_config
+from mitotools.presets import PRESETS, with_config
 
 MODELS = Path(__file__).parent.parent / "examples" / "models"
 MOST_BYTES = 10e6
@@ -85,11 +85,20 @@ def test_phantoms_are_the_same_for_a_seed_and_their_instances_are_whole_and_apar
 
 
 @pytest.fixture
-def prepared(tmp_path, environment):
-    """The folder of what prepare.py makes of stand-ins."""
-    write_collections(tmp_path / "data")
-    run([sys.executable, MODELS / "research" / "prepare.py", "data", "out"], tmp_path, environment)
-    return tmp_path / "out"
+def made(tmp_path, environment):
+    """Return a function that gives the folder of what a script of the research model makes of stand-ins."""
+
+    def by(script, source="data"):
+        write_collections(tmp_path / "data")
+        run([sys.executable, MODELS / "research" / script, source, "out"], tmp_path, environment)
+        return tmp_path / "out"
+
+    return by
+
+
+@pytest.fixture
+def prepared(made):
+    return made("prepare.py")
 
 
 def test_the_research_model_learns_from_voxels_of_ten_nanometres_of_the_train_parts_alone(prepared):
@@ -124,21 +133,15 @@ def test_cut_volumes_show_a_slice_in_three_and_interpolate_the_others_under_the_
 
 
 @pytest.fixture
-def sections(tmp_path, environment):
-    """The folder of what sections.py makes of stand-ins."""
-    write_collections(tmp_path / "data")
-    run([sys.executable, MODELS / "research" / "sections.py", "data", "sections"], tmp_path, environment)
-    return tmp_path / "sections"
+def sections(made):
+    return made("sections.py")
 
 
 def test_the_model_of_sections_learns_from_sections_and_from_slices_that_lie_as_far_apart(sections):
     volumes = {
         "cortex_z": ((15, 48, 48), (30, 6, 6)),  # z 0-14, the rest validates
         "larva_z": ((14, 37, 37), (50, 6, 6)),  # no slice between two others
-        "lucchi_z": (
-            (7, 40, 560),
-            (30, 6, 6),
-        ),  # of 40 slices of 5 nm, the fourth, tenth, ...; x 0-671 of 700
+        "lucchi_z": ((7, 40, 560), (30, 6, 6)),  # slices 3, 9, ... of 40 that are 5 nm apart; x 0-671
         "lucchi_x": ((112, 33, 40), (30, 6, 6)),
         "medulla_y": ((16, 67, 80), (30, 6, 6)),
     }
@@ -161,12 +164,8 @@ def test_the_model_of_sections_is_trained_on_all_of_them(sections, environment):
 
 
 @pytest.fixture
-def hippocampus(tmp_path, environment):
-    """The folder of what hippocampus.py makes of a stand-in."""
-    write_collections(tmp_path / "data")
-    script = MODELS / "research" / "hippocampus.py"
-    run([sys.executable, script, "data/lucchi/lucchi_train.h5", "hippocampus"], tmp_path, environment)
-    return tmp_path / "hippocampus"
+def hippocampus(made):
+    return made("hippocampus.py", "data/lucchi/lucchi_train.h5")
 
 
 def test_every_slice_of_the_hippocampus_is_in_one_of_two_volumes_along_each_axis(hippocampus):
@@ -216,8 +215,9 @@ def test_the_script_trains_on_all_volumes_and_leaves_out_what_is_unsure(tmp_path
 @pytest.mark.parametrize("name", ["bundled/bundled", "research/research", "research/sections"])
 def test_the_weights_fit_where_they_go_in_half_precision(name):
     config = MODELS / f"{name}.toml"
-    parameters = with_config(TrainParameters(), config)
-    settings = settings_of(parameters, len(parameters.targets), isotropic=not name.endswith("sections"))
+    is_sections = name.endswith("sections")
+    parameters = with_config(PRESETS["sections"] if is_sections else TrainParameters(), config)
+    settings = settings_of(parameters, len(parameters.targets), isotropic=not is_sections)
     network = build(parameters.architecture, settings)
     assert 2 * sum(tensor.numel() for tensor in network.parameters()) < MOST_BYTES
     assert set(tomllib.loads(config.read_text())) <= set(vars(parameters))

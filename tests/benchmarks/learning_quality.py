@@ -1,9 +1,9 @@
 """Promise: with a budget that a laptop has, training finds the instances of a part that it has not seen.
 
 Each row trains a network for the same time, predicts the test part (without mirror images), decodes with the
-options of the validation, and evaluates. The commands are printed, and what is
-there already is used again, so that a run which is killed goes on. The table has AP-75 with its 95 % interval
-over samples of instances, the foreground's Jaccard index, and the numbers of instances.
+options of the validation, and evaluates. The commands are printed, and what is there already is used again,
+so that a run which is killed goes on. The table has AP-75 with its 95 % interval over samples of instances,
+the foreground's Jaccard index, and the numbers of instances.
 
 Run: python tests/benchmarks/learning_quality.py FILE.h5 FOLDER [MINUTES [ROW ...]]
 

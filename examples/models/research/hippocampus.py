@@ -11,18 +11,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
-from prepare import PARTS, write
+from prepare import PARTS, read, write
 
 
 def main() -> None:
     """Write the twelve volumes."""
     source, folder = map(Path, sys.argv[1:3])
     folder.mkdir(parents=True, exist_ok=True)
-    with h5py.File(source) as file:
-        arrays = {name: file[name][PARTS["lucchi"].crop] for name in ("raw", "labels")}
-        size_nm = tuple(float(one) for one in file["raw"].attrs["voxel_size_nm"])
+    arrays, size_nm = read(PARTS["lucchi"], source)
     for axis, name in enumerate("zyx"):
         for first in (0, 1):
             for kind, array in arrays.items():

@@ -76,17 +76,17 @@ def cut(name: str, kind: str, folder: Path) -> None:
         write(whole, CUBE_NM, target, is_ids=True)
 
 
-def read(part: Part, data: Path) -> tuple[dict[str, np.ndarray], tuple[float, ...]]:
-    """Return `raw`, `labels` and where there is one `ignore` of a part, and its voxel size in nanometres."""
+def read(part: Part, path: Path) -> tuple[dict[str, np.ndarray], tuple[float, ...]]:
+    """Return `raw`, `labels` and where there is one `ignore` of a part in a file, and its voxel size, nm."""
     wanted = {"raw": "raw", "labels": part.labels, "ignore": part.ignore}
-    with h5py.File(data / part.file) as file:
+    with h5py.File(path) as file:
         arrays = {kind: file[dataset][part.crop] for kind, dataset in wanted.items() if dataset}
         return arrays, tuple(float(one) for one in file["raw"].attrs["voxel_size_nm"])
 
 
 def prepare(name: str, part: Part, data: Path, folder: Path) -> None:
     """Write a volume; one of an ion beam along three axes, and as sections."""
-    arrays, size_nm = read(part, data)
+    arrays, size_nm = read(part, data / part.file)
     is_sections = size_nm[0] > CUBE_NM[0]
     for axis in range(1 if is_sections else 3):
         turned = f"{name}_{'zyx'[axis]}"

@@ -23,7 +23,7 @@ def main() -> None:
     data, folder = map(Path, sys.argv[1:3])
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in PARTS.items():
-        arrays, size_nm = read(part, data)
+        arrays, size_nm = read(part, data / part.file)
         is_sections = size_nm[0] >= THICKNESS_NM
         voxel_nm = (size_nm[0] if is_sections else THICKNESS_NM, IN_PLANE_NM, IN_PLANE_NM)
         for axis in range(1 if is_sections else 3):

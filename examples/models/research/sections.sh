@@ -6,7 +6,7 @@
 set -eu
 folder=$1 model=$2
 shift 2
-set -- "$model" --config "$(dirname "$0")/sections.toml" "$@"
+set -- "$model" --preset sections --config "$(dirname "$0")/sections.toml" "$@"
 for name in medulla_z medulla_y medulla_x; do
     set -- "$@" --also "$folder/${name}_raw.h5" "$folder/${name}_labels.h5" --also-ignore "$folder/${name}_ignore.h5"
 done
