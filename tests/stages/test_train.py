@@ -133,12 +133,17 @@ def test_the_voxel_size_may_be_known_from_the_labels_alone(tmp_path, model):
     assert trained(pair, model).voxel_size_nm == VOXEL_SIZE
 
 
-@pytest.mark.parametrize("voxel_size_nm", [(5, 5, 5), (30, 8, 8)])
-def test_a_patch_that_was_not_chosen_fits_the_volume_and_is_told(tmp_path, model, said, voxel_size_nm):
-    # 112 or 32 x 256 x 256, cut to multiples of 2, or of 1 x 2 x 2, in 24 x 41 x 44.
+@pytest.mark.parametrize(
+    ("voxel_size_nm", "preset"), [((5, 5, 5), "112 x 112 x 112"), ((30, 8, 8), "32 x 256 x 256")]
+)
+def test_a_patch_that_was_not_chosen_fits_the_volume_and_is_told(
+    tmp_path, model, said, voxel_size_nm, preset
+):
+    # Multiples of 2, or of 1 x 2 x 2, in 24 x 41 x 44.
     pair = write_phantom(tmp_path, (24, 41, 44), voxel_size_nm=voxel_size_nm)
     assert trained(pair, model, patch_voxels=None, iterations=1).patch_voxels == (24, 40, 44)
-    assert "patches of 24 x 40 x 44 voxels" in said.messages
+    told = f"patches of 24 x 40 x 44 voxels, not of {preset}: the volume has 24 x 41 x 44"
+    assert told in said.messages
 
 
 def test_a_patch_larger_than_volumes_is_mirrored_and_that_is_said_once(tmp_path, pair, model, said):

@@ -234,10 +234,19 @@ def _patch(parameters: TrainParameters, size: Size, voxel_size: VoxelSize | None
         return parameters.patch_voxels
     is_section = is_sectioned(voxel_size)
     wanted = parameters.section_patch_voxels if is_section else parameters.isotropic_patch_voxels
-    cut = [min(w, n) for w, n in zip(wanted, size, strict=True)]
-    patch = size3([max((n - surplus) // s, 1) * s + surplus for n, s in zip(cut, stride, strict=True)])
-    logging.getLogger(__name__).info("patches of %s voxels", " x ".join(map(str, patch)))
-    return patch
+    full, cut = (
+        size3([max((n - surplus) // s, 1) * s + surplus for n, s in zip(most, stride, strict=True)])
+        for most in (wanted, [min(w, n) for w, n in zip(wanted, size, strict=True)])
+    )
+    if cut != full:
+        logging.getLogger(__name__).warning(
+            "patches of %s voxels, not of %s: the volume has %s", *map(_times, (cut, full, size))
+        )
+    return cut
+
+
+def _times(size: Size) -> str:
+    return " x ".join(map(str, size))
 
 
 def _warn_of_smaller(patch: Size, volumes: Sequence[Volume]) -> None:
@@ -246,7 +255,5 @@ def _warn_of_smaller(patch: Size, volumes: Sequence[Volume]) -> None:
         one.name: one for one in volumes if any(p > n for p, n in zip(patch, one.spec.size, strict=True))
     }
     if small:
-        shape, names = " x ".join(map(str, patch)), ", ".join(small)
-        logging.getLogger(__name__).warning(
-            "patches of %s voxels are larger than %s: what is missing is mirrored", shape, names
-        )
+        message = "patches of %s voxels are larger than %s: what is missing is mirrored"
+        logging.getLogger(__name__).warning(message, _times(patch), ", ".join(small))
