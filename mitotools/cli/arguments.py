@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -11,10 +12,38 @@ from click.shell_completion import CompletionItem
 from mitotools.errors import UsageError
 from mitotools.volume.path import VolumePath, parse_volume_path
 
-PROBABILITY = click.FloatRange(0, 1)
+_MOST_VOXELS = 10**9
+"""Along an axis: more is a slip of the finger."""
+
+_LARGEST_ID = 2**64 - 1
+
+_MOST_THRESHOLDS = 1000
+
+
+class Number(click.FloatRange):
+    """A finite number within limits: NaN is neither below nor above any, and would pass them all."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
+
+
+PROBABILITY = Number(0, 1)
 VOXELS = click.IntRange(min=0)
-SIGNED = click.FloatRange(-1, 1)
-SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+SIGNED = Number(-1, 1)
+SHARE = Number(0, 1, min_open=True, max_open=True)
+
+
+_PIPE_CROPPED = "-["
+_STDIN_CROPPED = "/dev/stdin["
+
+
+def no_option(word: str) -> str:
+    """Return ``-[CROP]`` as a name that click does not take for an option, and any other word as it is."""
+    return word.replace(_PIPE_CROPPED, _STDIN_CROPPED, 1) if word.startswith(_PIPE_CROPPED) else word
 
 
 class VolumeType(click.ParamType[VolumePath]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import re
 import tomllib
 from dataclasses import dataclass
@@ -76,12 +75,9 @@ class Setting:
         """Return the value that a text or a number in a file stands for."""
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         try:
-            found = self.type.convert(text, None, None)
+            return self.type.convert(text, None, None)
         except click.BadParameter as error:
             raise UsageError(f"{self.name} = {text}", error.message.rstrip(".")) from error
-        if isinstance(found, float) and math.isnan(found):  # it is neither above nor below a limit
-            raise UsageError(f"{self.name} = {text}", "is no number")
-        return found
 
 
 SETTINGS = (

@@ -38,7 +38,7 @@ _DEFAULT = PredictParameters()
 )
 @click.option(
     "--overlap",
-    type=click.FloatRange(0, 0.9),
+    type=arguments.Number(0, 0.9),
     default=_DEFAULT.overlap,
     show_default=True,
     help="Part of a window shared with the next.",

@@ -85,7 +85,7 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
 @click.option("--iterations", type=click.IntRange(min=1), help="Steps.  [default: the preset's]")
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=arguments.Number(min=0, min_open=True),
     help="Stop after this time, if that is sooner.",
 )
 @click.option(

@@ -70,7 +70,7 @@ _NAMED = 12
 )
 @click.option(
     "--hit-iou",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=arguments.Number(0, 1, min_open=True),
     default=_DEFAULT.hit_iou,
     show_default=True,
     help="Least IoU of a hit, with --truth.",

@@ -98,7 +98,7 @@ def test_the_command_line_comes_before_the_file(folder):
     ("text", "message"),
     [
         ("[decode]\nseed-foreground = 2\n", "seed-foreground = 2: "),
-        ("[decode]\nseed-foreground = nan\n", "seed-foreground = nan: is no number"),
+        ("[decode]\nseed-foreground = nan\n", "seed-foreground = nan: 'nan' is no number"),
         ("[decode]\nscoring = 'max'\n", "scoring = max: 'max' is not mean, quantile-Q"),
         ("[decode]\nseed_foreground = 0.5\n", "seed_foreground: decode has no such option"),
         ("[decode]\nmethod = 'best'\n", "method best: no decoder has this name"),
