@@ -84,6 +84,7 @@ def merge_basins(maps: Maps, labels: Labels, count: int, level: int, size_voxels
     """
     edges, flat = maps.reshape(3, -1), labels.reshape(-1)
     sizes = sizes_voxels(labels, count)
+    size_voxels = min(size_voxels, labels.size)  # which no two have, and any larger does not fit int64
     before = _steps(labels.shape)[:3]
     faces = _faces(edges, flat, before, sizes, level, size_voxels)
     basins = np.arange(count + 1, dtype=labels.dtype)

@@ -81,6 +81,7 @@ def test_a_basin_below_the_size_merges_along_its_highest_affinity():
     assert decoded(*maps, merge_size_voxels=2) == "11122333"
     assert decoded(*maps, merge_size_voxels=3) == "11122222"
     assert decoded(*maps, merge_size_voxels=4) == "11111111"
+    assert decoded(*maps, merge_size_voxels=10**20) == "11111111"
 
 
 def test_merging_counts_the_voxels_of_what_has_merged():
