@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mitotools.conventions import Labels
 
 
@@ -26,11 +28,7 @@ def eroded(labels: Labels, steps: int) -> Labels:
     (Z, Y, X) array
         Of the same type.
     """
-    now, after = labels, np.empty_like(labels, order="C")
-    for _ in range(steps):
-        _erode(now, after)
-        now, after = after, np.empty_like(after) if now is labels else now
-    return now
+    return _repeated(_erode, labels, steps)
 
 
 def dilated(labels: Labels, steps: int) -> Labels:
@@ -48,16 +46,24 @@ def dilated(labels: Labels, steps: int) -> Labels:
     (Z, Y, X) array
         Of the same type.
     """
+    return _repeated(_dilate, labels, steps)
+
+
+def _repeated(change: Callable[[Labels, Labels], bool], labels: Labels, steps: int) -> Labels:
+    """Do a step so many times, or until it changes nothing: then no further one would."""
     now, after = labels, np.empty_like(labels, order="C")
     for _ in range(steps):
-        _dilate(now, after)
+        if not change(now, after):
+            break
         now, after = after, np.empty_like(after) if now is labels else now
     return now
 
 
 @njit(cache=True, nogil=True)
-def _erode(labels: Labels, after: Labels) -> None:
+def _erode(labels: Labels, after: Labels) -> bool:
+    """Do a step, and return whether it changes anything."""
     depth, height, width = labels.shape
+    changes = False
     for z in range(depth):
         for y in range(height):
             for x in range(width):
@@ -72,17 +78,24 @@ def _erode(labels: Labels, after: Labels) -> None:
                     and (x == width - 1 or labels[z, y, x + 1] == own)
                 ):
                     after[z, y, x] = own  # not chosen in one expression: with a 0 numba makes it a float
+                elif own != 0:
+                    changes = True
+    return changes
 
 
 @njit(cache=True, nogil=True)
-def _dilate(labels: Labels, after: Labels) -> None:
+def _dilate(labels: Labels, after: Labels) -> bool:
+    """Do a step, and return whether it changes anything."""
     depth, height, width = labels.shape
+    changes = False
     for z in range(depth):
         for y in range(height):
             for x in range(width):
                 after[z, y, x] = labels[z, y, x]
                 if labels[z, y, x] == 0:
                     after[z, y, x] = _lowest_around(labels, z, y, x)
+                    changes |= after[z, y, x] != 0
+    return changes
 
 
 @njit(cache=True, nogil=True)

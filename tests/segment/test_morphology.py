@@ -46,6 +46,12 @@ def test_the_nearer_instance_comes_before_the_lower_id():
     assert dilated(row(9, 0, 0, 0, 4), 3).tolist() == [[[9, 9, 4, 4, 4]]]
 
 
+def test_steps_end_where_nothing_changes_any_more():
+    assert eroded(row(3, 3, 3, 3, 0, 0), 10**20).tolist() == [[[0] * 6]]
+    assert dilated(row(0, 3, 0, 0, 0, 0), 10**20).tolist() == [[[3] * 6]]
+    assert dilated(row(0, 0), 10**20).tolist() == [[[0, 0]]]
+
+
 @pytest.mark.parametrize("change", [eroded, dilated])
 def test_no_step_changes_nothing_and_the_labels_given_are_left_alone(change):
     labels = row(9, 0, 4, 4, 4)
