@@ -153,8 +153,8 @@ class FilterParameters:
     min_size_voxels: int = 0
     relabel: bool = False
     """Number those that stay 1..n, in the order of their ids."""
-    where: str = ""
-    """A condition that those that stay fulfil (see `segment.where`); "": none."""
+    where: str | None = None
+    """A condition that those that stay fulfil (see `segment.where`); None: there is none."""
     keep_ids: tuple[int, ...] | None = None
     """Those that may stay; None: all."""
     drop_ids: tuple[int, ...] = ()

@@ -68,7 +68,7 @@ def filter_labels(
     dilate: int,
     split: bool,
     min_size: int,
-    where: str,
+    where: str | None,
     keep_ids: str | None,
     drop_ids: str | None,
     clear_border: bool,

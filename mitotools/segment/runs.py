@@ -146,9 +146,14 @@ def as_ids(values: Array, what: str) -> Ids:
     InputError
         If one is negative.
     """
+    require_ids(values, what)
+    return values.astype(np.uint64)
+
+
+def require_ids(values: Array, what: str) -> None:
+    """Raise `InputError` if one of the values is a negative id; likewise."""
     if values.dtype.kind == "i" and values.size and values.min() < 0:
         raise InputError(what, f"holds the negative id {values.min()}", "Ids are 0 and above")
-    return values.astype(np.uint64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.stages.blocks.planning import Stored, demand_of, memory_of
 from mitotools.stages.blocks.staging import is_staged, staged_of
 from mitotools.stages.blocks.work import Work
-from mitotools.stages.filtering.edits import edited
+from mitotools.stages.filtering.edits import edited, named_ids, present_ids
 from mitotools.stages.filtering.id_lists import recorded
 from mitotools.stages.filtering.regions import as_if_changed, demand_to_look, fill_holes, split
 from mitotools.stages.measuring.one_pass import all_tables, demand_to_measure, known_columns, measure_volume
@@ -58,8 +58,8 @@ def filter_volume(
 ) -> tuple[int, int]:
     """Copy a label volume with some of its instances.
 
-    The volume is read twice, by blocks: an instance that a block cuts is one instance. First instances change
-    their shape, then it is chosen which of them stay.
+    The volume is read twice, by blocks, and once more for edits: an instance that a block cuts is one
+    instance. First instances change their shape, then it is chosen which of them stay.
 
     Parameters
     ----------
@@ -80,16 +80,20 @@ def filter_volume(
     InputError, TargetError, UsageError
     """
     check_target(target, force=running.force, resume=bool(running.resume))
-    condition = parsed(parameters.where) if parameters.where else None
+    condition = None if parameters.where is None else parsed(parameters.where)
     with open_volume(source, "labels") as opened:
         in_full = condition is not None and _takes_all(condition, opened)
+        if parameters.edits:
+            named = named_ids(parameters.edits)
+            _warn_of_missing("--edits", named, present_ids(opened, named, running))
         _check_memory(opened, target, parameters, running, in_full=in_full)
         volume = _reshaped(
             opened, parameters, partial(split, running=running), partial(fill_holes, running=running)
         )
         found, columns = _measured(volume, running, condition, in_full=in_full)
         kept = _selected(found, columns, parameters, condition)
-        _warn_of_missing(found.ids, parameters)
+        _warn_of_missing("--keep-ids", _ids(parameters.keep_ids or ()), found.ids)
+        _warn_of_missing("--drop-ids", _ids(parameters.drop_ids), found.ids)
         largest = len(kept) if parameters.relabel else int(kept.max(initial=0))
         records = history.extended(
             [source_of(source, opened)], running.command_line, _record(parameters, source.crop)
@@ -199,16 +203,13 @@ def _selected(
     return ids[stays]
 
 
-def _warn_of_missing(ids: Ids, parameters: FilterParameters) -> None:
-    for option, listed in (("--keep-ids", parameters.keep_ids or ()), ("--drop-ids", parameters.drop_ids)):
-        missing = len(listed) - int(np.isin(_ids(listed), ids).sum())
-        if missing:
-            logging.getLogger(__name__).warning(
-                "%s: %d of %d ids are not there.", option, missing, len(listed)
-            )
+def _warn_of_missing(option: str, listed: Ids, ids: Ids) -> None:
+    missing = int((~np.isin(listed, ids)).sum())
+    if missing:
+        logging.getLogger(__name__).warning("%s: %d of %d ids are not there.", option, missing, len(listed))
 
 
-def _record(parameters: FilterParameters, crop: str) -> dict[str, object]:
+def _record(parameters: FilterParameters) -> dict[str, object]:
     listed = {name: recorded(getattr(parameters, name)) for name in ("keep_ids", "drop_ids")}
     return {**asdict(parameters), **listed, "crop": crop}
 

@@ -15,7 +15,7 @@ from mitotools.run.running import silent
 from mitotools.segment.decoders import decoder
 from mitotools.segment.scores.overlap import merge_overlaps, overlap_of_block
 from mitotools.stages.blocks.blockwise import map_blocks
-from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.blocks.pieces import read_labels
 from mitotools.stages.decoding.any_size import decoded, open_maps, parameters_used
 from mitotools.stages.evaluate import require_same_size, scores
 from mitotools.temporary import temporary_folder
@@ -141,7 +141,7 @@ def _overlap(maps: Volume, truth: Volume, parameters: DecodeParameters, running:
         with decoded(maps, place, (), parameters, running) as (instances, running_on):
 
             def overlap(box: Box, threads: int) -> Overlap:
-                return overlap_of_block(instances.read(box, threads), read_pieces(truth, box, threads))
+                return overlap_of_block(instances.read(box, threads), read_labels(truth, box, threads))
 
             voxel_bytes = 8 + truth.spec.dtype.itemsize + 20
             with closing(map_blocks([truth], overlap, "score", running_on, voxel_bytes)) as parts:

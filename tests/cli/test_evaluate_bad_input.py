@@ -38,8 +38,8 @@ def folder(tmp_path, monkeypatch):
 SHAPES = "prediction.h5 and {}: have different shapes, (1, 2, 4) and {}."
 
 MESSAGES = {
-    "prediction.h5 signed.h5": "truth: holds the negative id -5. Ids are 0 and above.",
-    "signed.h5 truth.h5": "prediction: holds the negative id -5. Ids are 0 and above.",
+    "prediction.h5 signed.h5": "signed.h5: holds the negative id -5. Ids are 0 and above.",
+    "signed.h5 truth.h5": "signed.h5: holds the negative id -5. Ids are 0 and above.",
     "prediction.h5 float.h5": (
         "float.h5: expected integer labels, found float32. Run 'mitotools decode' first."
     ),

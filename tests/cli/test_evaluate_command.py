@@ -183,7 +183,7 @@ def test_the_table_shows_who_is_who_and_how_sure_it_is(folder):
 BAD_INPUT = {
     "float labels": ("float.h5 truth.h5", "float.h5: expected integer labels, found float32"),
     "float truth": ("prediction.h5 float.h5", "float.h5: expected integer labels, found float32"),
-    "negative ids": ("prediction.h5 signed.h5", "truth: holds the negative id -7"),
+    "negative ids": ("prediction.h5 signed.h5", "signed.h5: holds the negative id -7"),
     "empty volume": ("empty.h5 truth.h5", "empty.h5: is empty"),
     "other shape": ("prediction.h5 other.h5", "have different shapes, (4, 8, 40) and (4, 8, 39)"),
     "mask of other shape": (f"{BOTH} --ignore other.h5", "have different shapes"),

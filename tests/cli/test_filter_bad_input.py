@@ -44,10 +44,17 @@ def test_labels_that_are_none_are_refused_and_nothing_is_written(tmp_path, capsy
     written("a.h5", array)
     line = [command[0], "a.h5", *(["out.h5"] if command[0] == "filter" else ["-o", "out.tsv"]), *command[1:]]
     words = said(capsys, *line)
-    assert words.startswith(f"mitotools {command[0]}: ")
+    assert words.startswith(f"mitotools {command[0]}: a.h5: ")
     assert words.endswith(f"{why}\n")
     assert words.count("\n") == 1
     assert [file.name for file in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_negative_ids_of_hosts_are_said_with_the_name_of_their_file(capsys):
+    written("a.h5", np.array([[[0, 3, 2]]], "uint8"))
+    written("cells.h5", np.array([[[1, 1, -4]]], "int16"))
+    said_of = "mitotools stats: cells.h5: holds the negative id -4. Ids are 0 and above.\n"
+    assert said(capsys, "stats", "a.h5", "--within", "cells.h5", "-q") == said_of
 
 
 def test_ids_that_fit_a_smaller_type_take_it_and_no_id_is_too_large_for_its_type():

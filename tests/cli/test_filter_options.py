@@ -38,6 +38,13 @@ def test_a_condition_may_be_on_physical_columns():
     assert kept(["--where", "volume_um3 > 0.0015"]) == [1, 2]
 
 
+@pytest.mark.parametrize(("option", "row"), [("--erode", [0] * 8), ("--dilate", [1, 1, 1, 1, 2, 2, 2, 3])])
+def test_more_steps_than_there_are_voxels_end_where_nothing_changes_any_more(option, row):
+    kept([option, str(10**20)])
+    with h5py.File("out.h5") as file:
+        assert file["main"][0, 0].tolist() == row
+
+
 def test_a_list_of_ids_is_read_line_by_line(tmp_path):
     (tmp_path / "ids").write_text("3\n\n 1 \r\n3\n")
     assert kept(["--keep-ids", "ids"]) == [1, 3]
@@ -93,6 +100,7 @@ def test_a_list_that_is_not_there_is_wrong_usage(capsys):
         ("size > 3", "there is no column 'size'. There is ", 2),
         ("__import__('os').system('touch pwned')", "is nothing that a condition may have", 2),
         ("voxels", "is a number, not a condition", 2),
+        ("", "'' is no condition", 2),  # a variable of the shell that is not set
         ("(" * 5000, "longer than 1000 characters", 2),
     ],
 )

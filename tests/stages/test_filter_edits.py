@@ -53,6 +53,23 @@ def test_merges_and_deletions_follow_each_other_and_splits_come_last(tmp_path, t
     assert edited(tmp_path, text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("delete 12345", "--edits: 1 of 1 ids are not there."),
+        ("merge 777 888\nsplit 3", "--edits: 2 of 3 ids are not there."),
+        ("merge 300 9\ndelete 300", "--edits: 1 of 2 ids are not there."),
+        ("merge 1 2\nmerge 3 1", ""),
+    ],
+)
+def test_ids_that_are_not_there_before_the_edits_are_counted_in_a_warning(tmp_path, capsys, text, message):
+    (tmp_path / "edits").write_text(text)
+    assert run(["filter", "labels.zarr", "out.zarr", "--edits", "edits"]) == 0
+    said = capsys.readouterr().err
+    assert message in said
+    assert ("not there" in said) == bool(message)
+
+
 def test_edits_come_before_all_other_options(tmp_path):
     found = edited(tmp_path, "merge 2 9", "--where", "voxels >= 3", "--relabel")
     assert found == [0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1]

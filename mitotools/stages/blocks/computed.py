@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mitotools.errors import InputError
+from mitotools.segment.runs import require_ids
 from mitotools.volume.base import Volume
 from mitotools.volume.blocks import size3
 
@@ -105,8 +105,7 @@ class Unsigned:
     def read(self, base: Volume, box: Box) -> Labels:
         """Return the labels of `box`; InputError where an id is negative."""
         labels = base.read(box)
-        if labels.dtype.kind == "i" and labels.min() < 0:
-            raise InputError(base.name, f"holds the negative id {labels.min()}", "Ids are 0 and above")
+        require_ids(labels, base.name)
         return labels.view(np.dtype(f"u{labels.itemsize}"))
 
     def bytes_per_voxel(self, base: Volume, block: Size) -> float:  # noqa: ARG002

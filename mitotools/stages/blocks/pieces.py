@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from mitotools.run.engine import shared_pool
+from mitotools.segment.runs import require_ids
 from mitotools.volume.blocks import block_shape, boxes_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mitotools.conventions import Array, Size
+    from mitotools.conventions import Array, Labels, Size
     from mitotools.volume.base import VolumeSpec, Writer
     from mitotools.volume.blocks import Box
 
@@ -55,6 +56,13 @@ def read_pieces(volume: Seen, box: Box, threads: int) -> Array:
 
     on_threads(read, pieces, threads)
     return array
+
+
+def read_labels(volume: Seen, box: Box, threads: int) -> Labels:
+    """Return the ids of `box`, read likewise; InputError, with the volume's name, where one is negative."""
+    labels = read_pieces(volume, box, threads)
+    require_ids(labels, volume.name)
+    return labels
 
 
 def on_threads(function: Callable[[Box], None], pieces: Sequence[Box], threads: int) -> None:

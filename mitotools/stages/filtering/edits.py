@@ -9,13 +9,18 @@ import numpy as np
 
 from mitotools.errors import InputError
 from mitotools.segment.filters import edit_ids, smallest_label_type
+from mitotools.segment.runs import as_ids, iterate_runs
+from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.computed import Computed
+from mitotools.stages.blocks.pieces import read_labels
 from mitotools.stages.filtering.id_lists import id_of, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mitotools.conventions import Labels, Size
+    from mitotools.run.running import Running
+    from mitotools.segment.blockwise.places import Flags
     from mitotools.segment.runs import Ids
     from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
@@ -99,6 +104,27 @@ def edited(volume: Volume, edits: Sequence[str], split_by: Callable[[Volume, Ids
         volume = Computed(volume, _Edited(ids, new_ids, dtype), dtype)
     only = [number for verb, numbers in parsed if verb == "split" for number in numbers]
     return split_by(volume, np.array(only, np.uint64)) if only else volume
+
+
+def named_ids(edits: Sequence[str]) -> Ids:
+    """Return the ids that edits name, ascending and unique: (K,) uint64."""
+    return np.array(sorted({int(word) for edit in edits for word in edit.split()[1:]}), np.uint64)
+
+
+def present_ids(volume: Volume, ids: Ids, running: Running) -> Ids:
+    """Return those of some ids that are in a volume, which is read for it: (K,) uint64."""
+
+    def are_present(box: Box, threads: int) -> Flags:
+        labels = read_labels(volume, box, threads)
+        found = np.zeros(len(ids), bool)
+        for runs in iterate_runs([labels]):
+            found |= np.isin(ids, as_ids(runs.values[0], volume.name))
+        return found
+
+    found = np.zeros(len(ids), bool)
+    for flags in map_blocks([volume], are_present, "edits", running, 2 * volume.spec.dtype.itemsize + 16):
+        found |= flags
+    return ids[found]
 
 
 def _new_ids(edits: Sequence[tuple[str, list[int]]]) -> dict[int, int]:

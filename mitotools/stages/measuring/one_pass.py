@@ -19,7 +19,7 @@ from mitotools.segment.measures.measure import Core, measure_block, measurement_
 from mitotools.segment.measures.surface import reach, steps
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.computed import reading_bytes
-from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.blocks.pieces import read_labels, read_pieces
 from mitotools.stages.blocks.planning import demand_of, memory_of
 from mitotools.volume.blocks import Box, size3
 
@@ -47,7 +47,7 @@ def measure_volume(volume: Volume, running: Running, label: str) -> Measurements
     """Measure size, extent and moments of the instances of an open label volume, block by block."""
 
     def measure(box: Box, threads: int) -> Measurements:
-        return measure_block(read_pieces(volume, box, threads), box.start)
+        return measure_block(read_labels(volume, box, threads), box.start)
 
     found = merge_measurements(map_blocks([volume], measure, label, running, _bytes_per_voxel([volume])))
     return replace(found, size=volume.spec.size)
@@ -97,9 +97,9 @@ def all_tables(
 
     def measure(box: Box, threads: int) -> Tables:
         stop = size3([min(b + m, n) for b, m, n in zip(box.stop, far, size, strict=True)])
-        around = read_pieces(labels, Box(box.start, stop), threads)
+        around = read_labels(labels, Box(box.start, stop), threads)
         greys = None if raw is None else read_pieces(raw, box, threads)
-        hosts = None if within is None else read_pieces(within, box, threads)
+        hosts = None if within is None else read_labels(within, box, threads)
         return tables_of_block(around, Core(box.start, box.shape), pairs, greys, hosts)
 
     known_columns(labels, in_full=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mitotools.errors import InputError
 from mitotools.segment.scores.comparison import NO_EDGES, Comparison, compare_block, merge_comparisons
 from mitotools.stages.blocks.blockwise import map_blocks
-from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.blocks.pieces import read_labels, read_pieces
 from mitotools.stages.scoring.overlap_file import Origin
 from mitotools.volume.files import open_volume, source_of
 
@@ -103,10 +103,11 @@ def _comparison(volumes: Mapping[str, Volume], running: Running, *, with_border:
     size = volumes["prediction"].spec.size
 
     def compare(box: Box, threads: int) -> Comparison:
-        read = {role: read_pieces(volume, box, threads) for role, volume in volumes.items()}
-        valid = read.pop("ignore") == 0 if "ignore" in read else None
+        prediction, truth = (read_labels(volumes[role], box, threads) for role in ("prediction", "truth"))
+        valid = read_pieces(volumes["ignore"], box, threads) == 0 if "ignore" in volumes else None
+        heatmap = read_pieces(volumes["heatmap"], box, threads) if "heatmap" in volumes else None
         edges = edges_of(box, size) if with_border else NO_EDGES
-        return compare_block(read["prediction"], read["truth"], valid, edges, read.get("heatmap"))
+        return compare_block(prediction, truth, valid, edges, heatmap)
 
     # Besides the voxels, the table of their runs: three numbers a run, as many as voxels at worst.
     voxel_bytes = sum(_voxel_bytes(role, volume.spec) for role, volume in volumes.items()) + 20
