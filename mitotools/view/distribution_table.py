@@ -33,10 +33,10 @@ th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-
 p { max-width: 50em; }
 """
 
-_EXPLANATION = (
-    "Bars are the volumes as they are seen; lines are exponential distributions from the smallest whole "
-    "instance on, fitted by maximum likelihood, in which what the border cuts has at least the volume that "
-    "is seen."
+_OF_THE_BARS = "Bars are the volumes as they are seen."
+_OF_THE_CURVE = (
+    " Curves are exponential distributions from the smallest whole instance on, fitted by maximum "
+    "likelihood, in which what the border cuts has at least the volume that is seen."
 )
 _OF_THE_LINE = " The regression is that of log10 volume on log10 length, by least squares."
 
@@ -86,6 +86,8 @@ class Distribution(Protocol):
     def exponential(self) -> Exponential | None: ...  # noqa: D102
     @property
     def line(self) -> Line | None: ...  # noqa: D102
+    @property
+    def is_small(self) -> bool: ...  # noqa: D102
 
 
 def printable(name: str) -> str:
@@ -100,6 +102,8 @@ def words(table: Distribution) -> str:
         half = (LONGEST_NAME - 1) // 2
         name = f"{name[:half]}…{name[-half:]}"
     parts = [f"{name}: n = {len(table.volumes_um3)}"]
+    if table.is_small:
+        parts.append("too few to fit")
     if table.exponential is not None:
         fit = table.exponential
         parts.append(f"mean {fit.mean_um3:.3g} µm³ ({fit.low_um3:.3g} to {fit.high_um3:.3g})")
@@ -139,7 +143,10 @@ def numbers_page(svg: str, rows: Sequence[Sequence[str]], style: str = "", more:
         CSS, and HTML that follows the table.
     """
     known = [i for i in range(len(HEADER)) if i == 0 or any(row[i] for row in rows)]
-    numbers = table([HEADER[i] for i in known], [[row[i] for i in known] for row in rows])
-    explanation = _EXPLANATION + (_OF_THE_LINE if HEADER.index("Slope") in known else "")
+    header = [HEADER[i] for i in known]
+    numbers = table(header, [[row[i] for i in known] for row in rows])
+    explanation = _OF_THE_BARS
+    explanation += _OF_THE_CURVE if "Mean above it (µm³)" in header else ""
+    explanation += _OF_THE_LINE if "Slope" in header else ""
     below = f"{numbers}<p>{escape(explanation)}</p>\n"
     return page("Sizes of instances", _STYLE + style, svg, below + more)

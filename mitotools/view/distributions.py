@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatter
 
 from mitotools.view.distribution_table import numbers_page, numbers_table, words
 from mitotools.view.plot_file import COLOURS, DPI, MOST_VECTOR_POINTS, write_plot
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from mitotools.conventions import Array
     from mitotools.view.distribution_table import Distribution
@@ -73,13 +75,26 @@ def draw_distributions(distributions: Sequence[Distribution]) -> Figure:
     _draw_volumes(axes[0], distributions)
     if sides == 2:
         _draw_lengths(axes[1], distributions)
-        axes[1].yaxis.set_major_formatter("{x:g}")
+        _write_plainly(axes[1].yaxis)
     for side in axes:
         side.spines[["top", "right"]].set_visible(False)
-        side.tick_params(labelsize=9)
-        side.xaxis.set_major_formatter("{x:g}")
+        side.tick_params(labelsize=9, which="both")
+        _write_plainly(side.xaxis)
     _draw_legend(figure, distributions)
     return figure
+
+
+class _Plain(LogFormatter):
+    """Writes numbers between the powers of ten as these are written, where they are written at all."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def _write_plainly(axis: Axis) -> None:
+    """Write numbers on a logarithmic axis without powers: 0.2, not 2 x 10^-1."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(_Plain())
 
 
 def _draw_volumes(axes: Axes, distributions: Sequence[Distribution]) -> None:

@@ -110,21 +110,35 @@ def test_the_interval_of_the_slope_holds_the_truth_in_95_of_100_samples():
 
 
 def test_a_table_without_skeletons_and_borders_has_volumes_only():
-    found = size_distribution("a.tsv", {"volume_um3": np.array([1.0, 3.0])})
+    found = size_distribution("a.tsv", {"volume_um3": np.array([1.0, *[3.0] * 9])})
     assert (found.lengths_um, found.line) == (None, None)
-    assert found.touches_border.tolist() == [False, False]
+    assert found.touches_border.tolist() == [False] * 10
     assert found.exponential.mean_um3 == 2
 
 
 def test_a_table_says_what_the_border_cuts_and_how_long_instances_are():
     columns = {
-        "volume_um3": np.array([1.0, 3.0, 2.0]),
-        "touches_border": np.array([False, False, True]),
-        "skeleton_length_um": np.array([1.0, 2.0, 3.0]),
+        "volume_um3": np.array([1.0, *[3.0] * 8, 2.0, 2.0]),
+        "touches_border": np.array([*[False] * 9, True, True]),
+        "skeleton_length_um": np.array([*range(1, 12)]),
     }
     found = size_distribution("a.tsv", columns)
-    assert found.exponential.mean_um3 == 3
-    assert found.line.count == 3
+    assert found.exponential.mean_um3 == (8 * 2 + 2 * 1) / 8
+    assert found.line.count == 11
+
+
+@pytest.mark.parametrize(("count", "is_fitted"), [(9, False), (10, True)])
+def test_nothing_is_fitted_to_fewer_than_ten_instances(count, is_fitted):
+    numbers = np.arange(1.0, count + 1)
+    found = size_distribution("a.tsv", {"volume_um3": numbers, "skeleton_length_um": numbers})
+    assert (found.exponential is not None, found.line is not None) == (is_fitted, is_fitted)
+    assert found.is_small is not is_fitted
+    # Of ten instances one has no skeleton, and nine points are too few for a line.
+    numbers[0] = np.nan
+    found = size_distribution(
+        "a.tsv", {"volume_um3": np.arange(1.0, count + 1), "skeleton_length_um": numbers}
+    )
+    assert (found.exponential is not None, found.line) == (is_fitted, None)
 
 
 @pytest.mark.parametrize(

@@ -85,14 +85,33 @@ def test_no_two_of_seven_tables_look_alike_even_in_grey():
 
 
 def test_the_legend_says_the_fitted_numbers():
-    found = size_distribution(
-        "a.tsv",
-        {"volume_um3": np.array([1.0, 10.0, 100.0]), "skeleton_length_um": np.array([1.0, 10.0, 100.0])},
-    )
-    # 108 um3 above the smallest, two events; quantiles of four degrees of freedom: 11.143 and 0.4844.
-    assert words(found) == "a.tsv: n = 3, mean 54 µm³ (19.4 to 446), slope 1.00 (r = 1.00)"
+    volumes = np.array([1.0, 10, 10, 10, 10, 10, 10, 10, 10, 100])
+    found = size_distribution("a.tsv", {"volume_um3": volumes, "skeleton_length_um": volumes})
+    # 8 * 9 + 99 um3 above the smallest, 9 events; quantiles of 18 degrees of freedom: 31.526 and 8.2307.
+    assert words(found) == "a.tsv: n = 10, mean 19 µm³ (10.8 to 41.6), slope 1.00 (r = 1.00)"
     row = dict(zip(HEADER, numbers_table([found])[0], strict=False))
-    assert (row["Instances"], row["Mean above it (µm³)"], row["r"]) == ("3", "54", "1.000")
+    assert (row["Instances"], row["Mean above it (µm³)"], row["r"]) == ("10", "19", "1.000")
+
+
+def test_nothing_is_fitted_to_few_instances_and_the_legend_says_so(tmp_path):
+    few = table(count=9)
+    assert words(few) == "a.tsv: n = 9, too few to fit"
+    volumes, lengths = draw_distributions([few]).axes
+    assert len(volumes.lines) == len(lengths.lines) == 0
+    write_distributions(tmp_path / "a", ".html", [few])
+    page = (tmp_path / "a").read_text("utf-8")
+    assert "Mean above it (µm³)" not in Cells(page).cells
+    assert "maximum likelihood" not in page
+    assert "too few" not in words(table(count=10))
+
+
+def test_numbers_between_the_powers_of_ten_are_written_as_these_are():
+    volumes = np.linspace(0.15, 0.45, 20)
+    figure = draw_distributions([size_distribution("a", {"volume_um3": volumes})])
+    figure.canvas.draw()
+    axis = figure.axes[0].xaxis
+    written = {tick.label1.get_text() for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())}
+    assert {"0.2", "0.3", "0.4"} <= written <= {"", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "1"}
 
 
 @pytest.mark.parametrize(
@@ -100,11 +119,11 @@ def test_the_legend_says_the_fitted_numbers():
 )
 @pytest.mark.parametrize("suffix", [".png", ".html"])
 def test_any_name_of_a_table_is_shown_as_it_is(tmp_path, name, suffix):
-    drawn = [table(name, 5)]
+    drawn = [table(name, 12)]
     write_distributions(tmp_path / "a", suffix, drawn)
     shown = "".join(sign if sign.isprintable() else "?" for sign in name)
     figure = draw_distributions(drawn)
-    assert texts(figure)[0].startswith(f"{shown}: n = 5")
+    assert texts(figure)[0].startswith(f"{shown}: n = 12")
     assert not figure.legends[0].get_texts()[0].get_parse_math()
     if suffix == ".html":
         found = Cells((tmp_path / "a").read_text("utf-8"))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 """Of all intervals."""
 
+LEAST_FITTED = 10
+"""Instances of a table: what is fitted to fewer says more of chance than of sizes."""
+
 
 @dataclass(frozen=True)
 class ExponentialFit:
@@ -91,9 +94,9 @@ class SizeDistribution:
     lengths_um : (N,) float64 or None
         Of skeletons, NaN where there is none; None where the table has none at all.
     exponential : ExponentialFit or None
-        None with fewer than two different volumes of whole instances.
+        None with fewer than `LEAST_FITTED` instances, or fewer than two different volumes of whole ones.
     line : LineFit or None
-        None with fewer than three points, or of one length.
+        None with fewer than `LEAST_FITTED` points, or of one length.
     """
 
     name: str
@@ -102,6 +105,11 @@ class SizeDistribution:
     lengths_um: Floats | None
     exponential: ExponentialFit | None
     line: LineFit | None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there are too few instances to fit anything to."""
+        return len(self.volumes_um3) < LEAST_FITTED
 
 
 def size_distribution(name: str, columns: Mapping[str, Array | None]) -> SizeDistribution:
@@ -123,8 +131,11 @@ def size_distribution(name: str, columns: Mapping[str, Array | None]) -> SizeDis
     cut, lengths = columns.get("touches_border"), columns.get("skeleton_length_um")
     touches = np.zeros(len(volumes), bool) if cut is None else np.asarray(cut, bool)
     lengths = None if lengths is None else np.asarray(lengths, np.float64)
+    exponential = fit_exponential(volumes, touches) if len(volumes) >= LEAST_FITTED else None
     line = None if lengths is None else fit_line(lengths, volumes)
-    return SizeDistribution(name, volumes, touches, lengths, fit_exponential(volumes, touches), line)
+    if line is not None and line.count < LEAST_FITTED:
+        line = None
+    return SizeDistribution(name, volumes, touches, lengths, exponential, line)
 
 
 def _required_volumes(name: str, columns: Mapping[str, Array | None]) -> Floats:
