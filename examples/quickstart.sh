@@ -1,6 +1,7 @@
 #!/bin/sh
-# The whole pipeline on real electron microscopy: find the mitochondria in a crop of fly medulla, with the model that
-# comes with mitotools, then with one that was trained further on another crop.
+# The whole pipeline on real electron microscopy: find the mitochondria in a crop of fly medulla, with the bundled
+# model, then with one that was trained further on another crop (which the bundled one has seen, so that it shows how,
+# and gains little).
 # About six minutes on two cores. What is there from an earlier run is used again; delete quickstart/ to start over.
 #
 # MITOTOOLS_QUICKSTART_MINUTES   minutes of training (3)
@@ -31,7 +32,7 @@ step raw.zarr "Convert the volume to OME-Zarr" \
     mitotools convert $data/medulla_test.h5:raw raw.zarr
 step plan.json "Plan tiles: on a cluster, each would be a job" \
     mitotools tile raw.zarr plan.json --size 64,160,160
-step tiles "Predict the tiles with the model that comes along" \
+step tiles "Predict the tiles with the bundled model" \
     mitotools predict plan.json tiles --tta 4
 step maps.zarr "Merge the tiles: the same maps as without tiles" \
     mitotools merge tiles maps.zarr

@@ -4,7 +4,7 @@ The commands are functions on arrays here, for notebooks; they are loaded when t
 
 >>> import mitotools
 >>> maps = mitotools.predict(raw, "model.safetensors", voxel_size_nm)  # doctest: +SKIP
->>> labels = mitotools.decode(maps)  # doctest: +SKIP
+>>> labels = mitotools.decode(maps, "model.safetensors", voxel_size_nm)  # doctest: +SKIP
 """
 
 from importlib import import_module

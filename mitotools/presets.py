@@ -20,11 +20,18 @@ from mitotools.parameters import TrainParameters
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mitotools.learn.metadata import ModelMetadata
+
 SOURCE = "source"
 """A key for people: where the settings come from."""
 
 OF_THE_PRESET = "preset"
 """The one parameter that is no setting."""
+
+OF_A_RUN = ("patch_voxels", "minutes", "loaders", "save_minutes", "device", "precision", "seed")
+"""Settings that a model which is trained on does not bring along."""
+
+DEFAULT = TrainParameters().preset
 
 POSITIVE = (
     "batch", "accumulate", "iterations", "minutes", "patch_voxels", "section_patch_voxels",
@@ -76,6 +83,28 @@ def with_settings(base: TrainParameters, settings: Sequence[str], **chosen: Any)
             raise UsageError(what, "this has an option of its own")
         base = _changed(base, {key: _value(_kind(key, what), value)}, what)
     return replace(base, **chosen)
+
+
+def of_model(metadata: ModelMetadata, what: str) -> TrainParameters:
+    """Return the settings that a model was trained with, as its metadata has them, to train it further.
+
+    Its patches are those of the model, cut to what the new volume holds. What belongs to a run (its seed, its
+    device, its minutes) is left out, and so is what this version does not know.
+
+    Raises
+    ------
+    UsageError
+        Where a value is of another kind, which says `what`.
+    """
+    known = {
+        name: value
+        for name, value in metadata.training.items()
+        if name in _kinds() and name not in OF_A_RUN and value is not None
+    }
+    preset = str(metadata.training.get(OF_THE_PRESET))
+    base = TrainParameters(preset=preset if preset in PRESETS else DEFAULT)
+    shape = metadata.patch_voxels
+    return replace(_changed(base, known, what), section_patch_voxels=shape, isotropic_patch_voxels=shape)
 
 
 def _changed(base: TrainParameters, values: Mapping[str, Any], what: str) -> TrainParameters:

@@ -49,7 +49,7 @@ def make(tmp_path, commands):
         how = {"cwd": EXAMPLES / name, "env": environment, "capture_output": True, "text": True}
         result = subprocess.run(["make", "-j2", *variables, *words], check=False, **how)
         assert result.returncode == status, result.stderr
-        return result.stdout
+        return result.stdout + result.stderr if status else result.stdout
 
     return run
 
@@ -142,7 +142,29 @@ def test_suspects_are_shown_and_what_is_put_right_is_learnt(proofread, tmp_path)
     proofread("model")
     with h5py.File(tmp_path / "out" / "corrected.h5") as file:
         assert int(suspects[0][0]) not in file["main"][:]
-    assert (tmp_path / "out" / "model.safetensors").exists()
+    first = (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns
+    (tmp_path / "edits.txt").write_text(f"delete {suspects[0][0]} {suspects[1][0]}\n")
+    proofread("model")
+    with h5py.File(tmp_path / "out" / "corrected.h5") as file:
+        assert int(suspects[1][0]) not in file["main"][:]
+    assert (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns > first
+
+
+def test_the_loop_begins_with_the_model_that_comes_along_and_says_where_edits_belong(make, tmp_path):
+    words = [f"OUT={tmp_path}", f"EDITS={tmp_path / 'edits.txt'}", f"RAW={tmp_path / 'raw.h5'}"]
+    (tmp_path / "raw.h5").touch()
+    assert " -m bundled --resume" in make("proofread", "-n", *words, "suspects")
+    (tmp_path / "labels.h5").touch()
+    asked = ("-o", f"{tmp_path / 'labels.h5'}", "corrected")
+    assert f"Write {tmp_path / 'edits.txt'} first" in make("proofread", *words, *asked, status=2)
+
+
+def test_options_of_all_predictions_do_not_mirror_what_affinities_are_made_of(make):
+    for example, table in (("lucchi", "table1"), ("mitoem", "table2")):
+        lines = make(example, "-n", "PREDICT=--tta 4 --workers 8", table)
+        of_affinities = [line for line in lines.splitlines() if "u3d-a_maps" in line and " predict " in line]
+        assert of_affinities
+        assert all(line.endswith("--tta 4 --workers 8 --tta 1") for line in of_affinities)
 
 
 def test_an_instance_is_as_suspicious_as_the_rarest_thing_about_it(tmp_path):

@@ -2,7 +2,8 @@
 # Convert a large volume, or run any other command that has --scheduler, on several nodes of a Slurm cluster.
 # Usage: sbatch examples/cluster/slurm.sh convert raw.h5 raw.zarr --levels 5 --resume
 #
-# The first task is the Dask scheduler and the command, the others are workers. Files must lie where all nodes see them.
+# The first task is the Dask scheduler and the command, the others are workers. Files must lie where all nodes see
+# them, and the extra [cluster] be installed.
 # A job that was killed, or ran out of time, continues when it is submitted again: --resume.
 #SBATCH --job-name=mitotools
 #SBATCH --nodes=4
@@ -16,6 +17,9 @@ set -eu
 PATH=$MITOTOOLS_VENV/bin:$PATH
 port=$((20000 + SLURM_JOB_ID % 20000))
 address=tcp://$(hostname):$port
+
+# Since Slurm 22.05 srun does not take the processors of its job unless it is told.
+export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
 
 dask scheduler --port "$port" --no-dashboard &
 scheduler=$!

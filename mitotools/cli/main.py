@@ -53,6 +53,15 @@ class Pipeline(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return a command and its words, among which `-[CROP]` is a volume."""
+        from mitotools.cli.arguments import no_option
+
+        name, command, words = super().resolve_command(ctx, args)
+        return name, command, [no_option(word) for word in words]
+
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; an interruption, or a reader that is gone, is dealt with before click would."""
         try:
@@ -72,7 +81,7 @@ def mitotools() -> None:
     (HDF5, OME-Zarr, TIFF, NIfTI, folders of slices ...). A volume is named FILE[:DATASET][CROP]; - is a pipe.
 
     \b
-      $ mitotools predict raw.h5 maps.zarr -m model.pt
+      $ mitotools predict raw.h5 maps.zarr -m model.safetensors
       $ mitotools decode maps.zarr - | mitotools filter - labels.h5 --min-size 2000
     """
 
@@ -101,7 +110,9 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return WRONG_USAGE
     except click.ClickException as error:
-        return _report(f"{program}: {error.format_message()}", WRONG_USAGE, f"See '{program} --help'.")
+        message = error.format_message()
+        stop = "" if message.endswith((".", "?", "!")) else "."
+        return _report(f"{program}: {message}{stop}", WRONG_USAGE, f"See '{program} --help'.")
     except UsageError as error:
         return _report(f"{program}: {error}", WRONG_USAGE)
     except MitotoolsError as error:

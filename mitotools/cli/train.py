@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mitotools.cli import arguments, options
-from mitotools.parameters import TrainParameters
-from mitotools.presets import PRESETS
+from mitotools.presets import DEFAULT, PRESETS
 
 if TYPE_CHECKING:
     from mitotools.conventions import Size
     from mitotools.run.running import Running
     from mitotools.volume.path import VolumePath
 
-_DEFAULT = TrainParameters()
 _PAIR = (arguments.VOLUME, arguments.VOLUME)
 
 
@@ -60,9 +58,8 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
-    default=_DEFAULT.preset,
-    show_default=True,
-    help="Network, targets, optimisation: a paper's, or for processors: fast (cubic voxels), sections.",
+    help="Network, targets, optimisation: a paper's, or for CPUs: fast (cubic voxels), sections.  "
+    f"[default: {DEFAULT}, or what the model of --init was trained with]",
 )
 @click.option(
     "--config",
@@ -100,9 +97,9 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
 )
 @click.option(
     "--init",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     metavar="MODEL",
-    help="Begin with the weights of a model: fine-tune it.",
+    help="Fine-tune a model: begin with its weights, settings and options of decode.",
 )
 @options.as_program
 @click.option(
@@ -135,7 +132,7 @@ def train(
     also_ignore: tuple[VolumePath, ...],
     validate: tuple[tuple[VolumePath, VolumePath], ...],
     validate_crop: str | None,
-    preset: str,
+    preset: str | None,
     config: Path | None,
     settings: tuple[str, ...],
     init: Path | None,
@@ -159,12 +156,18 @@ def train(
       $ mitotools train cell.h5:raw cell.h5:mito model.safetensors --patch 64,64,64 --set filters=16,32,64
       $ torchrun --nproc-per-node 4 -m mitotools train raw.zarr labels.zarr model.safetensors --batch 32
     """
-    from mitotools.presets import with_config, with_settings
+    from mitotools.learn.installed import model_file
+    from mitotools.learn.metadata import read_metadata
+    from mitotools.presets import of_model, with_config, with_settings
     from mitotools.stages.train import train_model
     from mitotools.stages.training.data import labelled
     from mitotools.stages.training.plan import TrainingFiles
 
-    parameters = PRESETS[preset] if config is None else with_config(PRESETS[preset], config)
+    parameters = PRESETS[preset or DEFAULT]
+    if init is not None and preset is None and not as_program:
+        parameters = of_model(read_metadata(model_file(init)), str(init))
+    if config is not None:
+        parameters = with_config(parameters, config)
     given = {"patch_voxels": patch} if patch else {}
     given |= {name: value for name, value in chosen.items() if _is_given(name)}
     parameters = with_settings(parameters, settings, **given)

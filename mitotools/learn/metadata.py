@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from mitotools.errors import InputError, ModelError
-from mitotools.volume.base import known_voxel_size
+from mitotools.volume.voxel_size import known_voxel_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,8 @@ class ModelMetadata:
     decode : dict
         Options of `mitotools decode` that suit maps with voxels of the training's size.
     training : dict
-        Parameters of the training, iterations done and the last loss.
+        Parameters of the training, and `iterations_done`, `final_loss`; where it was validated,
+        `best_iteration` and `validation_ap75`.
     card : dict of str to str
         What a model that is given to others says of itself: title, data, terms, cite, scores, limits.
     history : History
@@ -97,6 +98,15 @@ class ModelMetadata:
 def _counts(value: object) -> bool:
     """Whether this is a number of voxels; a file may hold anything."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file, whatever its name, begins as safetensors files do: the header's length, and JSON."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size - 8
 
 
 def read_metadata(path: Path) -> ModelMetadata:

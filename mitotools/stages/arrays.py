@@ -9,6 +9,8 @@ import numpy as np
 
 from mitotools.conventions import DEFAULT_MODEL
 from mitotools.errors import InputError
+from mitotools.learn.installed import model_file
+from mitotools.learn.metadata import read_metadata
 from mitotools.parameters import DecodeParameters, EvaluateParameters, PredictParameters
 from mitotools.run.running import Running
 from mitotools.segment.decoders import decoder
@@ -128,13 +130,20 @@ def predict(
         return read(str(target))[0]
 
 
-def decode(maps: Array, **options: Any) -> Labels:
+def decode(
+    maps: Array, model: str | Path | None = None, voxel_size_nm: VoxelSize | None = None, **options: Any
+) -> Labels:
     """Split maps into instances.
 
     Parameters
     ----------
     maps : (C, Z, Y, X) array of uint8, or of floats in 0..1
         Mask and contour, or what the method needs.
+    model : str or Path, optional
+        That made the maps: what is not among the options is what suits its maps. Arrays do not say it, as
+        files do.
+    voxel_size_nm : (z, y, x) nanometres, optional
+        Where it is not that of the training, the model's numbers of voxels stand for the same volumes.
     **options
         Of `mitotools.parameters.DecodeParameters`: method="mw", foreground=0.8, min_size_voxels=1024, ...
 
@@ -145,7 +154,7 @@ def decode(maps: Array, **options: Any) -> Labels:
 
     Raises
     ------
-    InputError, UsageError
+    InputError, ModelError, UsageError
 
     Examples
     --------
@@ -159,6 +168,8 @@ def decode(maps: Array, **options: Any) -> Labels:
         if not (maps.min(initial=0) >= 0 and maps.max(initial=0) <= 1):
             raise InputError("maps", "hold numbers outside 0..1")
         maps = (maps * 255).astype(np.uint8)
+    if model is not None:
+        options = {**read_metadata(model_file(Path(model))).decode_at(voxel_size_nm), **options}
     parameters = DecodeParameters(**options)
     chosen = decoder(parameters.method)
     chosen.require(maps)

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mitotools.errors import MitotoolsError, ModelError, UsageError
+from mitotools.errors import MachineError, MitotoolsError, ModelError
 from mitotools.learn.augment.patch import recipe_named
 from mitotools.learn.checkpoint import save_model
 from mitotools.learn.device import chosen_device, placed, prepare, resolved
@@ -19,7 +19,6 @@ from mitotools.learn.training import Best, Training, load_training, save_trainin
 from mitotools.run.budget import written
 from mitotools.run.memory import resident_bytes_of_all
 from mitotools.stages.blocks.resuming import (
-    MOVED,
     Unit,
     is_complete,
     is_worth_continuing,
@@ -29,7 +28,8 @@ from mitotools.stages.blocks.resuming import (
 from mitotools.stages.training.log import TrainingLog, check_log
 from mitotools.stages.training.plan import TrainingFiles, planned
 from mitotools.stages.training.validation import Validation
-from mitotools.volume.atomic import check_file, create_file, unfinished_of
+from mitotools.volume.atomic import check_file, create_file, journal_of, unfinished_of
+from mitotools.volume.outputs import check_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.stages.training.data import Labelled
     from mitotools.stages.training.plan import Plan
+    from mitotools.volume.path import VolumePath
 
 SAVED = Unit("checkpoint", "saved")
 """What an entry of a training's journal stands for."""
@@ -79,10 +80,13 @@ def train_model(
 
     Raises
     ------
-    InputError, TargetError, ModelError, UsageError
+    InputError, TargetError, ModelError, MachineError, UsageError
     """
+    check_apart([target, files.plot], _volumes(data, files))
     check_file(target, force=running.force, resume=bool(running.resume))
-    check_log(files.log, files.plot, force=running.force or bool(running.resume))
+    # Where nothing was begun, what is there was told by another training.
+    begun = any(path.exists() for path in (target, unfinished_of(target), journal_of(target)))
+    check_log(files.log, files.plot, force=running.force, resume=bool(running.resume) and begun)
     recipe_named(parameters.recipe)
     with ExitStack() as stack:
         device, precision = resolved(parameters.device, parameters.precision)
@@ -101,11 +105,19 @@ def train_model(
                 lambda: read_metadata(target).history,
                 records,
                 force=running.force,
-                ignoring=MOVED,
+                or_copies=True,
             )
         ):
             return None
         return _trained(target, plan, running, files, processes)
+
+
+def _volumes(data: Sequence[Labelled], files: TrainingFiles) -> Iterator[VolumePath | None]:
+    """Yield what is read."""
+    for one in data:
+        yield from (one.raw, one.labels, one.ignore)
+    for pair in files.validation:
+        yield from pair
 
 
 def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, processes: Processes) -> Fit:
@@ -118,7 +130,7 @@ def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, p
             load_training(unfinished_of(target), training)
         return _fitted(training, plan, running, Hooks(), processes)
     with (
-        journal_for(target, what, running, SAVED, MOVED) as journal,
+        journal_for(target, what, running, SAVED, or_copies=True) as journal,
         create_file(
             target,
             force=running.force or bool(running.resume),
@@ -186,7 +198,7 @@ class _Telling:
         taken = resident_bytes_of_all()
         if taken > budget:
             why = f"{written(budget)} is too little for this training, which takes {written(taken)}"
-            raise UsageError(
+            raise MachineError(
                 "--memory", why, "Give it more, or begin again with a smaller --patch or --batch"
             )
 
@@ -231,7 +243,7 @@ def _save(path: Path, training: Training, plan: Plan, result: Fit, running: Runn
     """Write the model where the training was saved: the best of the validation, else the average."""
     network = training.average.network
     metadata = plan.metadata
-    done = {**metadata.training, "iterations_done": result.iterations, "loss": result.loss}
+    done = {**metadata.training, "iterations_done": result.iterations, "final_loss": result.loss}
     if training.best is None:
         _with_norms(training, plan, running, device)
     else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from stages.networks import write_model, write_phantom
 
 from mitotools.cli.main import run
+from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.learn.fit import Fit
 from mitotools.learn.metadata import read_metadata
 from mitotools.presets import PRESETS
@@ -104,7 +106,40 @@ def test_what_is_scored_is_given_or_held_out(call):
     assert [one.held_out and one.held_out.crop for one in data] == ["[0:4,0:,2:9]", None]
 
 
-def test_files_and_how_to_run_are_passed_on(call):
+def test_a_model_that_is_trained_on_brings_its_settings_along(call, folder):
+    network, metadata = load_model(write_model(folder / "old.safetensors"))
+    values = json.loads(json.dumps(asdict(replace(
+        PRESETS["fast"], filters=(4, 8), recipe="strong", learning_rate=0.125, batch=3, minutes=7.0, seed=5,
+        device="cuda", patch_voxels=(9, 9, 9),
+    ))))  # fmt: skip
+    training = {**values, "final_loss": 0.5, "crops": [["", ""]], "of_a_newer_version": 1}
+    save_model(folder / "old.safetensors", network, replace(metadata, training=training))
+    patch = metadata.patch_voxels
+    expected = replace(
+        PRESETS["fast"], filters=(4, 8), recipe="strong", learning_rate=0.125, batch=3,
+        section_patch_voxels=patch, isotropic_patch_voxels=patch,
+    )  # fmt: skip
+    assert parameters(call, "--init old.safetensors") == expected
+    # What is said comes after it, and a preset that is asked for in its place.
+    (folder / "c.toml").write_text("batch = 5\n")
+    changed = parameters(call, "--init old.safetensors --config c.toml --recipe mild --seed 6")
+    assert changed == replace(expected, batch=5, recipe="mild", seed=6)
+    assert parameters(call, "--init old.safetensors --preset sections") == PRESETS["sections"]
+
+
+def test_the_settings_of_a_checkpoint_of_another_program_are_those_of_the_preset(call):
+    assert parameters(call, "--init old.pth.tar --as pytc") == PRESETS["u3d-bc"]
+
+
+def test_settings_of_a_model_that_make_no_sense_are_refused(folder, capsys):
+    network, metadata = load_model(write_model(folder / "old.safetensors"))
+    save_model(folder / "old.safetensors", network, replace(metadata, training={"batch": "many"}))
+    assert run(["train", "raw.h5", "labels.h5", "m.safetensors", "--init", "old.safetensors"]) == WRONG_USAGE
+    assert 'old.safetensors: batch = "many" is nothing like 4' in capsys.readouterr().err
+
+
+def test_files_and_how_to_run_are_passed_on(call, folder):
+    write_model(folder / "old.st")
     *_, running, files = call("--init old.st --log numbers --plot c.html --resume -t 3")
     assert (files.init, files.log, files.plot) == (Path("old.st"), Path("numbers"), Path("c.html"))
     assert (running.resume, running.threads) == (True, 3)
@@ -161,7 +196,7 @@ def test_what_makes_no_sense_is_one_line_and_leaves_nothing(folder, capsys, line
 @pytest.mark.parametrize("how", ["--device cuda", "--config gpu.toml"])
 def test_a_gpu_that_is_not_there_is_refused_with_what_there_is(folder, capsys, how):
     (folder / "gpu.toml").write_text('device = "cuda"\n')
-    assert run(["train", "raw.h5", "labels.h5", "m.safetensors", *how.split()]) == WRONG_USAGE
+    assert run(["train", "raw.h5", "labels.h5", "m.safetensors", *how.split()]) == FAILED
     words = capsys.readouterr().err
     assert re.search(r"^mitotools train: --device cuda: is not available \(.*\)\. Use --device cpu\.$", words)
     assert not (folder / "m.safetensors").exists()

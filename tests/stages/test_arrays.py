@@ -6,6 +6,7 @@ import doctest
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,7 @@ from stages.networks import write_model, write_phantom, write_volume
 import mitotools
 from mitotools.cli.main import run
 from mitotools.errors import InputError
+from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.stages import arrays
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,6 +51,17 @@ def test_a_notebook_gets_what_the_commands_write(folder):
     labels = mitotools.decode(maps, foreground=0.4, seed_foreground=0.5, min_size_voxels=9, min_seed_voxels=4)
     assert labels.max() > 1
     assert np.array_equal(labels, mitotools.read("found.h5")[0])
+
+
+def test_where_the_model_is_named_its_options_are_those_that_are_not_given(folder):
+    network, metadata = load_model(folder / "model.safetensors")
+    save_model(folder / "tuned.safetensors", network, replace(metadata, decode={"min_size_voxels": 50}))
+    maps = np.zeros((2, 8, 8, 16))
+    maps[0, 2:6, 2:6, 2:6] = maps[0, 2:5, 2:6, 10:14] = 0.95  # 64 and 48 voxels
+    assert mitotools.decode(maps, "tuned.safetensors", VOXEL_SIZE).max() == 1
+    assert mitotools.decode(maps, "tuned.safetensors", VOXEL_SIZE, min_size_voxels=40).max() == 2
+    # 50 voxels of 5 nm are 6 of 10 nm.
+    assert mitotools.decode(maps, "tuned.safetensors", (10.0, 10.0, 10.0)).max() == 2
 
 
 def test_scores_are_those_of_the_command(folder, capsys):

@@ -102,6 +102,12 @@ def test_an_unknown_voxel_size_is_taken_to_be_that_of_the_training_and_this_is_s
     assert "does not say its voxel size: taken to be that of the training, 5 x 5 x 5 nm" in said.text
 
 
+def test_sections_that_meet_a_model_of_cubic_voxels_are_warned_of(tmp_path, model, said):
+    raw, _ = write_phantom(tmp_path, (4, 16, 16), voxel_size_nm=(30, 5, 5))
+    predicted(raw, tmp_path / "maps.h5", model)
+    assert "raw.h5 has sections, the model is one of cubic voxels: look at what it finds" in said.text
+
+
 def test_voxels_that_are_alike_are_not_mentioned(tmp_path, model, said):
     raw, _ = write_phantom(tmp_path, (8, 16, 16), voxel_size_nm=(5, 5, 6))
     predicted(raw, tmp_path / "maps.h5", model)

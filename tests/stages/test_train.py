@@ -12,7 +12,7 @@ from phantom import phantom
 from stages.networks import SIZE, VOXEL_SIZE, write_model, write_phantom, write_volume
 
 from mitotools.errors import InputError, MitotoolsError, ModelError, TargetError, UsageError
-from mitotools.learn.checkpoint import load_model
+from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.learn.metadata import read_metadata
 from mitotools.parameters import PredictParameters, TrainParameters
 from mitotools.run.running import Running
@@ -59,7 +59,7 @@ def test_a_model_says_how_it_came_to_be(pair, model):
     assert record["parameters"]["patch_voxels"] == [8, 16, 16]
     assert not {"loaders", "save_minutes"} & record["parameters"].keys()
     assert metadata.training["iterations_done"] == 2
-    assert 0 < metadata.training["loss"] < 100
+    assert 0 < metadata.training["final_loss"] < 100
     assert metadata.targets == ("mask", "contour")
     assert metadata.patch_voxels == (8, 16, 16)
     assert metadata.voxel_size_nm == VOXEL_SIZE
@@ -207,7 +207,7 @@ def test_the_numbers_of_another_training_are_not_replaced_unasked(pair, tmp_path
 
 def test_a_log_is_a_row_an_iteration(pair, tmp_path, model):
     loss = trained(pair, model, files=TrainingFiles(log=tmp_path / "deep" / "log"), iterations=3).training[
-        "loss"
+        "final_loss"
     ]
     header, *rows = (tmp_path / "deep/log/training.tsv").read_text().splitlines()
     assert header.split("\t") == ["iteration", "seconds", "loss", "learning_rate", "waited"]
@@ -269,7 +269,8 @@ def test_raw_and_labels_may_lie_in_one_file_and_be_cropped(tmp_path, model):
     names = (f"{tmp_path / 'cell.h5'}:{name}[0:20,4:40,:]" for name in ("raw", "mito"))
     record = trained([parse_volume_path(name) for name in names], model).history[0]
     assert [entry["shape"] for entry in record["inputs"]] == [[20, 36, 44]] * 2
-    assert record["parameters"]["crops"] == [["[0:20,4:40,0:]"] * 2]
+    assert [entry["dataset"] for entry in record["inputs"]] == ["raw", "mito"]
+    assert [entry["crop"] for entry in record["inputs"]] == ["[0:20,4:40,0:]"] * 2
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
@@ -297,6 +298,24 @@ def test_a_model_may_be_trained_on(pair, tmp_path, model):
     assert [name for name in differing(old, model) if name.endswith(kinds)] == []
     assert [entry["path"] for entry in metadata.history[-1]["inputs"]][-1] == str(old)
     assert metadata.history[:-1] == read_metadata(old).history
+
+
+def test_a_model_that_is_trained_on_keeps_its_options_of_decode(pair, tmp_path, model):
+    old = write_model(tmp_path / "old.safetensors", voxel_size_nm=(10.0, 10.0, 10.0))
+    network, metadata = load_model(old)
+    save_model(old, network, replace(metadata, decode={"foreground": 0.4, "min_size_voxels": 100}))
+    # 100 voxels of 10 nm are 800 of 5 nm.
+    files = TrainingFiles(init=old)
+    assert trained(pair, model, files=files).decode == {"foreground": 0.4, "min_size_voxels": 800}
+    # Other channels have other options.
+    assert trained(pair, tmp_path / "other.safetensors", files=files, targets=("mask",)).decode == {}
+
+
+def test_without_a_voxel_size_volumes_are_taken_for_sections_and_it_is_said(tmp_path, model, said):
+    pair = write_phantom(tmp_path, voxel_size_nm=None)
+    assert not trained(pair, model, iterations=1).settings["isotropic"]
+    (line,) = [text for text in said.messages if "voxel size" in text]
+    assert "raw.h5 does not say its voxel size: taken for sections" in line
 
 
 def test_a_model_with_other_channels_may_be_trained_on_but_for_its_end(pair, tmp_path, model, said):

@@ -5,7 +5,7 @@
 set -eu
 here=$(dirname "$0") folder=$1 model=$2
 shift 2
-set -- "$model" --config "$here/research.toml" --patch 128,128,128 --recipe mild \
+set -- "$model" --patch 128,128,128 --recipe mild \
     --set warmup_iterations=50 --set ema_decay=0.995 --iterations 1050 \
     --init "$here/mitotools_research/research.safetensors" "$@"
 for name in y0 x0 z1 y1 x1; do

@@ -111,7 +111,11 @@ def planned(
     opened = [_opened(one, stack, inputs) for one in data]
     raw, labels, _ = opened[0]
     voxel_size = raw.spec.voxel_size_nm or labels.spec.voxel_size_nm
-    network, architecture, settings = _network(parameters, channels, voxel_size, files, inputs)
+    if voxel_size is None:
+        message = "%s does not say its voxel size: taken for sections, longer in z than in the plane. %s"
+        advice = "'mitotools convert --voxel-size' sets it"
+        logging.getLogger(__name__).warning(message, raw.name, advice)
+    network, architecture, settings, decode = _network(parameters, channels, voxel_size, files, inputs)
     if files.init is not None:
         parameters = _of_model(parameters, files.init, {"architecture": architecture, **settings})
     check_batch(parameters, processes)
@@ -119,13 +123,14 @@ def planned(
     patch = _patch(parameters, raw.spec.size, voxel_size, network)
     _warn_of_smaller(patch, [volume for volume, _, _ in opened])
     sources = [_source(one, volumes, patch, parameters) for one, volumes in zip(data, opened, strict=True)]
-    values = {**_values(data, parameters, files), "patch_voxels": patch}
+    values = {**_values(data, parameters), "patch_voxels": patch}
     metadata = ModelMetadata(
         architecture=architecture,
         settings=settings,
         targets=channels,
         patch_voxels=patch,
         voxel_size_nm=voxel_size,
+        decode=decode,
         training=values,
         history=history.extended(inputs, running.command_line, values),
     )
@@ -133,15 +138,10 @@ def planned(
     return Plan(network, metadata, Mixture(sources, held), targets, parameters)
 
 
-def _values(data: Sequence[Labelled], parameters: TrainParameters, files: TrainingFiles) -> dict[str, object]:
+def _values(data: Sequence[Labelled], parameters: TrainParameters) -> dict[str, object]:
     """Return what decides, together with the inputs, what the model will be."""
     values = {name: value for name, value in asdict(parameters).items() if name not in NOT_OF_THE_RESULT}
-    return {
-        **values,
-        "crops": [[one.raw.crop, one.labels.crop] for one in data],
-        "held_out": [one.held_out.crop if one.held_out else "" for one in data],
-        "validation": [[raw.crop, labels.crop] for raw, labels in files.validation],
-    }
+    return {**values, "held_out": [one.held_out.crop if one.held_out else "" for one in data]}
 
 
 Volumes = tuple["Volume", "Volume", "Volume | None"]
@@ -185,15 +185,17 @@ def _network(
     voxel_size: VoxelSize | None,
     files: TrainingFiles,
     inputs: list[Input],
-) -> tuple[Module, str, dict[str, object]]:
-    """Return a network, its architecture and settings: a new one, or that of the model to begin with."""
+) -> tuple[Module, str, dict[str, object], dict[str, Any]]:
+    """Return a network, its architecture, settings and options of decode: new ones, or a model's."""
     if files.init is None:
         settings = settings_of(parameters, len(channels), isotropic=not is_sectioned(voxel_size))
-        return build(parameters.architecture, settings), parameters.architecture, settings
+        return build(parameters.architecture, settings), parameters.architecture, settings, {}
     path = model_file(files.init)
     network, old = fine_tuned(path, channels, files.init_as)
     inputs.append(history.Input(str(path.absolute()), history=old.history))
-    return network, old.architecture, old.settings
+    # What suits the maps of the old model is a better guess than what suits no model in particular.
+    decode = old.decode_at(voxel_size) if old.targets == channels else {}
+    return network, old.architecture, old.settings, decode
 
 
 def _of_model(parameters: TrainParameters, init: Path, model: dict[str, object]) -> TrainParameters:
