@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -16,24 +18,52 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 Record = dict[str, Any]
-"""command_line, version, time_utc, parameters, inputs: [{path, shape, dtype, fingerprint}]."""
+"""command_line, version, time_utc, parameters, inputs: [{path, shape, dtype, fingerprint}].
+
+An input also has its dataset, crop and root, where they were given.
+"""
 
 History = tuple[Record, ...]
+
+_PARTS = ("dataset", "crop", "root")
+"""What tells volumes of one file apart."""
+
+_OF_SIZES = 8
+"""Digits of a fingerprint that stand for sizes alone: a copy has the same."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """A file that a command read, as its history names it."""
+    """A file that a command read, as its history names it.
+
+    Parameters
+    ----------
+    path : str
+    shape : tuple of int
+        Of what was read, as are the type and the history.
+    dtype : str
+    history : History
+    dataset, crop, root : str
+        What of the file was read, and from where, as `volume.path.VolumePath` has it; empty where it was not
+        said.
+    files : sequence of Path
+        The files that its fingerprint is of: the slices of a folder, say. By default the one at `path`.
+    """
 
     path: str
     shape: tuple[int, ...] = ()
     dtype: str = ""
     history: History = ()
+    dataset: str = ""
+    crop: str = ""
+    root: str = ""
+    files: Sequence[Path] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry of the record's `inputs`."""
         return {
             "path": self.path,
+            **{part: getattr(self, part) for part in _PARTS if getattr(self, part)},
             "shape": list(self.shape),
             "dtype": self.dtype,
             "fingerprint": fingerprint(self),
@@ -43,19 +73,17 @@ class Input:
 def fingerprint(source: Input) -> str:
     """Return 16 hexadecimal digits that change when the file does.
 
-    They stand for the size and time of the file (of a folder: of its metadata file) and its attributes, not
-    for its contents: those may be 33 GB.
+    They stand for sizes (the first half), and for names, times and attributes, not for contents: those may be
+    33 GB.
     """
-    path = Path(source.path)
-    for metadata in ("zarr.json", ".zattrs", ".zarray"):
-        if (path / metadata).is_file():
-            path = path / metadata
-            break
-    if not path.exists():
-        path = path.parent  # of a pattern such as slices/*.png, the folder
-    stat = path.stat() if path.exists() else None
-    facts = [stat and stat.st_size, stat and stat.st_mtime_ns, source.shape, source.dtype, source.history]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    sizes, others = hashlib.sha256(), hashlib.sha256()
+    for file in source.files or (Path(source.path),):
+        with suppress(OSError):  # gone, or behind a URL
+            stat = file.stat()
+            sizes.update(f"{stat.st_size} ".encode())
+            others.update(os.fsencode(file.name) + f" {stat.st_mtime_ns} ".encode())
+    others.update(json.dumps([source.shape, source.dtype, source.history]).encode())
+    return sizes.hexdigest()[:_OF_SIZES] + others.hexdigest()[: 16 - _OF_SIZES]
 
 
 def extended(inputs: Sequence[Input], command_line: str, parameters: Mapping[str, Any]) -> History:
@@ -78,7 +106,7 @@ def extended(inputs: Sequence[Input], command_line: str, parameters: Mapping[str
 
 
 def differences(
-    old: History, new: History, inputs: Sequence[str] = (), ignoring: Sequence[str] = ()
+    old: History, new: History, inputs: Sequence[str] = (), *, or_copies: bool = False
 ) -> list[str]:
     """Return what differs between the last steps of two histories, by name: parameters, then inputs.
 
@@ -89,8 +117,8 @@ def differences(
     old, new : History
     inputs : sequence of str
         What to call the inputs; by default their paths.
-    ignoring : sequence of str
-        Facts of inputs that may differ.
+    or_copies : bool
+        Inputs at other paths than before are the same where they may be copies, as far as their sizes tell.
     """
     was, now = (history[-1] if history else {} for history in (old, new))
     names = [
@@ -99,11 +127,26 @@ def differences(
         if differ(was.get("parameters", {}).get(name), now.get("parameters", {}).get(name))
     ]
     pairs = zip_longest(inputs, was.get("inputs", []), now.get("inputs", []))
-    return names + [
-        name or (b or a)["path"]
-        for name, a, b in pairs
-        if differ(*({key: fact[key] for key in fact if key not in ignoring} for fact in (a or {}, b or {})))
-    ]
+    changed = (_changed(name, a or {}, b or {}, or_copies=or_copies) for name, a, b in pairs)
+    return names + [name for name in changed if name]
+
+
+def _changed(name: str | None, was: Record, now: Record, *, or_copies: bool) -> str:
+    """Return what to call an input that has changed; an empty text for one that has not."""
+    called = name or (now or was)["path"]
+    if was.get("path") != now.get("path"):
+        is_copy = or_copies and not differ(_kept_by_a_copy(was), _kept_by_a_copy(now))
+        return "" if is_copy else called
+    parts = [part for part in _PARTS if was.get(part) != now.get(part)]
+    if parts:
+        return f"{' and '.join(parts)} of {called}"
+    return called if differ(was, now) else ""
+
+
+def _kept_by_a_copy(entry: Record) -> Record:
+    """Return what is the same of an input and its copy elsewhere."""
+    kept = {key: value for key, value in entry.items() if key not in ("path", "root", "fingerprint")}
+    return {**kept, "sizes": str(entry.get("fingerprint"))[:_OF_SIZES]}
 
 
 def differ(a: object, b: object) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from mitotools import __version__
 from mitotools.history import (
     Input,
+    differences,
     extended,
     fingerprint,
     from_json,
@@ -24,6 +25,7 @@ from mitotools.history import (
 
 RAW = {"command_line": "mitotools convert", "inputs": []}
 MODEL = {"command_line": "mitotools train", "inputs": []}
+FINGERPRINT = "0123456789abcdef"  # eight digits of sizes, eight of the rest
 
 
 def test_what_a_command_did_follows_what_was_done_to_its_inputs(tmp_path):
@@ -70,18 +72,71 @@ def test_a_fingerprint_changes_with_the_file_and_with_what_is_known_of_it(tmp_pa
     assert fingerprint(first) in prints
 
 
-@pytest.mark.parametrize("metadata", ["zarr.json", ".zattrs", ".zarray"])
-def test_the_fingerprint_of_a_zarr_is_that_of_its_metadata(tmp_path, metadata):
-    (tmp_path / metadata).write_text("{}")
-    before = fingerprint(Input(str(tmp_path)))
-    (tmp_path / metadata).write_text('{"a": 1}')
-    assert fingerprint(Input(str(tmp_path))) != before
+def test_the_fingerprint_of_many_files_changes_with_each_and_with_their_order(tmp_path):
+    files = [tmp_path / name for name in ("a.png", "b.png")]
+    for file in files:
+        file.write_text("same")
+        os.utime(file, ns=(0, 1000))
+    prints = {fingerprint(Input(str(tmp_path), files=some)) for some in (files, files[:1], files[::-1])}
+    os.utime(files[1], ns=(0, 2000))
+    prints.add(fingerprint(Input(str(tmp_path), files=files)))
+    assert len(prints) == 4
 
 
-def test_the_fingerprint_of_a_pattern_is_that_of_its_folder(tmp_path):
-    before = fingerprint(Input(str(tmp_path / "*.png")))
-    os.utime(tmp_path, ns=(0, 1000))
-    assert fingerprint(Input(str(tmp_path / "*.png"))) != before
+def test_the_first_half_of_a_fingerprint_is_kept_by_a_copy(tmp_path):
+    for name, text, time in (("a", "same", 1000), ("b", "same", 2000), ("c", "other", 1000)):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, ns=(0, time))
+    a, b, c = (fingerprint(Input(str(tmp_path / name))) for name in "abc")
+    assert a[:8] == b[:8] != c[:8]
+    assert a[8:] != b[8:]
+
+
+def test_what_of_a_file_was_read_is_said_where_it_was_asked_for():
+    (record,) = extended([Input("v.h5", dataset="raw", crop="[0]")], "", {})
+    (entry,) = record["inputs"]
+    assert {key: entry[key] for key in ("path", "dataset", "crop")} == {
+        "path": "v.h5",
+        "dataset": "raw",
+        "crop": "[0]",
+    }
+    assert "root" not in entry
+
+
+def read_as(**facts):
+    return ({"parameters": {}, "inputs": [{"path": "/a/v.h5", "fingerprint": FINGERPRINT, **facts}]},)
+
+
+@pytest.mark.parametrize(
+    ("facts", "names"),
+    [
+        ({}, []),
+        ({"dataset": "raw"}, ["dataset of /a/v.h5"]),
+        ({"dataset": "raw", "crop": "[0]"}, ["dataset and crop of /a/v.h5"]),
+        ({"root": "/images", "fingerprint": "f" * 16}, ["root of /a/v.h5"]),
+        ({"fingerprint": "01234567" + "f" * 8}, ["/a/v.h5"]),
+        ({"path": "/b/v.h5", "crop": "[0]"}, ["/b/v.h5"]),
+    ],
+)
+def test_an_input_that_differs_is_named_and_what_of_it(facts, names):
+    assert differences(read_as(), read_as(**facts)) == names
+    called = [name.replace("/a/v.h5", "volume").replace("/b/v.h5", "volume") for name in names]
+    assert differences(read_as(), read_as(**facts), ["volume"]) == called
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_same"),
+    [
+        ({"path": "/b/v.h5"}, True),
+        ({"path": "/b/v.h5", "fingerprint": "01234567" + "f" * 8, "root": "/b"}, True),
+        ({"path": "/b/v.h5", "fingerprint": "f" * 8 + "89abcdef"}, False),  # of another size
+        ({"path": "/b/v.h5", "crop": "[0]"}, False),
+        ({"fingerprint": "01234567" + "f" * 8}, False),  # the same file, written anew
+    ],
+)
+def test_a_copy_elsewhere_is_the_same_input_where_that_is_asked(facts, is_same):
+    assert bool(differences(read_as(), read_as(**facts), or_copies=True)) is not is_same
+    assert differences(read_as(), read_as(**facts))
 
 
 def test_a_file_that_is_gone_has_a_fingerprint_all_the_same():

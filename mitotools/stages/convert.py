@@ -65,9 +65,7 @@ def convert_volume(
     """
     check_target(target, force=running.force, resume=bool(running.resume))
     with open_volume(source) as volume:
-        records = history.extended(
-            [source_of(source, volume)], running.command_line, {**asdict(parameters), "crop": source.crop}
-        )
+        records = history.extended([source_of(source, volume)], running.command_line, asdict(parameters))
         seen = _seen(volume, parameters, running)
         spec = VolumeSpec(
             shape=seen.spec.shape,

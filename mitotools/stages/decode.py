@@ -9,8 +9,9 @@ import numpy as np
 
 from mitotools import history
 from mitotools.segment.filters import smallest_label_type
-from mitotools.stages.blocks.blockwise import is_made, write_volume
+from mitotools.stages.blocks.blockwise import write_volume
 from mitotools.stages.blocks.planning import needs
+from mitotools.stages.blocks.resuming import is_made
 from mitotools.stages.blocks.work import Work
 from mitotools.stages.decoding.any_size import decoded, needed, open_maps, parameters_used
 from mitotools.stages.decoding.scores import check_scores, write_scores
@@ -63,7 +64,7 @@ def decode_volume(
     if scores is not None:
         check_scores(scores, parameters.method, running)
     with open_maps(source, parameters, channels) as volume:
-        made_with = {**parameters_used(parameters), "channels": channels, "crop": source.crop}
+        made_with = {**parameters_used(parameters), "channels": channels}
         records = history.extended([source_of(source, volume)], running.command_line, made_with)
         voxel_size = volume.spec.voxel_size_nm
         spec = VolumeSpec(volume.spec.size, np.dtype(np.uint8), voxel_size, records, is_labels=True)

@@ -95,9 +95,7 @@ def filter_volume(
         _warn_of_missing("--keep-ids", _ids(parameters.keep_ids or ()), found.ids)
         _warn_of_missing("--drop-ids", _ids(parameters.drop_ids), found.ids)
         largest = len(kept) if parameters.relabel else int(kept.max(initial=0))
-        records = history.extended(
-            [source_of(source, opened)], running.command_line, _record(parameters, source.crop)
-        )
+        records = history.extended([source_of(source, opened)], running.command_line, _record(parameters))
         spec = _spec(volume, smallest_label_type(largest), records)
         write_volume(target, spec, _writing(volume, target, kept, spec, parameters), running)
     return len(kept), len(found)
@@ -211,7 +209,7 @@ def _warn_of_missing(option: str, listed: Ids, ids: Ids) -> None:
 
 def _record(parameters: FilterParameters) -> dict[str, object]:
     listed = {name: recorded(getattr(parameters, name)) for name in ("keep_ids", "drop_ids")}
-    return {**asdict(parameters), **listed, "crop": crop}
+    return {**asdict(parameters), **listed}
 
 
 def _writing(

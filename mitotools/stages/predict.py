@@ -13,7 +13,7 @@ from mitotools.errors import InputError, TargetError
 from mitotools.run.budget import written
 from mitotools.run.running import silent
 from mitotools.stages.blocks.blockwise import write_volume
-from mitotools.stages.blocks.parts_of_volume import WHOLE, Part, write_part
+from mitotools.stages.blocks.parts_of_volume import WHOLE, Part, check_shared, write_part
 from mitotools.stages.prediction.applying import Prediction, network_let_go
 from mitotools.stages.prediction.plan import planned_prediction
 from mitotools.stages.tile import tile_spec
@@ -63,9 +63,12 @@ def predict_volume(
 
     Raises
     ------
-    InputError, TargetError, ModelError
+    InputError, TargetError, ModelError, UsageError
     """
-    check_target(target, force=running.force, resume=bool(running.resume or part))
+    if part is None:
+        check_target(target, force=running.force, resume=bool(running.resume))
+    else:
+        check_shared(target, running)
     with open_volume(source, "image") as raw, network_let_go():
         planned = planned_prediction(source, raw, model, parameters, running)
         if part is not None:
@@ -119,7 +122,7 @@ def predict_plan(
             memory = written(planned.work.process_bytes * max(running.workers, 1))
             running.dry_run({"target": str(folder), "tiles": str(len(tiles)), "memory_of_windows": memory})
             return []
-        _join(folder, replace(plan, history=planned.spec.history), there, force=running.force)
+        _join(folder, replace(plan, history=planned.spec.history), there, part, force=running.force)
         force = running.force or bool(running.resume)
         write = _Tiles(planned.prediction, plan, planned.spec, folder, force)
         _predict_tiles(write, list(tiles.values()), running)
@@ -168,7 +171,7 @@ def _chunks(chunks: Size, windows: WindowGrid) -> Size:
     return max(depth for depth in range(1, z + 1) if windows.step % depth == 0), y, x
 
 
-def _join(folder: Path, plan: Plan, tiles: list[Path], *, force: bool) -> None:
+def _join(folder: Path, plan: Plan, tiles: list[Path], part: Part, *, force: bool) -> None:
     """Write the plan into a new folder; in one that has a plan or tiles, refuse to mix them with others."""
     folder.mkdir(exist_ok=True)
     file = folder / PLAN_NAME
@@ -183,7 +186,9 @@ def _join(folder: Path, plan: Plan, tiles: list[Path], *, force: bool) -> None:
             changed += history.differences(volume.spec.history, plan.history, INPUTS)
     if changed:
         names = ", ".join(dict.fromkeys(changed))
-        raise TargetError(str(folder), f"holds tiles made with other {names}", "Use --force to start over")
+        # To replace the tiles of one part would leave those of the others beside them.
+        what_next = "Use --force to start over" if part == WHOLE else "Delete it first, or write elsewhere"
+        raise TargetError(str(folder), f"holds tiles made with other {names}", what_next)
     if is_new:  # parts that start together write it at once: each a file of its own, and the last one stays
         path = folder / f"{PLAN_NAME}.{uuid4().hex}"
         write_plan(path, plan, folder.absolute())

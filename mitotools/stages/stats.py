@@ -172,9 +172,8 @@ def measure_instances(
         for volume in opened.values():
             require_same_size(opened["labels"], volume)
         inputs = [source_of(path, volume) for path, volume in zip(paths, opened.values(), strict=True)]
-        made_with = {**asdict(parameters), "crops": [path.crop for path in paths]}
         labels = opened["labels"]
-        records = history.extended(inputs, running.command_line, made_with)
+        records = history.extended(inputs, running.command_line, asdict(parameters))
         with running.with_engine() as (running, _):
             tables = all_tables(labels, running, "stats", opened.get("raw"), opened.get("within"))
             measured = tables.measurements

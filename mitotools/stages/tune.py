@@ -109,7 +109,7 @@ def tune_decoding(
         alike.setdefault(replace(point, min_size_voxels=0), []).append(number)
     with open_maps(maps, base, channels) as volume, open_volume(truth, "labels") as true:
         require_same_size(volume, true)
-        made_with = {**parameters_used(base), "grid": dict(grid), "channels": channels, "crop": maps.crop}
+        made_with = {**parameters_used(base), "grid": dict(grid), "channels": channels}
         inputs = [source_of(maps, volume), source_of(truth, true)]
         records = history.extended(inputs, running.command_line, made_with)
         trials: dict[int, Trial] = {}

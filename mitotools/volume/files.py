@@ -12,7 +12,7 @@ import numpy as np
 from mitotools import history
 from mitotools.errors import InputError, UsageError
 from mitotools.volume.base import Volume
-from mitotools.volume.formats import OME_ZARR, TILE_SET, format_of, is_glob
+from mitotools.volume.formats import MARKS, OME_ZARR, SLICES, TILE_SET, format_of, is_glob
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mitotools.volume.path import VolumePath
 
 Kind = Literal["any", "image", "labels", "maps"]
+
+_METADATA = (*MARKS, ".zattrs")
+"""Files of a chunked volume that are written whenever it is."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,28 @@ def open_volume(path: VolumePath, kind: Kind = "any") -> Volume:
 
 def source_of(path: VolumePath, volume: Volume) -> history.Input:
     """Return what a history says of a volume that was read."""
-    file = str(Path(path.file).resolve())
-    return history.Input(file, volume.spec.shape, str(volume.spec.dtype), volume.spec.history)
+    spec = volume.spec
+    return history.Input(
+        path=path.file if path.is_remote else str(Path(path.file).resolve()),
+        shape=spec.shape,
+        dtype=str(spec.dtype),
+        history=spec.history,
+        dataset=path.dataset or "",
+        crop=path.crop,
+        root=str(Path(path.root).resolve()) if path.root else "",
+        files=() if path.is_remote else _files(path),
+    )
+
+
+def _files(path: VolumePath) -> list[Path]:
+    """Return what changes with a volume: its images, or the metadata of a chunked one; none for one file."""
+    place, kind = Path(path.file), format_of(path.file)
+    if kind is SLICES:
+        return cast("list[Path]", cast("Any", kind.load()).slice_files(place))
+    if kind is TILE_SET:
+        return cast("list[Path]", cast("Any", kind.load()).files_of(place, path.root and Path(path.root)))
+    folders = dict.fromkeys((place, place / (path.dataset or "")))
+    return [folder / name for folder in folders for name in _METADATA if (folder / name).is_file()]
 
 
 def _viewed(path: VolumePath, reader: Reader) -> Volume:

@@ -67,8 +67,8 @@ def test_a_history_records_parameters_crop_and_input(tmp_path):
     assert record["command_line"] == "mitotools convert a b"
     assert record["parameters"]["dtype"] == "uint16"
     assert record["parameters"]["voxel_size_nm"] is None
-    assert record["parameters"]["crop"] == "[1:3,0:,2:]"
     (entry,) = record["inputs"]
+    assert entry["crop"] == "[1:3,0:,2:]"
     assert (entry["path"], entry["shape"], entry["dtype"]) == (str(source), [2, 6, 5], "uint8")
 
 

@@ -137,9 +137,15 @@ def test_maps_that_are_there_are_not_written_again(folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["maps.zarr"]
 
 
-def test_several_runs_write_a_zarr_alone_and_replace_nothing(folder, tmp_path):
-    with pytest.raises(UsageError, match=r"several runs cannot write .*maps\.h5 together\. Write a \.zarr"):
-        predicted(folder, tmp_path / "maps.h5", (1, 2))
+@pytest.mark.parametrize("name", ["maps.h5", "maps.tif", "maps.npy", "maps"])
+def test_several_runs_write_a_zarr_alone_which_is_said_before_anything_is_read(tmp_path, name):
+    # There is neither a volume nor a model.
+    with pytest.raises(UsageError, match=r"several runs cannot write .*maps.* together\. Write a \.zarr"):
+        predicted(tmp_path, tmp_path / name, (1, 2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_runs_replace_nothing(folder, tmp_path):
     with pytest.raises(UsageError, match="would be lost with each part"):
         predicted(folder, tmp_path / "maps.zarr", (1, 2), replace(QUIET, force=True))
     assert list(tmp_path.iterdir()) == []

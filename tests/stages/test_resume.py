@@ -145,7 +145,7 @@ def test_force_starts_over_with_other_parameters(folder, broken, capsys):
         (" --dtype uint16", "dtype, type"),
         (" --compression gzip", "compression"),
         (" --voxel-size 30,8,8", "voxel_size_nm"),
-        (" --crop 0:16,:,:", "crop, {folder}/raw.zarr, shape"),
+        (" --crop 0:16,:,:", "crop of {folder}/raw.zarr, shape"),
         (" --chunks 16,32,32", "chunks, unit"),
     ],
 )

@@ -6,6 +6,7 @@ import itertools
 import shutil
 import signal
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -177,6 +178,36 @@ def test_a_training_continues_with_copies_of_its_inputs_elsewhere_which_is_said(
     assert_same(whole, run)
     assert f"was begun with other {run.pair[0].file}, {run.pair[1].file}" in said.text
     assert run(RESUME) is None
+
+
+def test_volumes_that_were_written_anew_are_other_inputs_to_a_training_and_to_a_model(tmp_path):
+    pair = write_phantom(tmp_path)
+    begun, complete = Run(pair, tmp_path / "begun"), Run(pair, tmp_path / "complete")
+    begun.interrupted(2)
+    complete(iterations=1)
+    write_phantom(tmp_path, seed=1)
+    names = f"{pair[0].file}, {pair[1].file}"
+    with pytest.raises(TargetError, match=f"was begun with other {names}"):
+        begun(RESUME)
+    with pytest.raises(TargetError, match=f"was made with other {names}"):
+        complete(RESUME, iterations=1)
+
+
+def test_a_copy_of_another_size_or_another_part_of_a_copy_is_another_input(tmp_path, pair):
+    run = Run(pair, tmp_path / "run")
+    run(iterations=1)
+    raw = replace(pair[0], file=shutil.copy(pair[0].file, tmp_path))
+    run.pair = (raw, pair[1])
+    assert run(RESUME, iterations=1) is None
+    part = ((0, 20), (0, None), (0, None))
+    run.pair = tuple(replace(path, ranges=part) for path in (raw, pair[1]))
+    with pytest.raises(TargetError, match=f"was made with other {raw.file}, crop of {pair[1].file}"):
+        run(RESUME, iterations=1)
+    with Path(raw.file).open("ab") as file:
+        file.write(b"more")
+    run.pair = (raw, pair[1])
+    with pytest.raises(TargetError, match=f"was made with other {raw.file}"):
+        run(RESUME, iterations=1)
 
 
 def test_force_starts_over(pair, tmp_path, whole):

@@ -206,7 +206,8 @@ def test_a_crop_that_is_held_out_is_scored(tmp_path, model):
     train_model(data, model, replace(TINY, validations=1, iterations=1), RUNNING, files)
     metadata = read_metadata(model)
     assert set(metadata.decode) == {"method", *decoder("mw").options}
-    assert metadata.training["validation"] == [["[0:24,0:40,0:20]"] * 2]
+    crops = [entry.get("crop") for entry in metadata.history[-1]["inputs"]]
+    assert crops == [None, None, "[0:24,0:40,0:20]", "[0:24,0:40,0:20]"]
 
 
 @pytest.mark.parametrize("crop", ["0:24,0:40", "a:b,:,:", "3", "half", "0,0:9,:,:", "0:24,0:40,0:999"])

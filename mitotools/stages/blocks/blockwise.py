@@ -21,7 +21,7 @@ from mitotools.stages.blocks.pieces import read_pieces, write_pieces
 from mitotools.stages.blocks.planning import Stored, check_count, check_disk, demand_of, memory_of, needs
 from mitotools.stages.blocks.resuming import (
     blocks_begun,
-    is_complete,
+    is_made,
     is_worth_continuing,
     journal_for,
     made_of,
@@ -33,7 +33,7 @@ from mitotools.volume.atomic import remove
 from mitotools.volume.blocks import Box, grid
 from mitotools.volume.files import open_volume
 from mitotools.volume.formats import format_of
-from mitotools.volume.outputs import check_target, create_volume, exists, final_of, planned
+from mitotools.volume.outputs import check_target, create_volume, final_of, planned
 from mitotools.volume.path import VolumePath
 from mitotools.volume.plan import flat
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from mitotools.conventions import Array
-    from mitotools.history import History
     from mitotools.run.budget import BlockPlan, Demand
     from mitotools.run.engine import Engine
     from mitotools.run.journal import Journal
@@ -96,18 +95,6 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
     return spec
 
 
-def is_made(target: VolumePath, records: History, running: Running) -> bool:
-    """Whether a volume is there, complete, that would only be made again; this is said.
-
-    Raises
-    ------
-    TargetError
-        Where it was made otherwise.
-    """
-    is_there = bool(running.resume) and exists(target)
-    return is_there and is_complete(target, lambda: _history(target), records, force=running.force)
-
-
 def _planned(demands: list[Demand], memory_bytes: int, threads: int, processes: int) -> list[BlockPlan]:
     """Plan all that will be done before any of it is: a budget is too small at once, or not at all."""
     check_enough([(demand, processes) for demand in demands], memory_bytes)
@@ -160,11 +147,6 @@ def map_blocks(
         with closing(engine.map(call, boxes, plan.slots)) as results:
             for _, result in running.track(results, len(boxes), label, "blocks"):
                 yield result
-
-
-def _history(target: VolumePath) -> History:
-    with open_volume(VolumePath(target.file, target.dataset)) as volume:
-        return volume.spec.history
 
 
 @dataclass(frozen=True)

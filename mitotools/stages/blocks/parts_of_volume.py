@@ -14,12 +14,12 @@ from uuid import uuid4
 
 from mitotools.errors import TargetError, UsageError
 from mitotools.run.journal import continued_journal, entries, new_journal
-from mitotools.stages.blocks.blockwise import fill, is_made, plan_of
+from mitotools.stages.blocks.blockwise import fill, plan_of
 from mitotools.stages.blocks.planning import check_disk, needs
-from mitotools.stages.blocks.resuming import check_same, made_of
+from mitotools.stages.blocks.resuming import check_same, is_made, made_of
 from mitotools.volume.atomic import remove, unfinished_of
 from mitotools.volume.blocks import Box, size3
-from mitotools.volume.formats import format_of
+from mitotools.volume.formats import OME_ZARR, format_of
 from mitotools.volume.outputs import OpenWriter, check_target, final_of, planned
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def write_part(target: VolumePath, spec: VolumeSpec, work: Work, running: Runnin
     Parameters
     ----------
     target : VolumePath
-        A zarr, which alone can be written by several.
+        A zarr (see `check_shared`).
     spec : VolumeSpec
         Of the whole volume.
     work : Work
@@ -100,19 +100,15 @@ def write_part(target: VolumePath, spec: VolumeSpec, work: Work, running: Runnin
     Raises
     ------
     TargetError
-        Where the volume is there, another run writes this part, or another part was begun with other
-        parameters or inputs.
+        Where the volume is there, made otherwise, another run writes this part, or another part was begun
+        with other parameters or inputs.
     UsageError
-        Where the target is no zarr, or is to be replaced.
     """
-    _check(target, running)
+    check_shared(target, running)
     spec = planned(target, spec)
-    if is_made(target, spec.history, running):
+    if is_made(target, spec.history, running, "Delete it first"):
         return spec
-    check_target(target, resume=True)
     final = final_of(target)
-    if final.exists():
-        raise TargetError(str(final), "exists already", "Delete it first, or say --resume")
     box = part.box(spec.size, spec.unit)
     size_here = replace(spec, shape=spec.shape[:-3] + box.shape)
     if running.dry_run:
@@ -138,14 +134,26 @@ def write_part(target: VolumePath, spec: VolumeSpec, work: Work, running: Runnin
     return spec
 
 
-def _check(target: VolumePath, running: Running) -> None:
-    if target.is_pipe or target.is_remote or format_of(target.file).writers != "processes":
+def check_shared(target: VolumePath, running: Running) -> None:
+    """Raise an error where several runs cannot write a volume together, so that none begins in vain.
+
+    Raises
+    ------
+    TargetError
+        Where it is there, and the run is not to recognise it.
+    UsageError
+        Where it is no zarr, which alone carries its history from the first part on, or is to be replaced.
+    """
+    if target.is_pipe or target.is_remote or format_of(target.file) is not OME_ZARR:
         why = f"several runs cannot write {target} together"
         raise UsageError("--part", why, "Write a .zarr, or give a PLAN of 'mitotools tile'")
     if running.force:
         raise UsageError(
             "--force", "the parts before would be lost with each part", "Delete the output first"
         )
+    check_target(target, resume=True)
+    if final_of(target).exists() and not running.resume:
+        raise TargetError(str(final_of(target)), "exists already", "Delete it first, or say --resume")
 
 
 def _joined(final: Path, what: dict[str, object]) -> Path:

@@ -13,6 +13,9 @@ from mitotools.errors import InputError, MitotoolsError, TargetError
 from mitotools.run.journal import continued_journal, entries, made, new_journal
 from mitotools.volume.atomic import journal_of, remove, unfinished_of
 from mitotools.volume.blocks import Box, size3
+from mitotools.volume.files import open_volume
+from mitotools.volume.outputs import exists
+from mitotools.volume.path import VolumePath
 from mitotools.volume.plan import flat
 
 if TYPE_CHECKING:
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
     from mitotools.volume.base import VolumeSpec
 
 
-MOVED = ("path", "fingerprint")
-"""What differs of inputs that were copied to another place, or again."""
+REPLACE = "Use --force to replace it"
+"""What to do about an output that was made otherwise."""
 
 
 def is_complete(
@@ -36,7 +39,8 @@ def is_complete(
     records: History,
     *,
     force: bool,
-    ignoring: Sequence[str] = (),
+    what_next: str = REPLACE,
+    or_copies: bool = False,
 ) -> bool:
     """Whether an output that is there was made with the same parameters from the same inputs: this is said.
 
@@ -50,8 +54,10 @@ def is_complete(
         Of the output that would be made.
     force : bool
         What was made otherwise is to be replaced.
-    ignoring : sequence of str
-        Facts of inputs that may differ.
+    what_next : str
+        What to do about it else.
+    or_copies : bool
+        Its inputs may be copies elsewhere of those (see `history.differences`).
 
     Raises
     ------
@@ -59,18 +65,36 @@ def is_complete(
         Where it was made otherwise.
     """
     try:
-        changed = history.differences(stored(), records, ignoring=ignoring)
+        changed = history.differences(stored(), records, or_copies=or_copies)
     except InputError as error:
         if force:
             return False
-        raise TargetError(str(name), "is there, but unreadable", "Use --force to replace it") from error
+        raise TargetError(str(name), "is there, but unreadable", what_next) from error
     if changed and force:
         return False
     if changed:
-        names = ", ".join(changed)
-        raise TargetError(str(name), f"was made with other {names}", "Use --force to replace it")
+        raise TargetError(str(name), f"was made with other {', '.join(changed)}", what_next)
     logging.getLogger(__name__).info("%s is complete already", name)
     return True
+
+
+def is_made(target: VolumePath, records: History, running: Running, what_next: str = REPLACE) -> bool:
+    """Whether a volume is there, complete, that would only be made again; this is said.
+
+    Raises
+    ------
+    TargetError
+        Where it was made otherwise.
+    """
+    is_there = bool(running.resume) and exists(target)
+    return is_there and is_complete(
+        target, lambda: _history(target), records, force=running.force, what_next=what_next
+    )
+
+
+def _history(target: VolumePath) -> History:
+    with open_volume(VolumePath(target.file, target.dataset)) as volume:
+        return volume.spec.history
 
 
 class Unit(NamedTuple):
@@ -97,7 +121,8 @@ def journal_for(
     what: dict[str, object],
     running: Running,
     unit: Unit = BLOCKS,
-    ignoring: Sequence[str] = (),
+    *,
+    or_copies: bool = False,
 ) -> Iterator[Journal]:
     """Open the journal of an unfinished output, old or new; it goes when the output is complete, or gone.
 
@@ -110,8 +135,8 @@ def journal_for(
     running : Running
     unit : Unit
         What an entry stands for.
-    ignoring : sequence of str
-        Facts of inputs that may differ from those that it was begun with: this is said.
+    or_copies : bool
+        Its inputs may be copies elsewhere of those that it was begun with: this is said.
 
     Raises
     ------
@@ -122,8 +147,8 @@ def journal_for(
     can_continue = running.resume and unfinished_of(final).exists() and bool(entries(path))
     if can_continue:
         begun = made(path) or {}
-        check_same(final, begun, what, ignoring=ignoring)
-        if ignoring and (others := _differences(begun, what)):
+        check_same(final, begun, what, or_copies=or_copies)
+        if or_copies and (others := _differences(begun, what)):
             logging.getLogger(__name__).warning("%s: was begun with other %s", final, ", ".join(others))
     path.parent.mkdir(exist_ok=True)  # the first labels of an image
     # Refused where another run has it open: then nothing of the following is ours to do.
@@ -173,18 +198,19 @@ def check_same(
     old: dict[str, object],
     what: dict[str, object],
     what_next: str = "Use --force to start over",
-    ignoring: Sequence[str] = (),
+    *,
+    or_copies: bool = False,
 ) -> None:
     """Raise TargetError, naming what differs, where an output was begun as something else (see `made_of`)."""
-    if changed := _differences(old, what, ignoring):
+    if changed := _differences(old, what, or_copies=or_copies):
         raise TargetError(str(final), f"was begun with other {', '.join(changed)}", what_next)
 
 
 def _differences(
-    old: dict[str, object], what: dict[str, object], ignoring: Sequence[str] = ()
+    old: dict[str, object], what: dict[str, object], *, or_copies: bool = False
 ) -> Sequence[str]:
     was, now = (history.from_records([made.get("record")]) for made in (old, what))
-    changed = history.differences(was, now, ignoring=ignoring)
+    changed = history.differences(was, now, or_copies=or_copies)
     changed += [
         name for name, value in what.items() if name != "record" and history.differ(old.get(name), value)
     ]

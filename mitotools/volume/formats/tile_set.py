@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -90,12 +90,10 @@ class TileSet:
 class TileSetReader:
     """A tile set as one volume."""
 
-    def __init__(self, path: Path, tiles: TileSet, folder: Path, dropped: int) -> None:
-        self._path = path
+    def __init__(self, path: Path, tiles: TileSet, folder: Path) -> None:
         self._tiles = tiles
         self._folder = folder
-        self._dropped = dropped
-        _check_files(path, [self._located(file) for file in tiles.files()], folder)
+        _check_files(path, [folder / file for file in tiles.files()], folder)
         self._dtype = tiles.dtype or self._pixels(0, 0, 0).dtype.newbyteorder("=")
         self._grid = tuple(-(-n // t) for n, t in zip(tiles.size[1:], tiles.tile_size, strict=True))
         self._cache = SliceCache(self._tile)
@@ -125,12 +123,8 @@ class TileSetReader:
         """Forget the tiles."""
         self._cache.clear()
 
-    def _located(self, file: str) -> Path:
-        parts = PurePosixPath(file).parts
-        return self._folder.joinpath(*parts[self._dropped :])
-
     def _pixels(self, z: int, row: int, column: int) -> Array:
-        file = self._located(self._tiles.file(z, row, column))
+        file = self._folder / self._tiles.file(z, row, column)
         return ids_or_greys(file, read_slice(file), self._tiles.dtype)
 
     def _number(self, z: int, row: int, column: int) -> int:
@@ -141,7 +135,7 @@ class TileSetReader:
         """Return a tile zoomed, in the type of the volume."""
         rows, columns = self._grid
         z, row, column = number // columns // rows, number // columns % rows, number % columns
-        file = self._located(self._tiles.file(z, row, column))
+        file = self._folder / self._tiles.file(z, row, column)
         array = zoomed(cast_to(file, self._pixels(z, row, column), self._dtype), self._tiles.ratio)
         full = self._tiles.unit(z)[1:]
         starts = (row * full[0], column * full[1])
@@ -171,6 +165,17 @@ def open_reader(path: Path, dataset: str | None, root: Path | None = None) -> Ti
     """
     if dataset is not None:
         raise InputError(f"{path}:{dataset}", "a tile set holds no datasets")
+    return TileSetReader(path, *_found(path, root))
+
+
+def files_of(path: Path, root: Path | None) -> list[Path]:
+    """Return the JSON file, and all the images that it lists."""
+    tiles, folder = _found(path, root)
+    return [path, *(folder / file for file in tiles.files())]
+
+
+def _found(path: Path, root: Path | None) -> tuple[TileSet, Path]:
+    """Return a tile set, and the folder in which its images lie under the names that it then has."""
     content = read_json(path)
     if isinstance(content, dict) and "kind" in content and "tiles" in content:
         advice = "Name the volume that it cuts into tiles instead"
@@ -183,8 +188,10 @@ def open_reader(path: Path, dataset: str | None, root: Path | None = None) -> Ti
         )
         raise InputError(str(path), why) from error
     if root is None:
-        return TileSetReader(path, tiles, path.parent, 0)
-    return TileSetReader(path, tiles, root, _folders_to_drop(path, tiles, root))
+        return tiles, path.parent
+    dropped = _folders_to_drop(path, tiles, root)
+    names = (str(PurePosixPath(*PurePosixPath(name).parts[dropped:])) for name in tiles.patterns)
+    return replace(tiles, patterns=tuple(names)), root
 
 
 def planned(spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
