@@ -20,8 +20,6 @@ Item = TypeVar("Item")
 
 LINE_EVERY_S = 60.0
 """Pause between two lines of progress where there is no terminal."""
-STATUS_EVERY_S = 15.0
-"""The same for the status line of a training."""
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -94,7 +92,7 @@ class _StatusLine:
             sys.stderr.write(f"\r\x1b[K{text}" if text else "\n")
             sys.stderr.flush()
         elif text and time.monotonic() >= self._next_line_at:
-            self._next_line_at = time.monotonic() + STATUS_EVERY_S
+            self._next_line_at = time.monotonic() + LINE_EVERY_S
             logging.getLogger("mitotools").info("%s", text)
 
 

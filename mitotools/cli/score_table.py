@@ -16,13 +16,16 @@ CLASSES = ("small", "medium", "large", "all")
 
 DIGITS = 3
 
+UNDEFINED_AP = -1
+"""What tables say of an AP where there is no truth, as the benchmark's own do; other scores stay empty."""
+
 Row = tuple[str, list[float | None]]
 
 
 def print_table(report: dict[str, Any], form: str) -> None:
     """Print a report as "table", "tsv" or "markdown"."""
     if form == "tsv":
-        rows = [[name, *values] for name, values in _rows(report)]
+        rows = [[name, *values] for name, values in (*_rows(report), *_rows_of_how(report))]
         click.echo("\n".join(tsv_lines(["score", *CLASSES], rows)))
     elif form == "markdown":
         click.echo("\n".join(_markdown(report)))
@@ -42,7 +45,7 @@ def _rows_by_class(report: dict[str, Any]) -> Iterator[list[Row]]:
     intervals = report.get("bootstrap", {}).get("ap", {})
     rows: list[Row] = []
     for threshold in [*report["detection"], "0.50:0.95"]:
-        rows.append((f"AP {threshold}", [report["ap"][threshold][name] for name in CLASSES]))
+        rows.append((f"AP {threshold}", [shown_ap(report["ap"][threshold][name]) for name in CLASSES]))
         for end, word in enumerate(("low", "high") if intervals else ()):
             ends = [intervals[threshold][name] for name in CLASSES]
             rows.append((f"AP {threshold} {word}", [pair[end] if pair else None for pair in ends]))
@@ -62,6 +65,22 @@ def _rows_of_all(report: dict[str, Any]) -> Iterator[tuple[str, float | None]]:
     yield from ((f"{key} instances", value) for key, value in report["errors"].items())
 
 
+def _rows_of_how(report: dict[str, Any]) -> Iterator[Row]:
+    """Yield by which protocol it was scored, and what was left out: in numbers, as all columns hold."""
+    small, medium = report["sizes"]
+    yield f"protocol {report['protocol']}, voxels up to", [small, medium, None, None]
+    yield "truth left out under voxels", [None, None, None, report["min_truth_size"]]
+    if "ignore" in report:
+        yield "ignored voxels", [None, None, None, report["ignore"]["voxels"]]
+    for side, count in report.get("ignore_border", {}).items():
+        yield f"{side} left out at the border", [None, None, None, count]
+
+
+def shown_ap(value: float | None) -> float:
+    """Return an AP as tables show it."""
+    return UNDEFINED_AP if value is None else value
+
+
 def _headline(report: dict[str, Any]) -> Iterator[str]:
     volumes = report.get("volumes", [report])
     for volume in volumes:
@@ -77,10 +96,7 @@ def _headline(report: dict[str, Any]) -> Iterator[str]:
     if report["score"] == "file":
         yield "ranked     by the scores of a table"
     if report["score"] == "heatmap":
-        told = (
-            f" {report['heatmap']['path']}" if "heatmap" in report else ""
-        )  # of combined ones it is not kept
-        yield f"ranked     by the means of a heatmap{told}"
+        yield f"ranked     by the means of a heatmap {report['heatmap']['path']}"
     if "ignore" in report:
         yield f"ignored    {report['ignore']['path']}: {report['ignore']['voxels']} voxels"
     if "ignore_border" in report:
@@ -97,7 +113,7 @@ def _markdown(report: dict[str, Any]) -> Iterator[str]:
     yield "| | " + " | ".join(name.capitalize() for name in CLASSES) + " |"
     yield "| --- |" + " ---: |" * len(CLASSES)
     for name, values in _rows(report):
-        yield f"| {name} | " + " | ".join(_words(value) for value in values) + " |"
+        yield f"| {name} | " + " | ".join(words(value) for value in values) + " |"
 
 
 def _print_rich(report: dict[str, Any]) -> None:
@@ -113,12 +129,12 @@ def _print_rich(report: dict[str, Any]) -> None:
             by_class.add_row()
         for name, values in group:
             is_ap = name.startswith("AP") and not name.endswith(("low", "high"))
-            by_class.add_row(name, *map(_words, values), style="bold" if is_ap else "")
+            by_class.add_row(name, *map(words, values), style="bold" if is_ap else "")
     of_all = Table(box=None, pad_edge=False, show_header=False)
     of_all.add_column("", min_width=22)
     of_all.add_column("", justify="right", min_width=7)
     for name, value in _rows_of_all(report):
-        of_all.add_row(name, _words(value))
+        of_all.add_row(name, words(value))
     console = Console()
     for line in _headline(report):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -127,7 +143,8 @@ def _print_rich(report: dict[str, Any]) -> None:
         console.print(table)
 
 
-def _words(value: float | None) -> str:
+def words(value: float | None) -> str:
+    """Return a score as people read it."""
     if value is None:
         return ""
     return str(value) if isinstance(value, int) else f"{value:.{DIGITS}f}"

@@ -8,7 +8,7 @@ import click
 
 from mitotools import history
 from mitotools.cli.decode_options import SETTINGS, setting, written_config, written_options
-from mitotools.cli.score_table import CLASSES, DIGITS
+from mitotools.cli.score_table import CLASSES, shown_ap, words
 from mitotools.errors import UsageError
 from mitotools.volume.atomic import create_file
 from mitotools.volume.table import tsv_lines
@@ -64,7 +64,7 @@ def print_trials(trials: Sequence[Trial], fields: Sequence[str], *, on_terminal:
         [
             *(getattr(trial.parameters, field) for field in fields),
             trial.report["prediction"]["instances"],
-            *(trial.report["ap"][name][size] for name in thresholds for size in CLASSES),
+            *(shown_ap(trial.report["ap"][name][size]) for name in thresholds for size in CLASSES),
         ]
         for trial in trials
     ]
@@ -77,12 +77,11 @@ def print_trials(trials: Sequence[Trial], fields: Sequence[str], *, on_terminal:
 
 def write_best(file: Path, trial: Trial, records: History, *, force: bool) -> None:
     """Write a trial's options as a file that decode reads, with its score and history."""
-    thresholds = ", ".join(trial.report["detection"])
+    thresholds, protocol = ", ".join(trial.report["detection"]), trial.report["protocol"]
     score = "not defined" if trial.ap is None else f"{trial.ap:.4f}"
     with create_file(file, force=force) as path:
-        path.write_text(
-            f"# AP at IoU {thresholds}, all instances: {score}\n{written_config(trial.parameters)}", "utf-8"
-        )
+        told = f"# AP at IoU {thresholds}, all instances, {protocol} protocol: {score}"
+        path.write_text(f"{told}\n{written_config(trial.parameters)}", "utf-8")
         history.write_sidecar(path, records)
 
 
@@ -94,7 +93,7 @@ def _print_rich(columns: list[str], rows: list[list[Any]], options: int) -> None
     for column in columns:
         table.add_column(column, justify="right")
     for number, row in enumerate(rows):
-        words = [f"{value:g}" if isinstance(value, float) else str(value) for value in row[: options + 1]]
-        words += ["-" if value is None else f"{value:.{DIGITS}f}" for value in row[options + 1 :]]
-        table.add_row(*words, style="bold" if number == 0 else "")
+        cells = [f"{value:g}" if isinstance(value, float) else str(value) for value in row[: options + 1]]
+        cells += map(words, row[options + 1 :])
+        table.add_row(*cells, style="bold" if number == 0 else "")
     Console().print(table)

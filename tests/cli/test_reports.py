@@ -61,12 +61,18 @@ def test_stats_leaves_physical_columns_empty_where_the_voxel_size_is_unknown(lab
     assert printed.err.count("voxel size is unknown") == 1
 
 
+def test_tile_says_how_many_tiles_of_which_size_there_are(labels, tmp_path, capsys):
+    plan = tmp_path / "plan.json"
+    assert run(["tile", labels, str(plan), "--size", "2,6,4"]) == 0
+    assert capsys.readouterr().err == f"mitotools tile: {plan}: 4 tiles of 2 x 6 x 4 voxels, of 4 x 6 x 8\n"
+
+
 def test_evaluate_prints_json_as_the_contract_says(labels, capsys):
     assert run(["evaluate", labels, labels, "--format", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert list(report) == [
-        "protocol", "iou", "sizes", "min_truth_size", "score", "prediction", "truth", "ap", "detection",
-        "foreground", "voi", "adapted_rand_error", "errors", "history",
+        "protocol", "iou", "sizes", "min_truth_size", "score", "error_thresholds", "prediction", "truth",
+        "ap", "detection", "foreground", "voi", "adapted_rand_error", "errors", "history",
     ]  # fmt: skip
     assert report["prediction"] == {"path": labels, "instances": 2, "voxels": 12}
     assert report["ap"]["0.75"] == {
@@ -93,14 +99,33 @@ def test_evaluate_prints_tsv_where_there_is_no_terminal(labels, capsys):
     assert run(["evaluate", labels, labels]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "score\tsmall\tmedium\tlarge\tall"
-    assert lines[1].split("\t") == ["AP 0.75", "1.0", "", "", "1.0"]
+    assert lines[1].split("\t") == ["AP 0.75", "1.0", "-1", "-1", "1.0"]
+    assert lines[-2:] == [
+        "protocol paper, voxels up to\t5000\t15000\t\t",
+        "truth left out under voxels\t\t\t\t0",
+    ]
+
+
+def test_evaluate_names_the_protocol_and_what_was_left_out_in_tsv_too(labels, capsys):
+    line = f"evaluate {labels} {labels} --protocol challenge2021 --min-truth-size 5 --ignore-border"
+    assert run([*line.split(), "--ignore", labels]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    # The one truth of at least 5 voxels is ignored, with the other 4 voxels, as all that is no background.
+    assert lines[-5:] == [
+        "protocol challenge2021, voxels up to\t5000\t30000\t\t",
+        "truth left out under voxels\t\t\t\t5",
+        "ignored voxels\t\t\t\t12",
+        "prediction left out at the border\t\t\t\t0",
+        "truth left out at the border\t\t\t\t0",
+    ]
+    assert lines[1] == "AP 0.75\t-1\t-1\t-1\t-1"
 
 
 def test_evaluate_prints_markdown(labels, capsys):
     assert run(["evaluate", labels, labels, "--format", "markdown"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "labels.h5: 2 instances, 12 voxels" in lines[0]
-    assert "| AP 0.75 | 1.000 |  |  | 1.000 |" in lines
+    assert "| AP 0.75 | 1.000 | -1 | -1 | 1.000 |" in lines
 
 
 def test_evaluate_prints_a_table_with_both_names_on_a_terminal(labels):

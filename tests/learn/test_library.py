@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from stages.networks import write_model
 
 from mitotools.errors import InputError, ModelError, UsageError
@@ -16,6 +17,9 @@ from mitotools.learn import installed
 from mitotools.learn.installed import GROUP, installed_models, model_file
 from mitotools.learn.library import read_model
 from mitotools.learn.models import build, fits
+from mitotools.run.running import Running
+from mitotools.stages.info import describe
+from mitotools.volume.path import VolumePath
 
 GOLDEN = Path(__file__).parent / "golden" / "checkpoints"
 CASES = json.loads((GOLDEN / "cases.json").read_text())
@@ -34,6 +38,12 @@ def package(tmp_path, monkeypatch):
         return tmp_path
 
     return install
+
+
+def create_volume_of_slices(folder):
+    folder.mkdir()
+    for z in range(2):
+        Image.fromarray(np.zeros((5, 6), np.uint8)).save(folder / f"{z}.png")
 
 
 def checkpoint(path, channels, **settings):
@@ -61,6 +71,40 @@ def test_an_unknown_name_names_those_that_are_installed(package):
         InputError, match=r"^kidney: no such file, and no such model is installed\. Install.*liver"
     ):
         model_file(Path("kidney"))
+
+
+@pytest.mark.parametrize("hide", [Path.mkdir, Path.touch], ids=["folder", "file"])
+def test_what_is_called_like_an_installed_model_does_not_hide_it(package, tmp_path, monkeypatch, hide):
+    path = str(write_model(tmp_path / "weights.safetensors"))
+    package(f"MODEL = {path!r}")
+    monkeypatch.chdir(tmp_path)
+    hide(tmp_path / "liver")
+    assert model_file(Path("liver")) == Path(path)
+    description, _ = describe(VolumePath("liver"), Running())
+    assert description["kind"] == "model"
+
+
+def test_a_folder_that_is_called_like_an_installed_model_is_named_with_a_slash(
+    package, tmp_path, monkeypatch
+):
+    package("MODEL = 'somewhere'")
+    monkeypatch.chdir(tmp_path)
+    create_volume_of_slices(tmp_path / "liver")
+    description, _ = describe(VolumePath("liver/"), Running())
+    assert (description["kind"], description["shape"]) == ("volume", [2, 5, 6])
+
+
+def test_a_file_with_a_suffix_is_itself_whatever_is_installed(package, tmp_path, monkeypatch):
+    package("MODEL = 'somewhere'", name="liver.pt")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "liver.pt").touch()
+    assert model_file(Path("liver.pt")) == Path("liver.pt")
+
+
+def test_a_folder_is_no_model(package, tmp_path):
+    package("MODEL = 'somewhere'")
+    with pytest.raises(InputError, match=r"is a folder, not a model\.$"):
+        model_file(tmp_path)
 
 
 def test_a_package_that_is_broken_is_one_line(package):

@@ -25,7 +25,7 @@ DRAWN = ("iteration", "loss", "learning_rate")
 """What is kept of an iteration for the plot: there may be 150 000 of them."""
 
 
-def check_log(folder: Path | None, plot: Path | None, *, force: bool) -> None:
+def check_log(folder: Path | None, plot: Path | None, *, force: bool, resume: bool = False) -> None:
     """Raise an error where a training cannot tell what it does, before it does anything.
 
     Parameters
@@ -33,7 +33,9 @@ def check_log(folder: Path | None, plot: Path | None, *, force: bool) -> None:
     folder, plot : Path or None
         As `TrainingLog` takes them.
     force : bool
-        Whether what is there may be replaced, or continued.
+        Whether what is there may be replaced.
+    resume : bool
+        Whether tables that are there may be continued, and a plot with a history be drawn again.
 
     Raises
     ------
@@ -42,13 +44,14 @@ def check_log(folder: Path | None, plot: Path | None, *, force: bool) -> None:
     if plot is not None:
         from mitotools.stages.measuring.size_plot import check_plot  # noqa: PLC0415 (loads matplotlib)
 
-        check_plot(plot, force=force)
+        is_ours = not plot.exists() or bool(history.read_sidecar(plot))
+        check_plot(plot, force=force or (resume and is_ours))
     if folder is None:
         return
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--log {folder}", "is no folder")
     for name in (TRAINING, VALIDATION):
-        if (folder / name).exists() and not force:
+        if (folder / name).exists() and not (force or resume):
             raise TargetError(str(folder / name), "exists already", "Use --force to replace it")
 
 
@@ -65,7 +68,7 @@ class TrainingLog:
         ``.png`` or ``.html``, drawn after each validation and at the end, of what is in the tables; of this
         run alone where there is no folder.
     records : History
-        Of the training, written beside the plot.
+        Of the training, written beside the tables and the plot.
     """
 
     def __init__(
@@ -127,6 +130,7 @@ class TrainingLog:
             # A run that was stopped while it noted a validation comes to it again.
             last = min(self._iterations, row["iteration"] - 1)
             self._files[name] = _continued(self._folder / name, list(row), last)
+            history.write_sidecar(self._folder / name, self._records)
         print("\t".join(field(value) for value in row.values()), file=self._files[name], flush=True)
         if self._board is not None:
             self._board.add(name.removesuffix(".tsv"), row)
