@@ -30,6 +30,9 @@ Size = tuple[int, int, int]
 VoxelSize = tuple[float, float, float]
 """(z, y, x) nanometres."""
 
+SMALLEST_VOXEL_NM, LARGEST_VOXEL_NM = 0.1, 1000.0
+"""The length of a voxel's edges; what lies outside is a placeholder."""
+
 DEFAULT_MODEL = "bundled"
 """The name of the model that comes with mitotools."""
 

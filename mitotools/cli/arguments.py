@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from mitotools.conventions import LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM
 from mitotools.errors import UsageError
 from mitotools.volume.path import VolumePath, parse_volume_path
 
@@ -75,9 +76,10 @@ class TripleType(click.ParamType[tuple[Any, ...]]):
 
     name = "Z,Y,X"
 
-    def __init__(self, number: type[int] | type[float], *, least: float) -> None:
+    def __init__(self, number: type[int] | type[float], *, least: float, most: float) -> None:
         self._number = number
         self._least = least
+        self._most = most
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -89,8 +91,9 @@ class TripleType(click.ParamType[tuple[Any, ...]]):
             numbers = tuple(self._number(word) for word in re.split("[,x]", value))
         except ValueError:
             numbers = ()
-        if len(numbers) != 3 or min(numbers) < self._least:
-            self.fail(f"{value!r} is not Z,Y,X, three numbers of at least {self._least:g}", param, ctx)
+        if len(numbers) != 3 or not all(self._least <= number <= self._most for number in numbers):
+            words = f"three numbers from {self._least:g} to {self._most:.10g}"
+            self.fail(f"{value!r} is not Z,Y,X, {words}", param, ctx)
         return numbers
 
 
@@ -151,10 +154,10 @@ class PercentilesType(click.ParamType[tuple[float, float]]):
 
 
 VOLUME = VolumeType()
-SIZE = TripleType(int, least=1)
-MARGIN = TripleType(int, least=0)
-NANOMETRES = TripleType(float, least=0.1)
-FACTORS = TripleType(float, least=0.001)
+SIZE = TripleType(int, least=1, most=_MOST_VOXELS)
+MARGIN = TripleType(int, least=0, most=_MOST_VOXELS)
+NANOMETRES = TripleType(float, least=SMALLEST_VOXEL_NM, most=LARGEST_VOXEL_NM)
+FACTORS = TripleType(float, least=0.001, most=1000)
 PERCENTILES = PercentilesType()
 OFFSETS = OffsetsType()
 CHANNELS = ChannelsType()
@@ -168,6 +171,15 @@ def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
         return tuple(int(word) for word in value.split(","))
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is not N,N,...", ctx, param) from error
+
+
+def ids(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Return the ids of ``N,N,...``."""
+    numbers = integers(ctx, param, value)
+    wrong = next((number for number in numbers or () if not 1 <= number <= _LARGEST_ID), None)
+    if wrong is not None:
+        raise click.BadParameter(f"{wrong} is no id: they are 1 to {_LARGEST_ID}", ctx, param)
+    return numbers
 
 
 def two_sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -192,6 +204,8 @@ def thresholds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...
             raise click.BadParameter(f"{text!r} is neither T nor FIRST:LAST:STEP", ctx, param) from error
         if not (0 < first <= last <= 1 and step > 0):
             raise click.BadParameter(f"{text!r} leaves 0..1, or is empty", ctx, param)
+        if (last - first) / step >= _MOST_THRESHOLDS:
+            raise click.BadParameter(f"{text!r} is more than {_MOST_THRESHOLDS} thresholds", ctx, param)
         count = int((last - first) / step + 1e-9) + 1
         found += [first + number * step for number in range(count)]
     return tuple(found)

@@ -26,9 +26,7 @@ _DEFAULT = ConvertParameters()
     type=arguments.NANOMETRES,
     help="Voxel size in nm, where the source's is wrong or missing.",
 )
-@click.option(
-    "--crop", metavar="[Z:Z,Y:Y,X:X]", default="", help="Part of the source, as it may follow its name."
-)
+@click.option("--crop", metavar="[Z:Z,Y:Y,X:X]", help="Part of the source, as it may follow its name.")
 @click.option(
     "--labels", is_flag=True, help="Voxels are ids: RGB colours become ids, the type the smallest that fits."
 )
@@ -68,7 +66,7 @@ _DEFAULT = ConvertParameters()
 def convert(
     source: VolumePath,
     target: VolumePath,
-    crop: str,
+    crop: str | None,
     dtype: str | None,
     zarr_format: str,
     root: str | None,

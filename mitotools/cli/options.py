@@ -16,7 +16,7 @@ import click
 from mitotools.cli import arguments
 from mitotools.errors import UsageError
 from mitotools.parameters import PredictParameters
-from mitotools.volume.path import VolumePath, parse_volume_path
+from mitotools.volume.path import VolumePath, parse_crop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -227,14 +227,14 @@ def piped(source: VolumePath, target: VolumePath) -> Iterator[tuple[VolumePath, 
         yield volume, output
 
 
-def cropped(source: VolumePath, crop: str) -> VolumePath:
-    """Return the volume with the crop of a `--crop` option, which may leave the brackets out."""
-    if not crop:
+def cropped(source: VolumePath, crop: str | None) -> VolumePath:
+    """Return the volume with the crop of a `--crop` option, if it was given."""
+    if crop is None:
         return source
     if source.crop:
         raise UsageError(f"{source}{source.crop}", "has a crop already", "Leave --crop out")
-    parsed = parse_volume_path(f"volume[{crop.strip('[]')}]")
-    return replace(source, ranges=parsed.ranges, channels=parsed.channels)
+    ranges, channels = parse_crop(crop, f"--crop {crop}")
+    return replace(source, ranges=ranges, channels=channels)
 
 
 def words(spec: VolumeSpec) -> str:

@@ -62,7 +62,7 @@ _NAMED = 12
     show_default=True,
     help="Slices side by side.",
 )
-@click.option("--ids", metavar="N,N,...", callback=arguments.integers, help="Outline these instances alone.")
+@click.option("--ids", metavar="N,N,...", callback=arguments.ids, help="Outline these instances alone.")
 @click.option(
     "--truth",
     type=arguments.VOLUME,

@@ -22,6 +22,8 @@ def installed_models() -> list[str]:
 def model_file(name: Path) -> Path:
     """Return the file of a model: itself, or that of an installed model of that name.
 
+    A word without suffix is the installed model, also where a file or folder here is called like it.
+
     Raises
     ------
     InputError
@@ -29,7 +31,7 @@ def model_file(name: Path) -> Path:
     ModelError
         Where the package that brings it along cannot say where it is.
     """
-    if name.exists():
+    if name.suffix and name.is_file():
         return name
     for entry in entry_points(group=GROUP):
         if entry.name == str(name):
@@ -38,6 +40,10 @@ def model_file(name: Path) -> Path:
                 return Path(found() if callable(found) else found)
             except Exception as error:  # it is another package's code
                 raise ModelError(str(name), f"its package cannot say where it is ({error})") from error
+    if name.is_dir():
+        raise InputError(str(name), "is a folder, not a model")
+    if name.exists():
+        return name
     known = ", ".join(installed_models())
     raise InputError(
         str(name),

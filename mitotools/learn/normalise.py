@@ -76,7 +76,12 @@ def read_finite(volume: Readable, box: Box) -> Array:
 def to_unit(array: Array, normalisation: Normalisation) -> npt.NDArray[np.float32]:
     """Return grey values in 0..1, float32."""
     span = normalisation.high - normalisation.low
-    scaled = (array.astype(np.float32) - np.float32(normalisation.low)) / np.float32(span)
+    if np.can_cast(array.dtype, np.float32):
+        above = array.astype(np.float32) - np.float32(normalisation.low)
+    else:  # float32 would round large values before their common offset is taken away
+        above = np.empty(array.shape, np.float32)
+        np.subtract(array, normalisation.low, out=above, dtype=np.float64, casting="same_kind")
+    scaled = above / np.float32(span)
     clipped: npt.NDArray[np.float32] = np.clip(scaled, 0, 1)
     return clipped
 

@@ -153,7 +153,7 @@ def _largest_id(seen: Seen, running: Running) -> int:
     def largest(box: Box, threads: int) -> int:
         array = read_pieces(seen, box, threads)
         low, high = array.min().item(), array.max().item()
-        if not (low >= 0 and high == math.floor(high)):
+        if not (low >= 0 and math.isfinite(high) and high == math.floor(high)):
             raise InputError(name, f"values from {low} to {high} are no ids")
         return int(high)
 

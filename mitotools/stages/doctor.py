@@ -19,6 +19,7 @@ from mitotools.volume.formats.hdf5_filters import available_filters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 PACKAGE = "mitotools"
 
@@ -48,13 +49,20 @@ def examine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "threads": str(available_threads()),
         "free memory": written(free_bytes()),
-        f"free disk in {room}": written(shutil.disk_usage(room).free),
+        f"free disk in {room}": _free_disk(room),
         "temporaries left by killed runs": ", ".join(map(str, left_behind())) or "none",
         **devices(),
         "HDF5 filters": ", ".join(available_filters()),
         "models": ", ".join(installed_models()) or "none installed",
     }
     return found | {f"extra {name}": _state(name, packages) for name, packages in EXTRAS.items()}
+
+
+def _free_disk(folder: Path) -> str:
+    try:
+        return written(shutil.disk_usage(folder).free)
+    except OSError as error:
+        return f"it cannot hold temporaries ({error.strerror}): set MITOTOOLS_TMPDIR to another folder"
 
 
 def _state(extra: str, packages: Iterable[str]) -> str:

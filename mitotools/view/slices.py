@@ -153,15 +153,22 @@ def draw_slices(
 
 
 def grey_limits(images: Sequence[Array]) -> tuple[float, float]:
-    """Return the grey values drawn black and white: the same for all slices, so that they compare."""
-    low, high = np.percentile(np.concatenate([image.ravel() for image in images]), (0.5, 99.5))
-    return float(low), float(max(high, low + 1e-6))
+    """Return the grey values drawn black and white: the same for all slices, so that they compare.
+
+    NaN and infinities do not count.
+    """
+    values = np.concatenate([image[np.isfinite(image)] for image in images])
+    if values.dtype.kind == "b":
+        values = values.view(np.uint8)
+    low, high = map(float, np.percentile(values, (0.5, 99.5))) if values.size else (0.0, 1.0)
+    return low, max(high, low + 1e-6, math.nextafter(low, math.inf))
 
 
 def as_greys(image: Array, limits: tuple[float, float]) -> npt.NDArray[np.uint8]:
-    """Return an image with the limits black and white."""
+    """Return an image with the limits black and white; NaN is black."""
     low, high = limits
-    return np.clip((image.astype(np.float64) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+    shades = np.clip((image.astype(np.float64) - low) / (high - low) * 255, 0, 255)
+    return np.nan_to_num(shades, copy=False).astype(np.uint8)
 
 
 def outlined(piece: Slice, limits: tuple[float, float], enlarge: int) -> npt.NDArray[np.uint8]:

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array, Size, VoxelSize
     from mitotools.history import History
 
-SMALLEST_VOXEL_NM, LARGEST_VOXEL_NM = 0.1, 1000.0
-"""A voxel size outside is taken for a placeholder (a header that says 1 mm, say)."""
-
-
 MOST_CHANNELS = 16
 """Of maps: an array with more of them in front, and at most so many at its end, has its channels last."""
 
@@ -247,22 +243,13 @@ def has_channels_last(shape: tuple[int, ...]) -> bool:
 
 
 def channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape that an array has with its channels in front."""
-    return (shape[3], *shape[:3]) if has_channels_last(shape) else shape
+    """Return the shape that a (Z, Y, X, C) array has with its channels in front."""
+    return (shape[3], *shape[:3])
 
 
-def read_box(array: Array, box: Box) -> Array:
+def read_box(array: Array, box: Box, *, channels_last: bool) -> Array:
     """Return the voxels of `box`, channels in front, from an array or what is indexed like one."""
-    if has_channels_last(array.shape):
+    if channels_last:
         return np.moveaxis(array[(*box.slices, slice(None))], 3, 0)
     found: Array = array[(..., *box.slices)]
     return found
-
-
-def known_voxel_size(values: tuple[float, ...] | None) -> VoxelSize | None:
-    """Return a voxel size in nm, or None where the values cannot be one."""
-    if values is None or len(values) != 3:
-        return None
-    z, y, x = (float(value) for value in values)
-    plausible = all(SMALLEST_VOXEL_NM <= value <= LARGEST_VOXEL_NM for value in (z, y, x))
-    return (z, y, x) if plausible else None

@@ -30,6 +30,9 @@ _RANGE = re.compile(r"\s*(?P<start>\d{0,18})\s*:\s*(?P<stop>\d{0,18})\s*", re.AS
 Bounds = tuple[int, int | None]
 """Start and stop of a range; None: to the end."""
 
+Crop = tuple[tuple[Bounds, Bounds, Bounds] | None, int | Bounds | None]
+"""The ranges and channels of a `VolumePath`."""
+
 
 @dataclass(frozen=True)
 class VolumePath:
@@ -121,7 +124,7 @@ def parse_volume_path(text: str) -> VolumePath:
     if container:
         file, dataset = container["file"], (container["dataset"] or "").strip("/") or None
     file = _without_scheme(file)
-    ranges, channels = _parse_crop(text, crop["crop"]) if crop else (None, None)
+    ranges, channels = parse_crop(crop["crop"], text) if crop else (None, None)
     return VolumePath(file, dataset, ranges, channels)
 
 
@@ -139,25 +142,41 @@ def _without_scheme(file: str) -> str:
     return file
 
 
-def _parse_crop(text: str, crop: str) -> tuple[tuple[Bounds, Bounds, Bounds] | None, int | Bounds | None]:
+def parse_crop(crop: str, what: str) -> Crop:
+    """Return the ranges and channels of a crop, which may stand in brackets, and between blanks.
+
+    Parameters
+    ----------
+    crop : str
+    what : str
+        What to call it in messages.
+
+    Raises
+    ------
+    UsageError
+        Where it has another form.
+    """
+    crop = crop.strip()
+    if crop.startswith("[") and crop.endswith("]"):
+        crop = crop[1:-1]
     parts = crop.split(",")
     if len(parts) not in (1, 3, 4):
-        raise UsageError(text, "a crop is [z0:z1,y0:y1,x0:x1], [channel] or [channel,z0:z1,y0:y1,x0:x1]")
-    channels = _parse_channels(text, parts[0]) if len(parts) != 3 else None
+        raise UsageError(what, "a crop is [z0:z1,y0:y1,x0:x1], [channel] or [channel,z0:z1,y0:y1,x0:x1]")
+    channels = _parse_channels(what, parts[0]) if len(parts) != 3 else None
     if len(parts) == 1:
         return None, channels
-    z, y, x = (_parse_range(text, part) for part in parts[-3:])
+    z, y, x = (_parse_range(what, part) for part in parts[-3:])
     return (z, y, x), channels
 
 
-def _parse_channels(text: str, part: str) -> int | Bounds:
-    return int(part) if _CHANNEL.fullmatch(part) else _parse_range(text, part)
+def _parse_channels(what: str, part: str) -> int | Bounds:
+    return int(part) if _CHANNEL.fullmatch(part) else _parse_range(what, part)
 
 
-def _parse_range(text: str, part: str) -> Bounds:
+def _parse_range(what: str, part: str) -> Bounds:
     match = _RANGE.fullmatch(part)
     if match is None:
-        raise UsageError(text, f"{part.strip()!r} is not a range START:STOP of voxels")
+        raise UsageError(what, f"{part.strip()!r} is not a range START:STOP of voxels")
     return int(match["start"] or 0), int(match["stop"]) if match["stop"] else None
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from mitotools.errors import InputError, UsageError
 from mitotools.history import from_records
-from mitotools.volume.base import known_voxel_size
 from mitotools.volume.blocks import Box, grid, size3
 from mitotools.volume.path import VolumePath, parse_volume_path
+from mitotools.volume.voxel_size import known_voxel_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

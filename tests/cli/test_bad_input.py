@@ -30,6 +30,7 @@ def folder(tmp_path, monkeypatch):
         "three_channels": np.zeros((3, 4, 5, 6), "uint8"),
         "beyond_one": np.full((2, 4, 5, 6), 1.5, "float32"),
         "nan": np.full((2, 4, 5, 6), np.nan, "float32"),
+        "endless": np.full((4, 5, 6), np.inf, "float32"),
     }
     for name, array in arrays.items():
         with h5py.File(f"{name}.h5", "w") as file:
@@ -72,7 +73,9 @@ BAD_INPUT = {
     "info on no model": ("info words.safetensors", "is not a mitotools model"),
     "no plan": ("predict other.json out -m words.safetensors", "is not a plan"),
     "unknown suffix to read": ("stats other.xyz", "no such file or folder"),
-    "unknown suffix to write": ("convert raw.h5 out.xyz", "unknown suffix '.xyz'. Known are .h5"),
+    "unknown suffix to write": ("convert raw.h5 out.xyz", "unknown suffix '.xyz'. Written are .h5"),
+    "a folder for a model": ("predict raw.h5 out.zarr -m slices", "is a folder, not a model"),
+    "labels without end": ("convert endless.h5 out.h5 --labels", "are no ids"),
     "three channels to decode": ("decode three_channels.h5 out.h5", "mask, contour"),
     "maps beyond one": ("decode beyond_one.h5 out.h5", "from 0 to 1"),
     "maps with NaN": ("decode nan.h5 out.h5", "nan"),
@@ -92,6 +95,8 @@ BAD_USAGE = {
     "threshold below zero": ("decode three_channels.h5 out.h5 --seed-contour -0.1", "is not in the range"),
     "threshold that is none": ("evaluate labels.h5 labels.h5 --iou high", "is neither T nor"),
     "malformed crop": ("convert raw.h5[0:2,1] out.h5", "a crop is"),
+    "a crop that is none": ("convert raw.h5 out.h5 --crop 5-10", "'5-10' is not a range START:STOP"),
+    "a crop of words": ("convert raw.h5 out.h5 --crop abc", "--crop abc: 'abc' is not a range START:STOP"),
     "two crops": ("convert raw.h5[0:2,:,:] out.h5 --crop 0:1,:,:", "has a crop already"),
     "unknown type": ("convert raw.h5 out.h5 --dtype int12", "is none of uint8"),
     "unknown command": ("segment raw.h5 out.h5", "No such command"),
@@ -108,7 +113,17 @@ BAD_USAGE = {
     "part that is none": ("predict raw.h5 out.zarr -m words.safetensors --part 0/2", "is not K/N"),
     "tile that is none": ("predict other.json out -m words.safetensors --part 3/2", "is not K/N"),
     "sizes that do not ascend": ("evaluate labels.h5 labels.h5 --sizes 9,5", "two ascending numbers"),
-    "zero tile": ("tile raw.h5 plan.json --size 0,1,1", "three numbers of at least 1"),
+    "zero tile": ("tile raw.h5 plan.json --size 0,1,1", "three numbers from 1 to 1000000000"),
+    "a tile larger than any volume": (f"tile raw.h5 plan.json --size 1,1,{10**20}", "to 1000000000"),
+    "scale that is no number": ("convert raw.h5 out.h5 --scale nan,1,1", "three numbers from 0.001 to 1000"),
+    "scale without end": ("convert raw.h5 out.h5 --scale inf,1,1", "three numbers from 0.001 to 1000"),
+    "voxel size without end": ("convert raw.h5 out.nii --voxel-size inf,8,8", "numbers from 0.1 to 1000"),
+    "voxel size that is none": ("convert raw.h5 out.zarr --voxel-size nan,8,8", "numbers from 0.1 to 1000"),
+    "voxel size of 5 um": ("convert raw.h5 out.h5 --voxel-size 5000,8,8", "three numbers from 0.1 to 1000"),
+    "negative id": ("view raw.h5 labels.h5 -o out.png --ids -1", "-1 is no id"),
+    "id of the background": ("view raw.h5 labels.h5 -o out.png --ids 3,0", "0 is no id"),
+    "id beyond 64 bits": (f"view raw.h5 labels.h5 -o out.png --ids {2**64}", "is no id"),
+    "too many thresholds": ("evaluate labels.h5 labels.h5 --iou 0.5:0.9:1e-9", "more than 1000 thresholds"),
     "two pipes": ("evaluate - -", "only one input"),
 }
 
@@ -121,6 +136,22 @@ def test_bad_input_is_one_line_and_status_1(folder, capsys, line, message):
 @pytest.mark.parametrize(("line", "message"), BAD_USAGE.values(), ids=BAD_USAGE)
 def test_wrong_usage_is_one_line_and_status_2(folder, capsys, line, message):
     assert_refused(folder, capsys, line, message, WRONG_USAGE)
+
+
+def test_every_usage_error_ends_with_a_stop_before_where_to_look(folder, capsys):
+    seen = set()
+    for line, _ in BAD_USAGE.values():
+        run(line.split())
+        message, _, where = capsys.readouterr().err.partition(" See 'mitotools")
+        seen.add(message[-1] if where else "none")
+    assert seen <= {".", "?", "none"}
+
+
+def test_suffixes_that_are_only_read_are_not_offered_for_writing(folder, capsys):
+    run(["convert", "raw.h5", "out.jpg"])
+    written = capsys.readouterr().err.split("Written are ")[1].split(", and folders")[0].split()
+    assert {".h5", ".zarr", ".tif", ".nii.gz"} <= set(written)
+    assert not {".mrc", ".n5", ".json"} & set(written)
 
 
 @pytest.mark.parametrize(

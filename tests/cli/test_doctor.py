@@ -56,3 +56,10 @@ def test_the_same_is_one_json_object(capsys):
 @pytest.mark.parametrize("word", ["cpu", "models"])
 def test_processors_and_models_are_named(word):
     assert doctor.examine()[word]
+
+
+def test_a_folder_for_temporaries_that_is_not_there_is_reported(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MITOTOOLS_TMPDIR", str(tmp_path / "nowhere"))
+    assert run(["doctor"]) == 0
+    lines = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert "cannot hold temporaries (No such file or directory)" in lines[f"free disk in {tmp_path}/nowhere"]

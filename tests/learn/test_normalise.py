@@ -82,6 +82,24 @@ def test_values_become_0_to_1_and_are_clipped():
     assert to_unit(grey, Normalisation(100, 200)).tolist() == [[[0, 0, 0.5, 1, 1]]]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "offset"), [("uint32", 2**31), ("int32", -(2**31)), ("int64", 2**40), ("float64", 1e12)]
+)
+def test_a_large_offset_costs_no_grey_values(dtype, offset):
+    grey = (np.arange(1001, dtype=np.int64) + int(offset)).astype(dtype)
+    unit = to_unit(grey.reshape(1, 1, -1), Normalisation(offset, offset + 1000))
+    assert unit.dtype == np.float32
+    assert np.array_equal(unit.ravel(), np.arange(1001, dtype=np.float32) / np.float32(1000))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float16", "float32"])
+def test_values_that_float32_holds_are_scaled_in_it(dtype):
+    grey = np.random.default_rng(0).integers(0, 120, (4, 5, 6)).astype(dtype)
+    low, span = np.float32(10.7), np.float32(99.9)
+    expected = np.clip((grey.astype(np.float32) - low) / span, 0, 1)
+    assert np.array_equal(to_unit(grey, Normalisation(10.7, 10.7 + 99.9)), expected)
+
+
 def test_the_network_takes_minus_1_to_1():
     unit = np.array([[[0, 0.5, 1]]], np.float32)
     assert to_network(unit).tolist() == [[[-1, 0, 1]]]

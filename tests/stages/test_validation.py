@@ -220,6 +220,12 @@ def test_a_crop_that_is_none_is_refused(pair, model, crop):
         train()
 
 
+@pytest.mark.parametrize("crop", ["0:4,2:9,:", "[0:4,2:9,:]", " [0:4,2:9,:] "])
+def test_the_crop_that_is_held_out_may_stand_in_brackets(pair, crop):
+    _, held_out = labelled([pair], [], crop)
+    assert [path.crop for path in held_out[0]] == ["[0:4,2:9,0:]"] * 2
+
+
 def test_a_crop_is_of_whole_volumes(pair):
     cropped = replace(pair[0], ranges=parse_volume_path("v[0:9,:,:]").ranges)
     with pytest.raises(UsageError, match=r"--validate-crop: is a crop of whole volumes\. Use --validate w"):

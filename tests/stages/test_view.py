@@ -125,3 +125,13 @@ def test_slices_across_any_axis_are_drawn_with_the_proportions_of_the_voxels(fol
         width, height = picture.size
     stretch = 1 if axis == "z" else 4
     assert (height - 34) / (width - 8) == pytest.approx(stretch * shape[0] / shape[1], rel=0.02)
+
+
+@pytest.mark.parametrize("target", ["a.png", "a.html"])
+@pytest.mark.parametrize("longest", ["1024", "16"], ids=["as it is", "made smaller"])
+@pytest.mark.parametrize("kind", ["mask", "holes"])
+def test_masks_and_volumes_with_holes_are_drawn(folder, capsys, kind, target, longest):
+    array = RAW > 150 if kind == "mask" else np.where(RAW > 150, np.nan, RAW).astype(np.float32)
+    write_volume(folder / "odd.h5", array)
+    assert run(["view", "odd.h5", "truth.h5", "-o", target, "--slices", "3", "--longest", longest]) == 0
+    assert capsys.readouterr().err == f"mitotools view: {target}: slices 3 along z\n"

@@ -11,6 +11,7 @@ from mitotools.view.slices import (
     Layer,
     Palette,
     Slice,
+    as_greys,
     colours,
     draw_slices,
     grey_limits,
@@ -125,3 +126,20 @@ def test_a_legend_stands_below_the_slices(tmp_path):
             bottom = np.asarray(picture.convert("RGB"))[-30:].reshape(-1, 3)
     assert heights[1] - heights[0] == 34
     assert (bottom == (0, 255, 0)).all(axis=1).any()
+
+
+def test_what_is_no_number_counts_for_nothing_and_is_black():
+    image = np.array([[0.0, 50.0, 100.0], [np.nan, np.inf, -np.inf]])
+    low, high = grey_limits([image])
+    assert 0 <= low < high <= 100
+    assert as_greys(image, (0, 100)).tolist() == [[0, 127, 255], [0, 255, 0]]
+
+
+@pytest.mark.parametrize("image", [np.full((2, 2), np.nan), np.full((2, 2), 2.0**60), np.zeros((2, 2), bool)])
+def test_an_image_without_contrast_is_black(image):
+    assert not as_greys(image, grey_limits([image])).any()
+
+
+def test_a_mask_is_black_and_white():
+    image = np.array([[False, True], [True, False]])
+    assert as_greys(image, grey_limits([image])).tolist() == [[0, 255], [255, 0]]

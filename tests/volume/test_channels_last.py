@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import h5py
+import nibabel
 import numpy as np
 import pytest
 import zarr
+from volume_files import RECORD, read, values
+from volume_files import write as save
 
+from mitotools.volume.arrays import volume_of
 from mitotools.volume.base import has_channels_last
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
@@ -47,6 +51,29 @@ def test_an_array_written_in_one_piece_is_read_too(tmp_path):
         file["main"] = MAPS
     with open_volume(VolumePath(str(tmp_path / "maps.h5")), "maps") as volume:
         assert np.array_equal(volume.read(Box.whole((20, 9, 11))), np.moveaxis(MAPS, 3, 0))
+
+
+MANY = values((20, 3, 4, 5))
+"""Twenty channels of a volume that is as narrow as channels would be few."""
+
+
+@pytest.mark.parametrize("name", ["maps.h5", "maps.npy", "maps.zarr", "maps.nii", "maps.tif"])
+@pytest.mark.parametrize("records", [(), (RECORD,)], ids=["without history", "with history"])
+def test_many_channels_of_a_narrow_volume_of_ours_stay_in_front(tmp_path, name, records):
+    save(tmp_path / name, MANY, history=records)
+    found, spec = read(tmp_path / name)
+    assert spec.shape == MANY.shape
+    assert np.array_equal(found, MANY)
+
+
+@pytest.mark.parametrize("name", ["maps.nii", "maps.nii.gz"])
+def test_many_channels_of_a_nifti_file_are_those_of_its_header(tmp_path, name):
+    nibabel.save(nibabel.Nifti1Image(MANY.T, np.eye(4)), tmp_path / name)
+    assert np.array_equal(read(tmp_path / name)[0], MANY)
+
+
+def test_many_channels_of_an_array_in_memory_stay_in_front():
+    assert np.array_equal(volume_of(MANY).read(Box.whole((3, 4, 5))), MANY)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mitotools.errors import InputError, UsageError
 from mitotools.volume.blocks import Box
-from mitotools.volume.path import VolumePath, parse_volume_path
+from mitotools.volume.path import VolumePath, parse_crop, parse_volume_path
 
 NAMES = {
     "raw.h5": VolumePath("raw.h5"),
@@ -97,6 +97,20 @@ MALFORMED = [
 def test_a_malformed_crop_is_wrong_usage(name, crop):
     with pytest.raises(UsageError):
         parse_volume_path(name + crop)
+
+
+@pytest.mark.parametrize("text", ["0:3,:,4:", "[0:3,:,4:]", " [0:3,:,4:] ", " 0:3, :, 4: "])
+def test_a_crop_alone_needs_no_brackets_and_may_stand_between_blanks(text):
+    assert parse_crop(text, "--crop") == (((0, 3), (0, None), (4, None)), None)
+    assert parse_crop("2", "--crop") == (None, 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["5-10", "abc", "0:3,:,:/", "[0:3,:,:", "0:3,:,:]x", "[[0:3,:,:]]", "", " ", "[]"]
+)
+def test_a_crop_that_is_not_understood_is_wrong_usage(text):
+    with pytest.raises(UsageError, match=r"^--crop: "):
+        parse_crop(text, "--crop")
 
 
 @pytest.mark.parametrize("text", ["", "[0]", "[0:1,:,:]"])

@@ -68,6 +68,66 @@ def test_a_link_is_followed(file):
     assert np.array_equal(read(f"{stored(file)}:raw")[0], VOLUME)
 
 
+@pytest.fixture
+def other(tmp_path):
+    """The name of another file, with a volume under /volumes/raw."""
+    with h5py.File(tmp_path / "other.h5", "w") as opened:
+        opened.create_dataset("volumes/raw", data=VOLUME, chunks=(2, 2, 3), compression="gzip")
+    return "other.h5"
+
+
+def test_main_may_be_a_link(file, other):
+    file["main"] = h5py.ExternalLink(other, "/volumes/raw")
+    file["mask"] = VOLUME[:2]
+    assert np.array_equal(read(stored(file))[0], VOLUME)
+    del file["main"]
+    file["main"] = h5py.SoftLink("/mask")
+    file["labels"] = VOLUME[:3]
+    assert np.array_equal(read(stored(file))[0], VOLUME[:2])
+
+
+def test_the_only_volume_may_be_a_link_and_other_links_lead_nowhere(file, other):
+    file["raw"] = h5py.ExternalLink(other, "/volumes/raw")
+    file["broken"] = h5py.ExternalLink("nowhere.h5", "/main")
+    file["circle"] = h5py.SoftLink("/circle")
+    assert np.array_equal(read(stored(file))[0], VOLUME)
+
+
+def test_a_volume_with_several_names_is_one_volume(file):
+    file["volumes/raw"] = VOLUME
+    file["raw"], file["group"] = h5py.SoftLink("/volumes/raw"), h5py.SoftLink("/volumes")
+    file["hard"] = file["volumes/raw"]
+    assert np.array_equal(read(stored(file))[0], VOLUME)
+
+
+def test_links_are_listed_among_several(file, other):
+    file["labels"] = VOLUME[:2]
+    file["raw"] = h5py.ExternalLink(other, "/volumes/raw")
+    assert "labels (2, 5, 6), raw (4, 5, 6)" in str(refusal(read, stored(file)))
+
+
+def without_equivalent(dataset, name):
+    """Give a dataset an attribute of a type that NumPy does not have: a time."""
+    space = h5py.h5s.create_simple((2,))
+    h5py.h5a.create(dataset.id, name.encode(), h5py.h5t.UNIX_D32LE, space)
+
+
+@pytest.mark.parametrize("name", ["when", "history", "voxel_size_nm", "core", "nifti_affine", "is_labels"])
+def test_an_attribute_that_numpy_has_no_type_for_is_left_alone(file, name):
+    file["data"] = VOLUME
+    without_equivalent(file["data"], name)
+    array, spec = read(stored(file))
+    assert np.array_equal(array, VOLUME)
+    assert (spec.history, spec.voxel_size_nm, spec.attributes) == ((), None, {})
+
+
+def test_a_volume_that_numpy_has_no_type_for_is_an_error(file):
+    h5py.h5d.create(file.id, b"data", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((4, 5, 6)))
+    error = refusal(read, stored(file))
+    assert isinstance(error, InputError)
+    assert "cannot be read as HDF5" in str(error)
+
+
 @pytest.mark.parametrize(
     "keywords",
     [{"chunks": (3, 2, 4)}, {"compression": "lzf"}, {"shuffle": True, "fletcher32": True},

@@ -145,3 +145,19 @@ def test_a_voxel_size_in_a_png_that_cannot_be_is_unknown(tmp_path, value):
     (tmp_path / "v").mkdir()
     Image.fromarray(VOLUME[0]).save(tmp_path / "v" / "0.png", pnginfo=information)
     assert read(tmp_path / "v")[1].voxel_size_nm is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "double"), [("im1.png", "im01.png"), ("im1.tif", "im1.tiff"), ("im1.tif", "im001.TIF")]
+)
+def test_a_slice_that_is_there_twice_is_an_error_that_names_both(tmp_path, kept, double):
+    save(tmp_path / "v", VOLUME[:4], f"im{{z}}.{kept[-3:]}")
+    save(tmp_path / "v", VOLUME[:1], double)
+    first, second = sorted((kept, double))
+    assert f"{first} and {second} are the same slice" in str(refusal(read, tmp_path / "v"))
+
+
+def test_a_pattern_takes_doubles_in_an_order_that_does_not_depend_on_the_disk(tmp_path):
+    for z, name in enumerate(("im1.png", "im001.png", "im01.png")):
+        save(tmp_path / "v", VOLUME[z : z + 1], name)
+    assert np.array_equal(read(tmp_path / "v" / "im*.png")[0], VOLUME[[1, 2, 0]])

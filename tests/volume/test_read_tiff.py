@@ -134,6 +134,34 @@ def test_pages_that_pillow_wrote_are_read(tmp_path, compression):
     assert np.array_equal(read(tmp_path / "v.tif")[0], values((4, 5, 6)))
 
 
+@pytest.mark.parametrize("keywords", [{}, {"compression": "zlib"}, {"tile": (16, 16)}], ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_slices_that_were_written_one_after_the_other_are_one_stack(tmp_path, keywords, dtype):
+    array = values((5, 20, 21), dtype)
+    with tifffile.TiffWriter(tmp_path / "v.tif") as file:
+        for page in array:
+            file.write(page, **keywords)
+    found, spec = read(tmp_path / "v.tif", (3, 8, 9))
+    assert np.array_equal(found, array)
+    assert found.dtype == spec.dtype == array.dtype
+
+
+def test_colours_that_were_written_one_after_the_other_are_one_stack(tmp_path):
+    array = values((4, 20, 21, 3))
+    with tifffile.TiffWriter(tmp_path / "v.tif") as file:
+        for page in array:
+            file.write(page, photometric="rgb", compression="zlib")
+    assert np.array_equal(read(tmp_path / "v.tif")[0], np.moveaxis(array, -1, 0))
+
+
+@pytest.mark.parametrize("odd", [VOLUME[0, :3], VOLUME[0].astype("uint8"), VOLUME[:2]], ids=str)
+def test_slices_that_are_not_alike_are_no_stack(tmp_path, odd):
+    with tifffile.TiffWriter(tmp_path / "v.tif") as file:
+        for page in (VOLUME[0], odd, VOLUME[2]):
+            file.write(page, compression="zlib", photometric="minisblack")
+    assert "expected one image, found 3" in str(refusal(read, tmp_path / "v.tif"))
+
+
 def test_four_dimensions_without_names_are_channels_first(tmp_path):
     tifffile.imwrite(tmp_path / "v.tif", MAPS, photometric="minisblack")
     assert np.array_equal(read(tmp_path / "v.tif")[0], MAPS)

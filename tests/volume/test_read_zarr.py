@@ -248,3 +248,33 @@ def test_a_file_or_empty_folder_called_zarr_is_an_error(tmp_path):
         error = refusal(read, tmp_path / name)
         assert isinstance(error, InputError)
         assert "cannot be read as zarr" in str(error)
+
+
+@pytest.mark.parametrize(
+    "names", ["xyz", "zyx", "yzx", "cxyz", "xyzc", "XYZ", ("x", "y", "z", "channel"), "czyx"], ids=str
+)
+def test_a_plain_array_has_the_axes_that_it_names(tmp_path, names):
+    axes = ["c" if name == "channel" else name.lower() for name in names]
+    array = MAPS if "c" in axes else VOLUME
+    stored = array.transpose(["czyx"[-array.ndim :].index(axis) for axis in axes])
+    zarr.create_array(
+        tmp_path / "v.zarr",
+        data=np.ascontiguousarray(stored),
+        chunks=(2,) * array.ndim,
+        dimension_names=list(names),
+    )
+    found, spec = read(tmp_path / "v.zarr")
+    assert spec.shape == array.shape
+    assert np.array_equal(found, array)
+
+
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"], [None, "y", "x"], ["x", "x", "x"]])
+def test_names_that_are_no_axes_leave_a_plain_array_as_it_is(tmp_path, names):
+    zarr.create_array(tmp_path / "v.zarr", data=VOLUME, dimension_names=names)
+    assert np.array_equal(read(tmp_path / "v.zarr")[0], VOLUME)
+
+
+def test_named_channels_are_not_guessed(tmp_path):
+    many = values((20, 3, 4, 5))
+    zarr.create_array(tmp_path / "v.zarr", data=many, dimension_names=["c", "z", "y", "x"])
+    assert np.array_equal(read(tmp_path / "v.zarr")[0], many)

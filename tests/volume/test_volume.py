@@ -8,7 +8,6 @@ import pytest
 from volume_files import read, refusal, values, write
 
 from mitotools.errors import InputError
-from mitotools.volume.base import known_voxel_size
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.path import VolumePath, parse_volume_path
 from mitotools.volume.table import tsv_lines
@@ -21,29 +20,6 @@ def save(path, array):
     with h5py.File(path, "w") as file:
         file["main"] = array
     return path
-
-
-@pytest.mark.parametrize(
-    ("values_nm", "known"),
-    [
-        ((30, 8, 8), True),
-        ((0.1, 0.1, 0.1), True),
-        ((1000, 1000, 1000), True),
-        ((1, 1, 1), True),
-        ((1e6, 1e6, 1e6), False),  # 1 mm
-        ((30, 8, 1001), False),
-        ((30, 8, 0.09), False),
-        ((30, 8, 0), False),
-        ((30, 8, -8), False),
-        ((30, 8, float("nan")), False),
-        ((30, 8, float("inf")), False),
-        ((8, 8), False),
-        ((1, 30, 8, 8), False),
-        (None, False),
-    ],
-)
-def test_a_voxel_size_that_cannot_be_is_unknown(values_nm, known):
-    assert known_voxel_size(values_nm) == (values_nm if known else None)
 
 
 @pytest.mark.parametrize("array", [VOLUME, VOLUME[None]], ids=["plain", "one channel"])

@@ -10,8 +10,9 @@ import numpy as np
 
 from mitotools.errors import InputError
 from mitotools.segment.images.footprint import scaled_size, scaled_voxel_size, source_extent
-from mitotools.volume.base import VolumeSpec, known_voxel_size
+from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, block_shape, boxes_within, size3
+from mitotools.volume.voxel_size import known_voxel_size
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array, Size, VoxelSize

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mitotools.errors import UsageError
-from mitotools.volume.path import parse_volume_path
+from mitotools.volume.path import parse_crop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,9 +74,9 @@ def labelled(
 
 def _ranges(crop: str) -> tuple[Bounds, Bounds, Bounds]:
     """Return the ranges of a crop along three axes, as a path has them."""
-    path = None
+    what = f"--validate-crop {crop}"
     with suppress(UsageError):
-        path = parse_volume_path(f"volume[{crop.strip('[]')}]")
-    if path is None or path.ranges is None or path.channels is not None:
-        raise UsageError(f"--validate-crop {crop}", "is not Z0:Z1,Y0:Y1,X0:X1")
-    return path.ranges
+        ranges, channels = parse_crop(crop, what)
+        if ranges is not None and channels is None:
+            return ranges
+    raise UsageError(what, "is not Z0:Z1,Y0:Y1,X0:X1")

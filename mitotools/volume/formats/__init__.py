@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 from mitotools.errors import InputError, TargetError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mitotools.volume.base import Reader, VolumeSpec, Writer
 
 
@@ -126,13 +128,12 @@ def format_of(file: str) -> Format:
         return SLICES
     if path.is_dir():
         return _format_of_folder(path)
-    by_suffix = _by_suffix(path.name)
+    by_suffix = format_by_suffix(path.name)
     if by_suffix is not None:
         return by_suffix
     if not path.suffix or file.endswith("/"):
         return SLICES
-    known = " ".join(suffix for candidate in FORMATS for suffix in candidate.suffixes)
-    raise InputError(file, f"unknown suffix {path.suffix!r}", f"Known are {known}, and folders of slices")
+    raise InputError(file, f"unknown suffix {path.suffix!r}", f"Known are {_listed(FORMATS)}")
 
 
 def writable_format_of(file: str) -> Format:
@@ -146,15 +147,23 @@ def writable_format_of(file: str) -> Format:
     try:
         found = format_of(file)
     except InputError as error:
-        raise TargetError(error.what, error.why, error.what_next) from error
+        raise TargetError(error.what, error.why, _written()) from error
     if not found.writes:
-        known = " ".join(suffix for other in FORMATS if other.writes for suffix in other.suffixes)
-        advice = f"Written are {known}, and folders of slices"
-        raise TargetError(file, f"{found.name} is read, not written", advice)
+        raise TargetError(file, f"{found.name} is read, not written", _written())
     return found
 
 
-def _by_suffix(name: str) -> Format | None:
+def _written() -> str:
+    return f"Written are {_listed(candidate for candidate in FORMATS if candidate.writes)}"
+
+
+def _listed(formats: Iterable[Format]) -> str:
+    suffixes = " ".join(suffix for candidate in formats for suffix in candidate.suffixes)
+    return f"{suffixes}, and folders of slices"
+
+
+def format_by_suffix(name: str) -> Format | None:
+    """Return the format that has the suffix of a file or folder; None where none has."""
     matching_formats = (
         candidate
         for candidate in FORMATS
@@ -164,7 +173,7 @@ def _by_suffix(name: str) -> Format | None:
 
 
 def _format_of_folder(path: Path) -> Format:
-    by_suffix = _by_suffix(path.resolve().name)
+    by_suffix = format_by_suffix(path.resolve().name)
     if by_suffix is not None and by_suffix.is_folder:
         return by_suffix
     return next((found for mark, found in MARKS.items() if (path / mark).is_file()), SLICES)

@@ -25,7 +25,7 @@ _NO_PREALLOCATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class FlatArray:
-    """A (Z, Y, X) or (C, Z, Y, X) array in a file.
+    """A (Z, Y, X) or (C, Z, Y, X) array in a file; with channels last, a (Z, Y, X, C) one.
 
     Parameters
     ----------
@@ -38,6 +38,7 @@ class FlatArray:
         Bytes before the first voxel.
     order : {"C", "F"}
         Which axis runs fastest: the last or the first.
+    channels_last : bool
     """
 
     def __init__(
@@ -47,19 +48,23 @@ class FlatArray:
         dtype: np.dtype[Any],
         offset: int,
         order: Literal["C", "F"] = "C",
+        *,
+        channels_last: bool = False,
     ) -> None:
         self._file = file
         self._shape = shape
         self._dtype = dtype
         self._offset = offset
         self._order: Literal["C", "F"] = order
+        self._channels_last = channels_last
 
     def read(self, box: Box) -> Array:
         """Return a copy of the voxels of `box`, all channels, in native byte order."""
         # The map lives as long as this call: pages that were read do not pile up in resident memory.
         memory = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         whole: Array = np.ndarray(self._shape, self._dtype, memory, self._offset, order=self._order)
-        return np.array(read_box(whole, box), dtype=self._dtype.newbyteorder("="), order="C")
+        found = read_box(whole, box, channels_last=self._channels_last)
+        return np.array(found, dtype=self._dtype.newbyteorder("="), order="C")
 
     def write(self, box: Box, array: Array) -> None:
         """Store the voxels of `box`, all channels, in C order.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import math
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,19 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
-from mitotools.volume.base import VolumeSpec, channels_first, has_channels_last, known_voxel_size, read_box
+from mitotools.volume.base import VolumeSpec, channels_first, has_channels_last, read_box
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.formats.hdf5_direct import direct
 from mitotools.volume.formats.hdf5_filters import check_filters, pipeline_of
-from mitotools.volume.formats.hdf5_writer import COMPRESSIONS, DATASET, VOXEL_SIZE, Hdf5Writer
+from mitotools.volume.formats.hdf5_writer import (
+    COMPRESSIONS,
+    DATASET,
+    HISTORY,
+    IS_LABELS,
+    VOXEL_SIZE,
+    Hdf5Writer,
+)
+from mitotools.volume.voxel_size import stated_voxel_size
 from mitotools.volume.formats.nifti_affine import kept
 
 if TYPE_CHECKING:
@@ -51,17 +60,18 @@ class Hdf5Reader:
         self._file = file
         self._dataset = dataset
         self._lock = threading.Lock()
-        is_last = has_channels_last(dataset.shape)
+        self._channels_last = is_last = has_channels_last(dataset.shape) and not _is_ours(dataset)
         chunks = dataset.chunks or (1, *(dataset.shape[1:] if is_last else dataset.shape[-2:]))
         pipeline = pipeline_of(dataset, math.prod(chunks) * dataset.dtype.itemsize)
         check_filters(self._name, pipeline)
         self.spec = VolumeSpec(
-            shape=channels_first(dataset.shape),
+            shape=channels_first(dataset.shape) if is_last else dataset.shape,
             dtype=dataset.dtype.newbyteorder("="),
-            voxel_size_nm=_voxel_size(dataset),
-            history=history.from_json(dataset.attrs.get("history")),
+            voxel_size_nm=_voxel_size(path, dataset),
+            history=history.from_json(_attribute(dataset, HISTORY)),
             chunks=size3(chunks[:3] if is_last else (1, 1, 1, *chunks)[-3:]),
-            attributes={**_tile_attributes(dataset), **kept(dict(dataset.attrs))},
+            is_labels=_numbers(_attribute(dataset, IS_LABELS)) == (1,),
+            attributes={**_tile_attributes(dataset), **kept(dataset.attrs)},
         )
         self._direct = None if is_last else direct(dataset, pipeline, self._name, self._lock)
 
@@ -73,7 +83,7 @@ class Hdf5Reader:
     def _read_by_hdf5(self, box: Box) -> Array:
         try:
             with self._lock:
-                found = read_box(self._dataset, box)
+                found = read_box(self._dataset, box, channels_last=self._channels_last)
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(self._name, f"{box} cannot be read ({error})") from error
         return found
@@ -90,7 +100,7 @@ def open_reader(path: Path, dataset: str | None) -> Hdf5Reader:
     file = _opened(path)
     try:
         return Hdf5Reader(path, file, _dataset(path, file, dataset))
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         file.close()
         raise InputError(
             str(path), f"cannot be read as HDF5 ({error})", "Check that the file is complete"
@@ -151,17 +161,34 @@ def _in_words(path: Path, error: OSError) -> InputError:
 
 
 def _dataset(path: Path, file: h5py.File, name: str | None) -> h5py.Dataset:
-    if name is not None and isinstance(named := file.get(name), h5py.Dataset):
+    named = file.get(DATASET if name is None else name)
+    if isinstance(named, h5py.Dataset) and (name is not None or _is_volume(named)):
         return _with_shape(path, named)
-    found: dict[str, h5py.Dataset] = {}
-    file.visititems(lambda key, item: found.update({key: item}) if isinstance(item, h5py.Dataset) else None)
+    found = _datasets(file)
     listing = ", ".join(f"{key} {item.shape}" for key, item in found.items()) or "no dataset"
     if name is not None:
         raise InputError(f"{path}:{name}", f"no such dataset; the file holds {listing}")
-    volumes = [key for key, item in found.items() if len(item.shape or ()) in (3, 4)] or list(found)
+    volumes = [key for key, item in found.items() if _is_volume(item)] or list(found)
     if len(volumes) == 1 or DATASET in volumes:
         return _with_shape(path, found[volumes[0] if len(volumes) == 1 else DATASET])
     raise InputError(str(path), f"which dataset? It holds {listing}", f"Say {path}:NAME")
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Return all datasets by name; of one with several names, links among them, the first that is none."""
+    found: dict[str, h5py.Dataset] = {}
+    links: list[str] = []
+    file.visititems(lambda key, item: found.update({key: item}) if isinstance(item, h5py.Dataset) else None)
+    file.visititems_links(lambda key, link: None if isinstance(link, h5py.HardLink) else links.append(key))
+    for key in links:
+        with suppress(OSError, RuntimeError):  # one that leads nowhere
+            if isinstance(item := file.get(key), h5py.Dataset) and item not in found.values():
+                found[key] = item
+    return found
+
+
+def _is_volume(dataset: h5py.Dataset) -> bool:
+    return len(dataset.shape or ()) in (3, 4)
 
 
 def _with_shape(path: Path, dataset: h5py.Dataset) -> h5py.Dataset:
@@ -170,17 +197,30 @@ def _with_shape(path: Path, dataset: h5py.Dataset) -> h5py.Dataset:
     return dataset
 
 
-def _voxel_size(dataset: h5py.Dataset) -> VoxelSize | None:
+def _attribute(dataset: h5py.Dataset, name: str) -> Any:
+    """Return an attribute, or None where there is none, or none of a type that NumPy has."""
+    with suppress(TypeError, ValueError, OSError):
+        return dataset.attrs.get(name)
+    return None
+
+
+def _is_ours(dataset: h5py.Dataset) -> bool:
+    """Whether mitotools wrote the dataset, channels in front: then it has a history, if an empty one."""
+    found = _attribute(dataset, HISTORY)
+    return isinstance(found, str) and found.startswith("[")
+
+
+def _voxel_size(path: Path, dataset: h5py.Dataset) -> VoxelSize | None:
     for name, unit_nm in ((VOXEL_SIZE, 1.0), (FOREIGN_VOXEL_SIZE_UM, 1e3)):
-        values = _numbers(dataset.attrs.get(name))
+        values = _numbers(_attribute(dataset, name))
         if values:
-            return known_voxel_size(tuple(value * unit_nm for value in values))
+            return stated_voxel_size(tuple(value * unit_nm for value in values), path)
     return None
 
 
 def _tile_attributes(dataset: h5py.Dataset) -> dict[str, tuple[int, ...]]:
     """Return our attributes; what other programs keep under their names is none."""
-    core, volume_size = (_numbers(dataset.attrs.get(name)) for name in TILE_ATTRIBUTES)
+    core, volume_size = (_numbers(_attribute(dataset, name)) for name in TILE_ATTRIBUTES)
     if len(core) != 6 or len(volume_size) != 3:
         return {}
     return dict(zip(TILE_ATTRIBUTES, (tuple(map(int, core)), tuple(map(int, volume_size))), strict=True))

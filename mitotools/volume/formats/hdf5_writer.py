@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 DATASET = "main"
 """Name of the dataset in files that mitotools writes."""
 
-VOXEL_SIZE = "voxel_size_nm"
+VOXEL_SIZE, HISTORY = "voxel_size_nm", "history"
+
+IS_LABELS = "is_labels"
+"""Attribute of a dataset whose voxels are ids: 1."""
 
 COMPRESSIONS: dict[str, dict[str, Any]] = {
     "default": {"compression": "gzip", "compression_opts": 1},
@@ -58,7 +61,9 @@ class Hdf5Writer:
         self._compressor = COMPRESSORS.get(compression.get("compression_opts", 0))
         if spec.voxel_size_nm is not None:
             self._dataset.attrs[VOXEL_SIZE] = spec.voxel_size_nm
-        self._dataset.attrs["history"] = history.to_json(spec.history)
+        if spec.is_labels:
+            self._dataset.attrs[IS_LABELS] = 1
+        self._dataset.attrs[HISTORY] = history.to_json(spec.history)
         self._dataset.attrs.update(spec.attributes)
 
     def write(self, box: Box, array: Array) -> None:

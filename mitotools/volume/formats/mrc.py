@@ -15,8 +15,9 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
-from mitotools.volume.base import VolumeSpec, known_voxel_size
+from mitotools.volume.base import VolumeSpec
 from mitotools.volume.formats import flat
+from mitotools.volume.voxel_size import stated_voxel_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,7 @@ class MrcReader:
         self.spec = VolumeSpec(
             shape=shape,
             dtype=dtype.newbyteorder("="),
-            voxel_size_nm=_voxel_size(header),
+            voxel_size_nm=_voxel_size(path, header),
             history=history.read_sidecar(path),
             chunks=(1, *shape[-2:]),
         )
@@ -113,7 +114,7 @@ def _has_signed_bytes(header: Any) -> bool:
     return not header.dmin <= header.dmax or header.dmax <= np.iinfo(np.int8).max
 
 
-def _voxel_size(header: Any) -> VoxelSize | None:
+def _voxel_size(path: Path, header: Any) -> VoxelSize | None:
     # Programs do not agree about files with other axes than columns x, rows y and sections z.
     if (int(header.mapc), int(header.mapr), int(header.maps)) not in ((1, 2, 3), (0, 0, 0)):
         return None
@@ -122,6 +123,6 @@ def _voxel_size(header: Any) -> VoxelSize | None:
         return None
     lengths = (header.cella.z, header.cella.y, header.cella.x)
     # Single precision has seven digits, which is how many of the quotient mean anything.
-    return known_voxel_size(
-        tuple(float(f"{float(a) / n * NM_PER_ANGSTROM:.7g}") for a, n in zip(lengths, cells, strict=True))
+    return stated_voxel_size(
+        [float(f"{float(a) / n * NM_PER_ANGSTROM:.7g}") for a, n in zip(lengths, cells, strict=True)], path
     )

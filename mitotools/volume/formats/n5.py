@@ -14,10 +14,11 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
-from mitotools.volume.base import VolumeSpec, known_voxel_size
+from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import size3
 from mitotools.volume.formats.chunked import ChunkedReader, Json, opened, read_json, store_of
 from mitotools.volume.formats.tiff_header import UNITS_NM
+from mitotools.volume.voxel_size import stated_voxel_size
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -125,13 +126,13 @@ def _voxel_size(path: Path, folder: Path) -> VoxelSize | None:
     own = _attributes(folder)
     size = _stated_size(own)
     if size is not None:
-        return known_voxel_size(size)
+        return stated_voxel_size(size, path)
     factors = _three(own.get("downsamplingFactors")) or (1.0, 1.0, 1.0)
     while folder != path:
         folder = folder.parent
         size = _stated_size(_attributes(folder))
         if size is not None:
-            return known_voxel_size(tuple(a * b for a, b in zip(size, factors[::-1], strict=True)))
+            return stated_voxel_size([a * b for a, b in zip(size, factors[::-1], strict=True)], path)
     return None
 
 

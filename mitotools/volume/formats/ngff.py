@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mitotools.volume.base import known_voxel_size
-from mitotools.volume.formats.nifti_affine import kept
 from mitotools.volume.formats.pyramid import factors, pyramid
+from mitotools.volume.voxel_size import stated_voxel_size
+from mitotools.volume.formats.nifti_affine import kept
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mitotools.conventions import Size, VoxelSize
     from mitotools.volume.base import VolumeSpec
@@ -64,8 +64,15 @@ def axes_of(image: Json | None, ndim: int) -> list[str]:
     return [*(f"axis {index}" for index in range(ndim - len(AXES))), *AXES[-ndim:]]
 
 
-def voxel_size_of(image: Json | None) -> VoxelSize | None:
-    """Return the voxel size of an image's first dataset, or None where it is unknown."""
+def axes_named(dimensions: Sequence[str | None] | None) -> list[str]:
+    """Return the axes that the `dimension_names` of a zarr v3 array say; none unless they are c, z, y, x."""
+    names = [str(name).lower().replace("channel", "c") for name in dimensions or ()]
+    are_known = {"z", "y", "x"} <= set(names) <= set(AXES) and len(names) == len(set(names))
+    return names if are_known else []
+
+
+def voxel_size_of(image: Json | None, what: object) -> VoxelSize | None:
+    """Return the voxel size of the first dataset of an image, called `what`; None where it is unknown."""
     if image is None:
         return None
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", [])]
@@ -82,7 +89,7 @@ def voxel_size_of(image: Json | None) -> VoxelSize | None:
         for axis, length in zip(axes, scale.tolist(), strict=True)
         if axis.get("unit") in NANOMETRES
     }
-    return known_voxel_size(tuple(lengths[name] for name in "zyx" if name in lengths))
+    return stated_voxel_size([lengths[name] for name in "zyx" if name in lengths], what)
 
 
 def axis_names(spec: VolumeSpec) -> list[str]:
@@ -102,7 +109,7 @@ def group_documents(spec: VolumeSpec, label_source: str | None = None) -> dict[s
     """
     version = VERSIONS[spec.zarr_format]
     image: Json = {"multiscales": [_multiscale(spec)]}
-    if spec.is_labels:
+    if spec.is_labels and spec.dtype.kind != "f":  # label images are of integers
         source = {"source": {"image": label_source}} if label_source else {}
         image["image-label"] = {"version": version, **source}
     records = {"history": list(spec.history), **kept(spec.attributes)}

@@ -18,9 +18,10 @@ from nibabel.nifti2 import Nifti2Header
 
 from mitotools import history
 from mitotools.errors import InputError, MitotoolsError, TargetError
-from mitotools.volume.base import VolumeSpec, known_voxel_size
+from mitotools.volume.base import VolumeSpec
 from mitotools.volume.formats import flat, nifti_affine
 from mitotools.volume.formats.gzipped import GzippedArray, is_gzip, start_of, unpacked_limit
+from mitotools.volume.voxel_size import known_voxel_size
 
 if TYPE_CHECKING:
     from pathlib import Path

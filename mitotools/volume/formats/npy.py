@@ -12,7 +12,7 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
-from mitotools.volume.base import VolumeSpec, channels_first
+from mitotools.volume.base import VolumeSpec, channels_first, has_channels_last
 from mitotools.volume.formats import flat
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ class NpyReader:
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         shape, order, dtype = _header(path, file)
         flat.check_size(path, path.stat().st_size, file.tell(), shape, dtype)
-        self._array = flat.FlatArray(file, shape, dtype, file.tell(), order)
-        z, y, x = channels_first(shape)[-3:]
+        is_last = has_channels_last(shape) and not history.sidecar(path).is_file()
+        self._array = flat.FlatArray(file, shape, dtype, file.tell(), order, channels_last=is_last)
+        shape = channels_first(shape) if is_last else shape
+        z, y, x = shape[-3:]
         self.spec = VolumeSpec(
-            shape=channels_first(shape),
+            shape=shape,
             dtype=dtype.newbyteorder("="),
             history=history.read_sidecar(path),
             # In Fortran order slices of x lie in one piece.

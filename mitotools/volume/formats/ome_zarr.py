@@ -13,8 +13,7 @@ from mitotools import history
 from mitotools.errors import InputError, MitotoolsError, TargetError
 from mitotools.volume.base import VolumeSpec, has_channels_last
 from mitotools.volume.blocks import size3
-from mitotools.volume.formats.ngff import AXES, axes_of, group_documents, voxel_size_of
-from mitotools.volume.formats.nifti_affine import kept
+from mitotools.volume.formats.ngff import AXES, axes_named, axes_of, group_documents, voxel_size_of
 from mitotools.volume.formats.pyramid import clipped, pyramid
 from mitotools.volume.formats.zarr_arrays import (
     COMPRESSIONS,
@@ -26,6 +25,7 @@ from mitotools.volume.formats.zarr_arrays import (
 from mitotools.volume.formats.zarr_find import find
 from mitotools.volume.formats.zarr_labels import label_place
 from mitotools.volume.formats.zarr_places import is_url, unwritable, within, write_json
+from mitotools.volume.formats.nifti_affine import kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,8 +56,9 @@ class ZarrReader:
         self._place = place
         self._array = FastArray(array)
         self._axes = axes_of(found.image, array.ndim)
-        if found.image is None and has_channels_last(array.shape):
-            self._axes = ["z", "y", "x", "c"]
+        if found.image is None:
+            guessed = ["z", "y", "x", "c"] if has_channels_last(array.shape) else self._axes
+            self._axes = axes_named(getattr(array.metadata, "dimension_names", None)) or guessed
         self._missing: set[Path] = set()
         self._fill_value = array.fill_value
         lengths = dict(zip(self._axes, array.shape, strict=False))
@@ -69,7 +70,7 @@ class ZarrReader:
         self.spec = VolumeSpec(
             shape=(*leading, lengths.get("z", 1), lengths["y"], lengths["x"]),
             dtype=np.dtype(array.dtype).newbyteorder("="),
-            voxel_size_nm=voxel_size_of(found.image),
+            voxel_size_nm=voxel_size_of(found.image, place),
             history=history.from_records(found.records),
             chunks=self._zyx(array.chunks),
             shards=self._zyx(array.shards) if array.shards else None,

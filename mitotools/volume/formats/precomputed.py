@@ -13,7 +13,7 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
-from mitotools.volume.base import VolumeSpec, known_voxel_size
+from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import size3
 from mitotools.volume.formats.chunked import (
     ChunkedReader,
@@ -24,6 +24,7 @@ from mitotools.volume.formats.chunked import (
     store_of,
     tensorstore,
 )
+from mitotools.volume.voxel_size import stated_voxel_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ def open_reader(path: Path, dataset: str | None) -> ChunkedReader:
     spec = VolumeSpec(
         shape=(*([channels] if channels > 1 else []), *size3(size[::-1])),
         dtype=np.dtype(array.dtype.numpy_dtype),
-        voxel_size_nm=_voxel_size(info["scales"][index]),
+        voxel_size_nm=_voxel_size(path, info["scales"][index]),
         history=history.read_sidecar(path),
         chunks=size3(array.chunk_layout.read_chunk.shape[2::-1]),
         is_labels=info.get("type") == "segmentation",
@@ -103,7 +104,8 @@ def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> ChunkedWriter:
 
 
 def _holds_ids(spec: VolumeSpec) -> bool:
-    return spec.channels is None and (spec.is_labels or spec.dtype.name in COMPRESSIBLE)
+    is_labels = spec.is_labels and spec.dtype.kind != "f"  # which no segment can be
+    return spec.channels is None and (is_labels or spec.dtype.name in COMPRESSIBLE)
 
 
 def _scale(spec: VolumeSpec) -> Json:
@@ -137,8 +139,8 @@ def _scale_index(name: str, info: Any, dataset: str | None) -> int:
     raise InputError(name, f"no such scale; the volume has {', '.join(keys)}")
 
 
-def _voxel_size(scale: Json) -> VoxelSize | None:
+def _voxel_size(path: Path, scale: Json) -> VoxelSize | None:
     resolution = scale.get("resolution")
     if not isinstance(resolution, list | tuple):
         return None
-    return known_voxel_size(tuple(float(length) for length in resolution[::-1]))
+    return stated_voxel_size(tuple(float(length) for length in resolution[::-1]), path)

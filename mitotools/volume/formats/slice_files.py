@@ -17,11 +17,11 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from mitotools.errors import InputError
-from mitotools.volume.base import known_voxel_size
 from mitotools.volume.blocks import Box
 from mitotools.volume.formats import is_glob, matching
 from mitotools.volume.formats.tiff import TiffReader
-from mitotools.volume.formats.tiff_header import errors_in_words, opaque
+from mitotools.volume.formats.tiff_header import errors_in_words, opaque, voxel_size_of
+from mitotools.volume.voxel_size import stated_voxel_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,14 +66,14 @@ class SliceHeader:
 
 
 def slice_files(path: Path) -> list[Path]:
-    """Return the images of a folder or pattern, in natural order."""
+    """Return the images of a folder or pattern, in natural order; im01 comes before im1."""
     if is_glob(str(path)):
         found = matching(path)
     else:
         found = [Path(entry) for entry in os.scandir(path)] if path.is_dir() else []
     # macOS leaves ._im0000.png beside im0000.png on other systems' disks.
     images = [file for file in found if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
-    return sorted(images, key=lambda file: natural_order(str(file)))
+    return sorted(images, key=lambda file: (natural_order(str(file)), str(file)))
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
@@ -84,9 +84,11 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 def check_numbers(folder: Path, files: list[Path]) -> None:
     """Raise InputError where slices are missing or double, as their numbers tell.
 
-    Only one number differs from name to name, and most of its steps are the same, of any length: then a
-    longer step of whole such lengths is a hole. Other names say nothing about what is missing.
+    Files whose names differ in leading zeros or in the suffix alone, im1.tif, im01.tif and im1.tiff, are
+    double. Only one number differs from name to name, and most of its steps are the same, of any length: then
+    a longer step of whole such lengths is a hole. Other names say nothing about what is missing.
     """
+    _check_doubles(folder, files)
     names = [re.split(r"(\d+)", file.stem) for file in files]
     if len({tuple(name[::2]) for name in names}) > 1 or len({len(name) for name in names}) > 1:
         return
@@ -113,6 +115,15 @@ def check_numbers(folder: Path, files: list[Path]) -> None:
             else f"{len(missing)} slices are missing between {files[0].name} and {files[-1].name}: {listed}",
             f"Put it back, or quote a pattern to go on without: {pattern}",
         )
+
+
+def _check_doubles(folder: Path, files: list[Path]) -> None:
+    seen: dict[tuple[tuple[int, str], ...], Path] = {}
+    for file in files:
+        other = seen.setdefault(tuple(natural_order(file.stem)), file)
+        if other is not file:
+            why = f"{other.name} and {file.name} are the same slice, by their names"
+            raise InputError(str(folder), why, "Move one of them away, or quote a pattern for the others")
 
 
 def read_header(file: Path) -> SliceHeader:
@@ -187,12 +198,15 @@ def open_tiff(file: Path) -> Iterator[TiffReader]:
             opened.close()
 
 
-def png_voxel_size(file: Path) -> VoxelSize | None:
-    """Return the voxel size that mitotools wrote to a PNG file, if it did."""
+def slice_voxel_size(file: Path) -> VoxelSize | None:
+    """Return the voxel size that a TIFF file states, or that mitotools wrote to a PNG file."""
+    if is_tiff(file):
+        with errors_in_words(file), tifffile.TiffFile(file, is_ome=False) as opened:
+            return voxel_size_of(file, opened)
     with _image_errors(file), Image.open(file) as image:
         words = str(image.info.get(PNG_VOXEL_SIZE, "")).split()
     try:
-        return known_voxel_size(tuple(float(word) for word in words))
+        return stated_voxel_size([float(word) for word in words], file)
     except ValueError:
         return None
 

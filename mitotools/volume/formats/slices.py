@@ -24,17 +24,17 @@ from mitotools.volume.formats.slice_files import (
     check_numbers,
     is_tiff,
     open_tiff,
-    png_voxel_size,
     read_header,
     read_part,
     slice_files,
+    slice_voxel_size,
 )
 from mitotools.volume.formats.tiff_header import check_ome_type, ome_metadata
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mitotools.conventions import Array, VoxelSize
+    from mitotools.conventions import Array
     from mitotools.volume.blocks import Box
 
 HEADERS_CHECKED = 1000
@@ -50,12 +50,12 @@ class SlicesReader:
     def __init__(self, path: Path, files: list[Path]) -> None:
         self._files = files
         self._header = read_header(files[0])
-        voxel_size, chunk, self._reads_parts = _details(files[0], self._header)
+        chunk, self._reads_parts = _storage(files[0], self._header)
         size = (len(files), *self._header.size)
         self.spec = VolumeSpec(
             shape=size if self._header.channels is None else (self._header.channels, *size),
             dtype=self._header.dtype,
-            voxel_size_nm=voxel_size,
+            voxel_size_nm=slice_voxel_size(files[0]),
             history=history.read_sidecar(path),
             chunks=(1, *chunk),
         )
@@ -195,9 +195,9 @@ def _stem_for(target: Path) -> str:
     return stem[:-1] or "z"
 
 
-def _details(file: Path, header: SliceHeader) -> tuple[VoxelSize | None, tuple[int, int], bool]:
-    """Return the voxel size, the (y, x) pixels that are decoded together, and whether parts cost less."""
+def _storage(file: Path, header: SliceHeader) -> tuple[tuple[int, int], bool]:
+    """Return the (y, x) pixels that are decoded together, and whether parts cost less than a slice."""
     if is_tiff(file):
         with open_tiff(file) as reader:
-            return reader.spec.voxel_size_nm, reader.spec.chunks[1:], reader.reads_parts
-    return png_voxel_size(file), header.size, False
+            return reader.spec.chunks[1:], reader.reads_parts
+    return header.size, False

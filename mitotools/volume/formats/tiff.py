@@ -33,7 +33,7 @@ from mitotools.volume.formats.tiff_pages import TiffPages
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mitotools.conventions import Array
+    from mitotools.conventions import Array, VoxelSize
     from mitotools.volume.blocks import Box
 
 BYTES_OF_A_PAGE = 512
@@ -46,9 +46,9 @@ NO_PREALLOCATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class TiffReader:
-    """The first series of a TIFF file."""
+    """The only image of a TIFF file."""
 
-    def __init__(self, path: Path, file: tifffile.TiffFile) -> None:
+    def __init__(self, path: Path, file: tifffile.TiffFile, voxel_size_nm: VoxelSize | None = None) -> None:
         self._path = path
         self._file = file
         series = only_series(path, file)
@@ -68,7 +68,7 @@ class TiffReader:
         self.spec = VolumeSpec(
             shape=(channels, *size) if channels > 1 else size,
             dtype=self._dtype.newbyteorder("="),
-            voxel_size_nm=voxel_size_of(file),
+            voxel_size_nm=voxel_size_nm,
             history=history.read_sidecar(path),
             chunks=(1, *(self._pages.chunk if self._offset is None else size[1:])),
         )
@@ -125,7 +125,7 @@ def open_reader(path: Path, dataset: str | None) -> TiffReader:
     try:
         with errors_in_words(path):
             file = tifffile.TiffFile(path)
-            reader = TiffReader(path, file)
+            reader = TiffReader(path, file, voxel_size_of(path, file))
     except BaseException:
         if file is not None:
             file.close()

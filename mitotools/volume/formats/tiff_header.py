@@ -14,7 +14,8 @@ import numpy as np
 import tifffile
 
 from mitotools.errors import InputError, MitotoolsError, TargetError
-from mitotools.volume.base import VolumeSpec, known_voxel_size
+from mitotools.volume.base import VolumeSpec
+from mitotools.volume.voxel_size import stated_voxel_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,10 +100,26 @@ def only_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     series = [item for item in file.series if not item.keyframe.is_reduced]
     if not series:
         raise InputError(str(path), "cannot be read as TIFF (it has no pages)")
+    if len(series) != 1 and _are_slices(series):
+        return _stacked(series)
     if len(series) != 1:
         shapes = ", ".join(str(item.get_shape()) for item in series)
         raise InputError(str(path), f"expected one image, found {len(series)}, of shapes {shapes}")
     return series[0]
+
+
+def _are_slices(series: Sequence[tifffile.TiffPageSeries]) -> bool:
+    """Whether images are single pages, all alike: a stack that was written page by page."""
+    first = series[0]
+    alike = (first.keyframe.shape, first.get_axes(), first.dtype)
+    return all(len(item) == 1 and (item.get_shape(), item.get_axes(), item.dtype) == alike for item in series)
+
+
+def _stacked(series: Sequence[tifffile.TiffPageSeries]) -> tifffile.TiffPageSeries:
+    """Return images of one page each as one image, its slices in the order of the pages."""
+    first = series[0]
+    shape, axes = (len(series), *first.get_shape()), f"Z{first.get_axes()}"
+    return tifffile.TiffPageSeries([item.pages[0] for item in series], shape, first.dtype, axes)
 
 
 def _check_pages(path: Path, file: tifffile.TiffFile) -> None:
@@ -155,14 +172,15 @@ def opaque(array: Array, name: str) -> Array:
     return array[:-1]
 
 
-def voxel_size_of(file: tifffile.TiffFile) -> VoxelSize | None:
+def voxel_size_of(path: Path, file: tifffile.TiffFile) -> VoxelSize | None:
     """Return the voxel size of an OME-TIFF or of an ImageJ stack, in nm."""
     description = file.pages.first.description
+    lengths = None
     if "PhysicalSize" in description:
-        return _ome_voxel_size(description)
-    if file.imagej_metadata:
-        return _imagej_voxel_size(file)
-    return None
+        lengths = _ome_voxel_size(description)
+    elif file.imagej_metadata:
+        lengths = _imagej_voxel_size(file)
+    return lengths and stated_voxel_size(lengths, path)
 
 
 def _ome_voxel_size(xml: str) -> VoxelSize | None:
@@ -173,13 +191,13 @@ def _ome_voxel_size(xml: str) -> VoxelSize | None:
     try:
         # Only the opening tag is parsed: nothing in it can refer to entities defined elsewhere.
         found = ET.fromstring(opening).attrib  # noqa: S314
-        lengths = [
+        z, y, x = (
             float(found[f"PhysicalSize{axis}"]) * UNITS_NM[found.get(f"PhysicalSize{axis}Unit", "um")]
             for axis in "ZYX"
-        ]
+        )
     except (ET.ParseError, KeyError, ValueError):
         return None
-    return known_voxel_size(tuple(lengths))
+    return z, y, x
 
 
 def _imagej_voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
@@ -190,7 +208,7 @@ def _imagej_voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
         return None
     try:
         y, x = (_per_pixel(tags[f"{axis}Resolution"].value) for axis in "YX")
-        return known_voxel_size((float(metadata["spacing"]) * unit, y * unit, x * unit))
+        return float(metadata["spacing"]) * unit, y * unit, x * unit
     except (TypeError, ValueError):
         return None
 
