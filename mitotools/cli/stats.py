@@ -93,8 +93,10 @@ def stats(
       $ mitotools stats labels.zarr --raw raw.zarr --report sizes.html -o mitochondria.tsv
     """
     from mitotools.stages.stats import is_table, tabulate, united
+    from mitotools.volume.outputs import check_apart
     from mitotools.volume.table import check_table, tsv_lines, write_table
 
+    check_apart([output, plot, report, mesh], [*labels, raw, within])
     if output is not None:
         check_table(output, force=running.force)
     if plot is not None:
@@ -111,17 +113,19 @@ def stats(
     beside = {name: path for name, path in named.items() if path is not None}
     with options.source_volumes(*labels, *beside.values()) as paths:
         sources, others = paths[: len(labels)], dict(zip(beside, paths[len(labels) :], strict=True))
-        tables = tabulate(sources, parameters, running, **others, mesh=mesh)
+        is_drawn = plot is not None or report is not None
+        tables = tabulate(sources, parameters, running, is_drawn=is_drawn, **others, mesh=mesh)
         columns = {name: one.columns for name, one in tables.items()}
+        table = united(tables)
+        if output is not None:  # first: what is measured is not lost where a picture fails
+            write_table(output, table.names, table.rows, table.history, force=running.force)
         if report is not None:
             pictured = sources[0] if len(sources) == 1 and not is_table(sources[0]) else None
             write_size_report(report, columns, parameters, running, pictured, others.get("raw"))
-    table = united(tables)
     if plot is not None:
         plot_sizes(plot, columns, table.history, force=running.force)
     if output is None:
         for line in tsv_lines(table.names, table.rows):
             click.echo(line)
         return
-    write_table(output, table.names, table.rows, table.history, force=running.force)
     options.say(f"{output}: {len(table.rows)} rows")

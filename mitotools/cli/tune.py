@@ -65,7 +65,9 @@ def tune(
     from mitotools.cli.tune_table import parsed_grid, print_trials, write_best
     from mitotools.stages.tune import tune_decoding
     from mitotools.volume.atomic import check_file
+    from mitotools.volume.outputs import check_apart
 
+    check_apart([output], [maps, truth])
     if output is not None:
         check_file(output, force=running.force)
     with options.source_volumes(maps, truth) as (source, true):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Report = dict[str, Any]
 
-SAME = ("protocol", "iou", "sizes", "min_truth_size", "score")
+SAME = ("protocol", "iou", "sizes", "min_truth_size", "score", "error_thresholds")
 """What reports must agree in."""
 
 SCORES = ("ap", "detection", "foreground", "voi", "adapted_rand_error", "errors")
@@ -30,6 +30,13 @@ SIDES = ("prediction", "truth")
 
 READ = (*SAME, *SIDES, *SCORES, "history")
 """What is taken from a report."""
+
+WHERE_ASKED = {
+    "heatmap": {"path": ""},
+    "ignore": {"path": "", "voxels": 0},
+    "ignore_border": {"prediction": 0, "truth": 0},
+}
+"""What is taken from a report that has it, and its form."""
 
 COUNTS = ("tp", "fp", "fn", "split", "merged", "missed", "spurious")
 """Names of what is counted in `detection` and `errors`: added up. Other scores are averaged."""
@@ -67,8 +74,11 @@ def combine_reports(files: Sequence[Path], running: Running) -> Report:
         for file, report in zip(files, reports, strict=True)
     ]
     combined: Report = {key: reports[0][key] for key in SAME}
-    combined.update({side: _side([report[side] for report in reports]) for side in SIDES})
+    combined.update({side: _added([report[side] for report in reports]) for side in SIDES})
     combined.update({key: _united(key, [report[key] for report in reports]) for key in SCORES})
+    for key in WHERE_ASKED:
+        if told := [report[key] for report in reports if key in report]:
+            combined[key] = _added(told)
     combined["volumes"] = [{key: report[key] for key in (*SIDES, "ap")} for report in reports]
     combined["history"] = list(history.extended(inputs, running.command_line, {"combine": True}))
     return combined
@@ -96,7 +106,8 @@ def _report(file: Path) -> Report:
     if missing:
         raise InputError(str(file), f"is no report: it has no {missing[0]}", _WHAT_NEXT)
     form = _form(report["iou"])
-    strange = [key for key in READ if not _has_form(report[key], form[key])] if form else ["iou"]
+    present = [*READ, *(key for key in WHERE_ASKED if key in report or key == report["score"])]
+    strange = [key for key in present if not _has_form(report.get(key), form[key])] if form else ["iou"]
     if strange:
         raise InputError(
             str(file), f"is no report: its {strange[0]} is not as evaluate writes it", _WHAT_NEXT
@@ -109,13 +120,13 @@ _WHAT_NEXT = "Reports are made by 'mitotools evaluate --format json'"
 
 def _form(iou: object) -> Report | None:
     """Return a report of empty volumes, whose keys and types are those of any report."""
-    if not isinstance(iou, list) or not iou or not all(_is_number(value) and 0 < value < 1 for value in iou):
+    if not isinstance(iou, list) or not iou or not all(_is_number(value) and 0 < value <= 1 for value in iou):
         return None
     nothing = Overlap(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int64))
     report = scores(nothing, EvaluateParameters(iou=tuple(iou)))
     for side in SIDES:
         report[side]["path"] = ""
-    return {**report, "history": []}
+    return {**report, **WHERE_ASKED, "history": []}
 
 
 def _has_form(value: object, form: object) -> bool:
@@ -139,9 +150,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _side(sides: Sequence[Report]) -> Report:
-    counts = {key: sum(side[key] for side in sides) for key in ("instances", "voxels")}
-    return {"path": ", ".join(side["path"] for side in sides), **counts}
+def _added(parts: Sequence[Report]) -> Report:
+    """Return the sums of what is counted, and the paths in one line."""
+    return {key: _sum([part[key] for part in parts]) for key in parts[0]}
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    return ", ".join(values) if isinstance(values[0], str) else sum(values)
 
 
 def _united(name: str, values: Sequence[Any]) -> Any:
@@ -156,4 +171,6 @@ def _united(name: str, values: Sequence[Any]) -> Any:
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -14,10 +14,10 @@ from mitotools.stages.blocks.planning import needs
 from mitotools.stages.blocks.resuming import is_made
 from mitotools.stages.blocks.work import Work
 from mitotools.stages.decoding.any_size import decoded, needed, open_maps, parameters_used
-from mitotools.stages.decoding.scores import check_scores, write_scores
+from mitotools.stages.decoding.scores import check_scores, is_scored, write_scores
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import source_of
-from mitotools.volume.outputs import check_target
+from mitotools.volume.outputs import check_apart, check_target, final_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +62,7 @@ def decode_volume(
     """
     check_target(target, force=running.force, resume=bool(running.resume))
     if scores is not None:
+        check_apart([final_of(target), scores], [source])
         check_scores(scores, parameters.method, running)
     with open_maps(source, parameters, channels) as volume:
         made_with = {**parameters_used(parameters), "channels": channels}
@@ -71,6 +72,8 @@ def decode_volume(
         if running.dry_run:
             running.dry_run(needs(target, spec, [needed(volume, target, parameters, running)]))
             return None
+        if scores is not None and is_scored(scores, records, running):
+            scores = None
         count = None
         if not is_made(target, records, running):
             with decoded(volume, target, records, parameters, running) as (instances, running_on):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,10 @@ from mitotools.segment.scores.rand_voi import adapted_rand_error, variation_of_i
 from mitotools.segment.scores.verdicts import COLUMNS, verdicts
 from mitotools.stages.scoring.comparing import Asked, Compared, compare_volumes, require_same_size
 from mitotools.stages.scoring.overlap_file import load_overlap, save_overlap
-from mitotools.stages.scoring.score_file import read_scores
+from mitotools.stages.scoring.score_file import compare_ids, read_scores
 from mitotools.volume.atomic import check_file
+from mitotools.volume.outputs import check_apart
+from mitotools.volume.path import parse_volume_path
 from mitotools.volume.table import write_tsv
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from mitotools.history import History
     from mitotools.parameters import EvaluateParameters
     from mitotools.run.running import Running
     from mitotools.segment.scores.instances import Instances, Side
     from mitotools.segment.scores.overlap import Overlap
+    from mitotools.segment.scores.verdicts import Verdict
     from mitotools.stages.scoring.score_file import Listed
     from mitotools.volume.path import VolumePath
 
@@ -80,16 +81,23 @@ class EvaluateFiles:
     report: Path | None = None
     raw: VolumePath | None = None
 
-    def check(self, running: Running) -> None:
-        """Raise TargetError where an output cannot be written, UsageError where options contradict."""
+    def check(self, running: Running, *compared: VolumePath | Path) -> None:
+        """Raise TargetError where an output cannot be written, UsageError where options contradict.
+
+        Parameters
+        ----------
+        running : Running
+        compared : VolumePath or Path
+            What is read besides.
+        """
         if self.heatmap is not None and self.scores is not None:
             raise UsageError("--heatmap", "ranks the predictions, and so does --scores", "Give one")
         if self.raw is not None and self.report is None:
             raise UsageError("--raw", "is shown in a --report, and none is written")
-        files = [file for file in (self.matches, self.save_overlap, self.report) if file is not None]
-        if len(set(files)) < len(files):
-            raise UsageError(str(files[-1]), "is to be two files", "Give each output a name of its own")
-        for file in files:
+        listed = None if self.scores is None else parse_volume_path(str(self.scores))
+        outputs = (self.matches, self.save_overlap, self.report)
+        check_apart(outputs, [*compared, self.ignore, self.heatmap, self.raw, listed])
+        for file in filter(None, outputs):
             check_file(file, force=running.force)
 
 
@@ -126,9 +134,9 @@ def evaluate_volumes(
     Returns
     -------
     dict
-        protocol, iou, sizes, min_truth_size, score, prediction, truth, ap, detection, foreground, voi,
-        adapted_rand_error, errors, history; and where they were asked for bootstrap, heatmap, ignore,
-        ignore_border. A value that is not defined is None.
+        protocol, iou, sizes, min_truth_size, score, error_thresholds, prediction, truth, ap, detection,
+        foreground, voi, adapted_rand_error, errors, history; and where they were asked for bootstrap,
+        heatmap, ignore, ignore_border. A value that is not defined is None.
 
     Raises
     ------
@@ -139,7 +147,7 @@ def evaluate_volumes(
     UsageError
         Where options exclude each other.
     """
-    files.check(running)
+    files.check(running, prediction, truth)
     listed = read_scores(files.scores, running) if files.scores else None
     wanted = parameters.ignore_border or files.save_overlap is not None
     compared = compare_volumes(Asked(prediction, truth, files.ignore, files.heatmap, wanted), running)
@@ -162,7 +170,7 @@ def evaluate_overlap(
     of_volumes = ("ignore", "heatmap", "save_overlap", "raw")
     for name in [name for name in of_volumes if getattr(files, name) is not None]:
         raise UsageError(f"--{name.replace('_', '-')}", "needs the volumes", f"{file} is all that is given")
-    files.check(running)
+    files.check(running, file)
     listed = read_scores(files.scores, running) if files.scores else None
     comparison, origin, records = load_overlap(file, running)
     source = history.Input(str(file.resolve()), history=records)
@@ -199,12 +207,14 @@ def _finished(
     report["history"] = list(records)
     if files.save_overlap:
         save_overlap(files.save_overlap, compared.comparison, origin, records, force=running.force)
+    found = _verdicts(scored, parameters) if files.matches or files.report else []
     if files.matches:
-        _write_matches(files.matches, scored, parameters, records, running)
+        rows = ([getattr(verdict, name) for name in COLUMNS] for verdict in found)
+        write_tsv(files.matches, COLUMNS, rows, records, force=running.force)
     if files.report:
         from mitotools.stages.scoring.report import ReportOf, write_score_report  # noqa: PLC0415 (matplotlib)
 
-        about = ReportOf(report, scored.instances, scored.protocol, scored.ranks)
+        about = ReportOf(report, scored.instances, scored.protocol, scored.ranks, found)
         write_score_report(files.report, about, parameters, running, shown)
     return report
 
@@ -222,21 +232,10 @@ def _scored(
     if ranked_by == "size":
         return _Scored(overlap, instances, protocol)
     if listed is not None:
-        _compare_ids(instances.predictions, listed[0])
+        compare_ids(instances.predictions.ids, listed[0])
     ids, scores_of_ids = listed or comparison.heat.scores()
     ranks = scores_by_id(instances.predictions.ids, ids, scores_of_ids)
     return _Scored(overlap, instances, protocol, ranked_by, ranks)
-
-
-def _compare_ids(predictions: Side, ids: npt.NDArray[np.uint64]) -> None:
-    """Say where a table of scores and the predictions do not belong together."""
-    log = logging.getLogger(__name__)
-    unlisted = int((~np.isin(predictions.ids, ids)).sum())
-    unknown = int((~np.isin(ids, predictions.ids)).sum())
-    if unlisted:
-        log.warning("--scores lists no score of %d predictions: they have score 0", unlisted)
-    if unknown:
-        log.warning("--scores lists %d ids that are no prediction: they are not used", unknown)
 
 
 def _report(scored: _Scored, parameters: EvaluateParameters) -> Report:
@@ -249,6 +248,11 @@ def _report(scored: _Scored, parameters: EvaluateParameters) -> Report:
         "sizes": list(protocol.size_limits_voxels),
         "min_truth_size": protocol.min_truth_size_voxels,
         "score": scored.ranked_by,
+        "error_thresholds": {
+            "found_iou": parameters.errors.found_iou,
+            "piece_share": parameters.errors.share,
+            "piece_size": parameters.errors.size_voxels,
+        },
         "prediction": _side(instances.predictions),
         "truth": _side(instances.truths),
         "ap": average_precision(instances, protocol, scored.ranks, thresholds.values()),
@@ -283,14 +287,10 @@ def chosen_protocol(parameters: EvaluateParameters) -> EvaluationProtocol:
     return protocol
 
 
-def _write_matches(
-    file: Path, scored: _Scored, parameters: EvaluateParameters, records: History, running: Running
-) -> None:
-    """Write what became of every instance at the first of the thresholds."""
+def _verdicts(scored: _Scored, parameters: EvaluateParameters) -> list[Verdict]:
+    """Return what became of every instance at the first of the thresholds."""
     (iou, *_) = select_thresholds(scored.protocol.name, parameters.iou).values()
-    found = verdicts(scored.instances, scored.protocol, iou, parameters.errors)
-    rows = ([getattr(verdict, name) for name in COLUMNS] for verdict in found)
-    write_tsv(file, COLUMNS, rows, records, force=running.force)
+    return list(verdicts(scored.instances, scored.protocol, iou, parameters.errors))
 
 
 def _side(side: Side) -> Report:

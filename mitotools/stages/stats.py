@@ -16,10 +16,11 @@ from mitotools.segment.measures.hosts import host_columns, per_host_columns
 from mitotools.segment.measures.instance_tables import table_columns
 from mitotools.segment.measures.summary import summary
 from mitotools.stages.measuring.one_pass import all_tables
-from mitotools.stages.measuring.shapes import skeleton_columns, write_meshes
+from mitotools.stages.measuring.shapes import required_voxel_size, skeleton_columns, write_meshes
 from mitotools.stages.scoring.comparing import require_same_size
 from mitotools.volume.atomic import check_file
 from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.plan import is_tile_set
 from mitotools.volume.table import SUFFIXES, rows_of
 from mitotools.volume.table_reading import read_table
 
@@ -59,7 +60,12 @@ class Table:
 
 
 def tabulate(
-    sources: Sequence[VolumePath], parameters: StatsParameters, running: Running, **others: Any
+    sources: Sequence[VolumePath],
+    parameters: StatsParameters,
+    running: Running,
+    *,
+    is_drawn: bool = False,
+    **others: Any,
 ) -> dict[str, Table]:
     """Measure the instances of label volumes; what is a table already, as `stats` writes it, is read.
 
@@ -68,13 +74,15 @@ def tabulate(
     sources : sequence of VolumePath
     parameters : StatsParameters
     running : Running
+    is_drawn : bool
+        Whether sizes will be drawn: voxel sizes that are unknown are an error before anything is measured.
     others : VolumePath or Path, optional
         What `measure_instances` takes beside a single source.
 
     Returns
     -------
     dict of str to Table
-        By the sources' names.
+        By the sources' names, with their crops.
 
     Raises
     ------
@@ -85,15 +93,25 @@ def tabulate(
     given = [f"--{name}" for name, value in others.items() if value is not None]
     if len(sources) > 1 and given:
         raise UsageError(given[0], "belongs to one volume", f"There are {len(sources)}")
+    if is_drawn or others.get("mesh") is not None:
+        _check_voxel_sizes(sources)
     tables = {}
     for source in sources:
-        if str(source) in tables:
-            raise UsageError(str(source), "is given twice")
+        name = f"{source}{source.crop}"
+        if name in tables:
+            raise UsageError(name, "is given twice")
         if is_table(source):
-            tables[str(source)] = _table_of_file(source, parameters, given)
+            tables[name] = _table_of_file(source, parameters, given)
         else:
-            tables[str(source)] = measure_instances(source, parameters, running, **others)
+            tables[name] = measure_instances(source, parameters, running, **others)
     return tables
+
+
+def _check_voxel_sizes(sources: Sequence[VolumePath]) -> None:
+    for source in sources:
+        if not is_table(source):
+            with open_volume(source, "labels") as volume:
+                required_voxel_size(volume)
 
 
 def united(tables: Mapping[str, Table]) -> Table:
@@ -111,7 +129,8 @@ def united(tables: Mapping[str, Table]) -> Table:
 
 def is_table(source: VolumePath) -> bool:
     """Return whether a source is a table that `stats` wrote."""
-    return not source.is_pipe and Path(source.file).suffix.lower() in SUFFIXES
+    file = Path(source.file)
+    return not source.is_pipe and file.suffix.lower() in SUFFIXES and not is_tile_set(file)
 
 
 def _table_of_file(source: VolumePath, parameters: StatsParameters, given: list[str]) -> Table:

@@ -20,7 +20,7 @@ from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import grid
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats import is_glob
-from mitotools.volume.outputs import create_volume
+from mitotools.volume.outputs import check_apart, create_volume
 from mitotools.volume.path import VolumePath
 from mitotools.volume.plan import PLAN_NAME, Plan, Tile, flat, read_plan, write_plan
 
@@ -50,6 +50,7 @@ def tile_volume(source: VolumePath, target: Path, parameters: TileParameters, ru
     ------
     InputError, TargetError, UsageError
     """
+    check_apart([target], [source])
     check_file(target, force=running.force, resume=bool(running.resume))
     if target.suffix not in ("", ".json"):
         raise TargetError(str(target), "a plan ends in .json, and tiles lie in a folder")

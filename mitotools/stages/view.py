@@ -19,6 +19,7 @@ from mitotools.view.slices import DOTTED, Layer, Palette, Slice, draw_slices
 from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
+from mitotools.volume.outputs import check_apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +92,9 @@ def view_volume(
         raise UsageError("--truth", "judges predictions, and there are none", "Name LABELS too")
     if truth is not None and len(labels) > 1 and suffix == ".html":
         raise UsageError("--truth", f"judges one prediction on a page, and there are {len(labels)}")
-    check_file(target, force=running.force)
     paths = [raw, *labels, *([truth] if truth is not None else [])]
+    check_apart([target], paths)
+    check_file(target, force=running.force)
     with ExitStack() as stack:
         volumes = [
             stack.enter_context(open_volume(path, "labels" if i else "image")) for i, path in enumerate(paths)

@@ -177,6 +177,21 @@ class Volume:
         """Where in the file the volume starts: (z, y, x) voxels."""
         return self._box.start
 
+    def crop_of(self, box: Box) -> str:
+        """Return `box`, counted from the corner of the crop, as a crop of the file: ``[2:4,:,:]``."""
+        box = box.shifted(self._box.start)
+        if isinstance(self._reader, Volume | _Stacked):
+            return self._reader.crop_of(box)
+        parts = [
+            ":" if (a, b) == (0, n) else f"{a}:{b}"
+            for a, b, n in zip(box.start, box.stop, self._reader.spec.size, strict=True)
+        ]
+        if isinstance(self._channels, slice):
+            parts.insert(0, f"{self._channels.start}:{self._channels.stop}")
+        elif self._channels is not None:
+            parts.insert(0, str(self._channels))
+        return f"[{','.join(parts)}]"
+
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs to read the volume: not how it came to be, which may be long."""
         return {**self.__dict__, "spec": replace(self.spec, history=())}
@@ -232,6 +247,9 @@ class _Stacked:
 
     def read(self, box: Box) -> Array:
         return self._volume.read(box)[np.newaxis]
+
+    def crop_of(self, box: Box) -> str:
+        return self._volume.crop_of(box)
 
     def close(self) -> None:
         self._volume.close()

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mitotools import history
-from mitotools.errors import MitotoolsError, TargetError
+from mitotools.errors import MitotoolsError, TargetError, UsageError
 from mitotools.volume.atomic import appearing, check_file
 from mitotools.volume.formats import OME_ZARR, Format, is_glob, writable_format_of
+from mitotools.volume.path import VolumePath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from mitotools.conventions import Array
     from mitotools.volume.base import VolumeSpec, Writer
     from mitotools.volume.blocks import Box
     from mitotools.volume.formats.ome_zarr import ZarrWriter
-    from mitotools.volume.path import VolumePath
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,33 @@ def check_target(target: VolumePath, *, force: bool = False, resume: bool = Fals
         check_file(final, force=force, resume=resume)
     if final.is_dir() and not kind.is_folder:
         raise TargetError(str(final), "is a folder")
+
+
+def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path | VolumePath | None] = ()) -> None:
+    """Refuse names of which one output would replace another, or an input.
+
+    Parameters
+    ----------
+    outputs, inputs : iterable of Path or VolumePath
+        None: there is none.
+
+    Raises
+    ------
+    UsageError
+    """
+    read = {_place(name) for name in inputs if name is not None}
+    written: set[Path] = set()
+    for name in outputs:
+        if name is None:
+            continue
+        for others, why in ((written, "is to be two files"), (read, "is to be read and written")):
+            if _place(name) in others:
+                raise UsageError(str(name), why, "Give each output a name of its own")
+        written.add(_place(name))
+
+
+def _place(name: Path | VolumePath) -> Path:
+    return Path(name.file if isinstance(name, VolumePath) else name).resolve()
 
 
 def _check_label(target: VolumePath, kind: Format) -> None:

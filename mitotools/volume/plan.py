@@ -135,13 +135,16 @@ def write_plan(path: Path, plan: Plan, folder: Path) -> None:
 
 def is_plan(path: Path) -> bool:
     """Whether a file is named as a plan is, and is not the description of a MitoEM tile set."""
-    if path.suffix.lower() != ".json":
-        return False
+    return path.suffix.lower() == ".json" and not is_tile_set(path)
+
+
+def is_tile_set(path: Path) -> bool:
+    """Whether a file is the description of a MitoEM tile set; what cannot be read is none."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes()) if path.suffix.lower() == ".json" else None
     except (OSError, ValueError, RecursionError):
-        return True  # reading it as a plan will say what is wrong
-    return not (isinstance(content, dict) and "image" in content)
+        return False  # reading it as something else will say what is wrong
+    return isinstance(content, dict) and "image" in content
 
 
 def read_plan(path: Path) -> Plan:

@@ -40,7 +40,7 @@ def field(value: Any) -> str:
 
 def rows_of(columns: Mapping[str, Array | None]) -> list[Sequence[Any]]:
     """Return the rows of columns of one length; a column that is None has no values."""
-    count = max(len(column) for column in columns.values() if column is not None)
+    count = max((len(column) for column in columns.values() if column is not None), default=0)
     values = [[None] * count if column is None else column.tolist() for column in columns.values()]
     return list(zip(*values, strict=True))
 

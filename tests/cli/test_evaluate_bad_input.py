@@ -20,6 +20,7 @@ VOLUMES = {
     "nothing": np.zeros_like(TRUTH),
     "longer": np.repeat(TRUTH, 3, axis=0),
     "wider": np.repeat(TRUTH, 2, axis=2),
+    "long_maps": np.repeat(np.stack([TRUTH, TRUTH]), 3, axis=1),
     "maps": np.stack([TRUTH, TRUTH]).astype(np.uint8),
     "broken": np.full(TRUTH.shape, np.nan, np.float16),
     "text": np.array([[[b"a", b"b"]]]),
@@ -50,6 +51,14 @@ MESSAGES = {
     "prediction.h5 longer.h5": (
         SHAPES.format("longer.h5", "(3, 2, 4)")
         + " They differ in z alone: crop longer.h5[0:1,:,:] would fit."
+    ),
+    "prediction.h5 longer.h5[1:3,0:2,:]": (
+        SHAPES.format("longer.h5", "(2, 2, 4)")
+        + " They differ in z alone: crop longer.h5[1:2,:,:] would fit."
+    ),
+    "prediction.h5[0:1,:,1:3] long_maps.h5[1,1:3,:,1:3]": (
+        "prediction.h5 and long_maps.h5: have different shapes, (1, 2, 2) and (2, 2, 2)."
+        " They differ in z alone: crop long_maps.h5[1,1:2,:,1:3] would fit."
     ),
     "prediction.h5 truth.h5 --heatmap wider.h5": SHAPES.format("wider.h5", "(1, 2, 8)"),
     "prediction.h5 truth.h5 --heatmap broken.h5": (

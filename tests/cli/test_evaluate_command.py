@@ -101,6 +101,20 @@ def test_a_saved_table_stands_for_both_volumes(folder, capsys):
     assert first["prediction"]["path"] == str(folder / "prediction.h5")
 
 
+def test_a_report_names_the_part_of_a_file_that_was_compared(folder, capsys):
+    with h5py.File("heat.h5", "w") as file:
+        file["maps"] = np.zeros((2, 4, 8, 40), np.uint8)
+    crop = "[0:4,0:8,0:30]"
+    line = f"prediction.h5{crop} truth.h5:main{crop} --heatmap heat.h5:maps[1,0:4,0:8,0:30]"
+    found = report(capsys, f"{line} --ignore mask.h5{crop}")
+    assert [found[name]["path"] for name in ("prediction", "truth", "heatmap", "ignore")] == [
+        f"{folder}/prediction.h5{crop}",
+        f"{folder}/truth.h5:main{crop}",
+        f"{folder}/heat.h5:maps[1,0:4,0:8,0:30]",
+        f"{folder}/mask.h5{crop}",
+    ]
+
+
 def test_matches_name_what_became_of_every_instance(folder, capsys):
     report(capsys, f"{BOTH} --matches m.tsv")
     assert [line.split("\t")[5:] for line in (folder / "m.tsv").read_text().splitlines()] == [

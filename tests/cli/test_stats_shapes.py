@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import h5py
 import numpy as np
@@ -99,8 +100,54 @@ def test_a_folder_of_meshes_is_replaced_with_force_alone_and_one_of_other_things
 
 def test_meshes_need_a_voxel_size(folder, capsys):
     words = refused("stats unknown.h5 --mesh meshes", capsys, 1)
-    assert "unknown.h5: has no voxel size, which meshes in nm need" in words
+    assert "unknown.h5: has no voxel size, which plots, reports and meshes need" in words
     assert not list(folder.glob("meshes*"))
+
+
+@pytest.mark.parametrize("option", ["--plot p.png", "--report p.html", "--mesh p"])
+def test_a_voxel_size_that_is_missing_is_said_before_anything_is_measured(
+    folder, capsys, monkeypatch, option
+):
+    monkeypatch.setattr("mitotools.stages.stats.all_tables", pytest.fail)
+    line = f"stats unknown.h5 --skeleton -o t.tsv {option}"
+    assert "unknown.h5: has no voxel size, which plots, reports and meshes need" in refused(line, capsys, 1)
+
+
+@pytest.mark.parametrize("option", ["--plot p.png", "--report p.html"])
+def test_what_was_measured_is_kept_where_a_picture_fails(folder, capsys, option):
+    (folder / "other.tsv").write_text("id\n4\n")
+    words = refused(f"stats labels.h5 other.tsv -q -o t.tsv {option}", capsys, 1)
+    assert words.startswith("mitotools stats: other.tsv: has no column volume_um3")
+    rows = [line.split("\t")[:2] for line in (folder / "t.tsv").read_text().splitlines()]
+    assert rows == [["source", "id"], ["labels.h5", "9"], ["labels.h5", "700"], ["other.tsv", "4"]]
+
+
+def test_parts_of_one_volume_are_sources_of_their_own(folder, capsys):
+    rows = printed("stats labels.h5[0:7,:,:] labels.h5[7:12,:,:] -q", capsys)
+    assert [(row["source"], row["id"]) for row in rows] == [
+        ("labels.h5[0:7,0:,0:]", "9"), ("labels.h5[7:12,0:,0:]", "700")
+    ]  # fmt: skip
+    words = refused("stats labels.h5[0:7,:,:] labels.h5[0:7,:,:]", capsys)
+    assert "labels.h5[0:7,0:,0:]: is given twice" in words
+
+
+def test_a_tile_set_is_a_volume_and_no_table(folder, capsys):
+    labels = np.array([[[3, 3, 0], [0, 0, 8]], [[3, 0, 0], [0, 0, 0]]], np.uint8)
+    for z, plane in enumerate(labels):
+        Image.fromarray(plane).save(f"{z}.png")
+    content = {"image": ["0.png", "1.png"], "depth": 2, "height": 2, "width": 3, "dtype": "uint8"}
+    (folder / "set.json").write_text(json.dumps(content))
+    rows = printed("stats set.json -q", capsys)
+    assert [(row["id"], row["voxels"]) for row in rows] == [("3", "3"), ("8", "1")]
+
+
+def test_a_json_table_without_rows_is_a_table_that_adds_none(folder, capsys):
+    with h5py.File("empty.h5", "w") as file:
+        file["main"] = np.zeros(SIZE, "uint8")
+    assert run(["stats", "empty.h5", "-o", "empty.json", "-q"]) == 0
+    assert printed("stats empty.json -q", capsys) == []
+    rows = printed("stats empty.json labels.h5 -q", capsys)
+    assert [(row["source"], row["id"]) for row in rows] == [("labels.h5", "9"), ("labels.h5", "700")]
 
 
 def test_several_sources_make_one_table_that_says_whose_row_it_is(folder, capsys):

@@ -222,6 +222,8 @@ def test_an_hdf5_dataset_that_promises_more_than_the_memory_is_refused(tmp_path)
         (np.array([[np.nan, 0]]), "row 0: nan is no id"),
         (np.array([[np.inf, 0]]), "row 0: inf is no id"),
         (np.array([[3, 1], [2.0**53, 0]]), r"row 1: 9007199254740992\.0 is too large an id for floating"),
+        (np.array([[3, 1], [2**24 + 1, 0]], np.float32), r"row 1: 16777216\.0 is too large an id for float"),
+        (np.array([[2**11 + 1, 0]], np.float16), r"row 0: 2048\.0 is too large an id for floating-point"),
     ],
 )
 def test_an_npy_of_something_else_is_refused(tmp_path, array, why):
@@ -229,6 +231,15 @@ def test_an_npy_of_something_else_is_refused(tmp_path, array, why):
 
     with pytest.raises(InputError, match=why):
         read_scores(tmp_path / "scores.npy", Running())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [(np.float16, 2**11 - 1), (np.float32, 2**24 - 1), (np.float64, 2**53 - 1)]
+)
+def test_ids_are_read_from_floating_point_as_long_as_no_other_id_is_rounded_to_them(tmp_path, dtype, largest):
+    np.save(tmp_path / "scores.npy", np.array([[largest, 0.5]], dtype))
+
+    assert read_scores(tmp_path / "scores.npy", Running())[0].tolist() == [largest]
 
 
 def test_an_npy_that_promises_more_than_it_holds_is_refused(tmp_path):

@@ -92,6 +92,32 @@ def test_a_table_that_exists_is_kept(tmp_path, maps):
     assert not (tmp_path / "labels.h5").exists()
 
 
+@pytest.mark.parametrize("name", ["labels.h5", "labels.zarr"])
+def test_a_table_that_no_such_run_wrote_is_kept_when_it_resumes(tmp_path, maps, name):
+    (tmp_path / "scores.tsv").write_text("mine")
+    with pytest.raises(TargetError, match=r"scores\.tsv: exists already"):
+        scored(tmp_path, target=name, resume=True)
+    assert (tmp_path / "scores.tsv").read_text() == "mine"
+    assert not (tmp_path / name).exists()
+
+
+def test_a_table_of_other_parameters_is_kept_when_a_run_resumes(tmp_path, maps):
+    scored(tmp_path)
+    before = (tmp_path / "scores.tsv").read_text()
+    with pytest.raises(TargetError, match=r"scores\.tsv: was made with other min_size_voxels"):
+        scored(tmp_path, target="others.h5", parameters=DecodeParameters(min_size_voxels=65), resume=True)
+    assert (tmp_path / "scores.tsv").read_text() == before
+    assert not (tmp_path / "others.h5").exists()
+
+
+def test_scores_that_are_complete_are_not_written_again(tmp_path, maps, said):
+    scored(tmp_path, target="labels.zarr", resume=True)
+    written = (tmp_path / "scores.tsv").stat().st_mtime_ns
+    scored(tmp_path, target="labels.zarr", resume=True, track=pytest.fail)
+    assert (tmp_path / "scores.tsv").stat().st_mtime_ns == written
+    assert f"{tmp_path / 'scores.tsv'} is complete already" in said.messages
+
+
 def test_affinities_have_no_scores(tmp_path, maps):
     with pytest.raises(UsageError, match="--scores: --method mutex reads affinities"):
         scored(tmp_path, parameters=DecodeParameters("mutex"))

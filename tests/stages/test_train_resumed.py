@@ -235,6 +235,37 @@ def test_a_complete_model_is_left_as_it_is(pair, tmp_path, said):
         run(RESUME, seed=2)
 
 
+def test_a_run_that_finds_nothing_to_continue_keeps_the_numbers_and_the_plot_of_others(pair, tmp_path):
+    run = Run(pair, tmp_path / "run")
+    run.log.mkdir()
+    table, plot = run.log / "training.tsv", tmp_path / "run.png"
+    table.write_text("precious")
+    with pytest.raises(TargetError, match=r"training\.tsv: exists already"):
+        run(RESUME)
+    assert table.read_text() == "precious"
+    plot.write_text("precious")
+    run.files = TrainingFiles(plot=plot)
+    with pytest.raises(TargetError, match=r"run\.png: exists already"):
+        run(RESUME)
+    assert plot.read_text() == "precious"
+
+
+def test_a_run_that_continues_draws_its_plot_again_and_no_other_one(pair, tmp_path):
+    run = Run(pair, tmp_path / "run")
+    own, other = tmp_path / "own.png", tmp_path / "other.png"
+    run.files = TrainingFiles(plot=own)
+    run.interrupted(3)
+    drawn = own.read_bytes()
+    other.write_text("precious")
+    run.files = TrainingFiles(plot=other)
+    with pytest.raises(TargetError, match=r"other\.png: exists already"):
+        run(RESUME)
+    assert other.read_text() == "precious"
+    run.files = TrainingFiles(plot=own)
+    run(RESUME)
+    assert own.read_bytes() != drawn
+
+
 def test_what_is_no_training_is_not_continued(pair, tmp_path):
     run = Run(pair, tmp_path / "run")
     run.interrupted(2)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mitotools import history
 from mitotools.errors import UsageError
 from mitotools.segment.decoders import decoder
 from mitotools.segment.measures.confidence import confidence_columns, confidence_part, merge_confidence
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.blocks.resuming import is_complete
 from mitotools.stages.decoding.maps import as_uint8
 from mitotools.volume.atomic import check_file
 from mitotools.volume.files import open_volume
@@ -35,7 +37,21 @@ def check_scores(file: Path, method: str, running: Running) -> None:
     """Raise TargetError where the table cannot be written, and UsageError where a method has no mask."""
     if not any("mask" in names for names in decoder(method).channels):
         raise UsageError("--scores", f"--method {method} reads affinities, and scores need a mask")
-    check_file(file, force=running.force, resume=bool(running.resume))
+    # Of a file without a history nobody knows whether a run that is continued made it.
+    is_ours = not file.exists() or bool(history.read_sidecar(file))
+    check_file(file, force=running.force, resume=bool(running.resume) and is_ours)
+
+
+def is_scored(file: Path, records: History, running: Running) -> bool:
+    """Whether a table is there that would only be made again; this is said.
+
+    Raises
+    ------
+    TargetError
+        Where it was made otherwise.
+    """
+    is_there = bool(running.resume) and file.exists()
+    return is_there and is_complete(file, lambda: history.read_sidecar(file), records, force=running.force)
 
 
 def write_scores(labels: VolumePath, maps: Volume, file: Path, records: History, running: Running) -> None:

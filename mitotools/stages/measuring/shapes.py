@@ -93,16 +93,22 @@ def write_meshes(
         Where the voxel size is unknown.
     TargetError
     """
-    if labels.spec.voxel_size_nm is None:
-        why = "has no voxel size, which meshes in nm need"
-        raise InputError(labels.name, why, "Give it with 'mitotools convert --voxel-size'")
+    voxel_size_nm = required_voxel_size(labels)
     with create_file(folder, force=running.force) as path:
         path.mkdir()
-        write = _Writing(path.absolute(), suffix, labels.spec.voxel_size_nm)
+        write = _Writing(path.absolute(), suffix, voxel_size_nm)
         for _ in map_masks(labels, measurements, write, "meshes", running, _mesh_bytes):
             pass
         history.write_sidecar(path, records)
     logging.getLogger(__name__).info("%s: %d meshes", folder, len(measurements))
+
+
+def required_voxel_size(labels: Volume) -> VoxelSize:
+    """Return the voxel size of a volume, or raise InputError where it is unknown."""
+    if labels.spec.voxel_size_nm is None:
+        why = "has no voxel size, which plots, reports and meshes need"
+        raise InputError(labels.name, why, "Give it with 'mitotools convert --voxel-size'")
+    return labels.spec.voxel_size_nm
 
 
 @dataclass(frozen=True)

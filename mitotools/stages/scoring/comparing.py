@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mitotools.errors import InputError
@@ -11,6 +11,7 @@ from mitotools.segment.scores.comparison import NO_EDGES, Comparison, compare_bl
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.pieces import read_labels, read_pieces
 from mitotools.stages.scoring.overlap_file import Origin
+from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume, source_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.segment.scores.comparison import Edges
     from mitotools.volume.base import Volume, VolumeSpec
-    from mitotools.volume.blocks import Box
     from mitotools.volume.files import Kind
     from mitotools.volume.path import VolumePath
 
@@ -83,7 +83,10 @@ def compare_volumes(asked: Asked, running: Running) -> Compared:
         comparison = _comparison(volumes, running, with_border=asked.with_border)
         inputs = {role: source_of(paths[role], volume) for role, volume in volumes.items()}
         left_out = volumes["prediction"].spec.voxels - int(comparison.overlap.count.sum())
-    origin = Origin(**{role: source.path for role, source in inputs.items()}, ignored_voxels=left_out)
+    names = {
+        role: f"{replace(paths[role], file=source.path)}{paths[role].crop}" for role, source in inputs.items()
+    }
+    origin = Origin(**names, ignored_voxels=left_out)
     return Compared(comparison, origin, list(inputs.values()))
 
 
@@ -94,8 +97,8 @@ def require_same_size(prediction: Volume, truth: Volume) -> None:
         return
     advice = ""
     if a[1:] == b[1:]:
-        longer = prediction if a[0] > b[0] else truth
-        advice = f"They differ in z alone: crop {longer.name}[0:{min(a[0], b[0])},:,:] would fit"
+        longer, shorter = (prediction, b) if a[0] > b[0] else (truth, a)
+        advice = f"They differ in z alone: crop {longer.name}{longer.crop_of(Box.whole(shorter))} would fit"
     raise InputError(f"{prediction.name} and {truth.name}", f"have different shapes, {a} and {b}", advice)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools.segment.scores.average_precision import iou_thresholds, precision_curve, select_thresholds
-from mitotools.segment.scores.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT, kinds, verdicts
+from mitotools.segment.scores.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT, kinds
 from mitotools.stages.measuring.one_pass import measure_volume
 from mitotools.stages.measuring.thumbnails import middle_of, picture_of
 from mitotools.stages.scoring.judging import LEGEND
@@ -50,12 +50,15 @@ class ReportOf:
     protocol : EvaluationProtocol
     ranks : (P,) float64, optional
         What ranks the predictions; by default their sizes.
+    found : sequence of Verdict
+        What became of every instance at the first of the thresholds.
     """
 
     report: dict[str, Any]
     instances: Instances
     protocol: EvaluationProtocol
     ranks: npt.NDArray[np.float64] | None
+    found: Sequence[Verdict]
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,13 @@ def write_score_report(
     """
     report = about.report
     ((name, iou), *_) = select_thresholds(about.protocol.name, parameters.iou).items()
-    found = list(verdicts(about.instances, about.protocol, iou, parameters.errors))
-    worst = _thumbnails(found, volumes, running) if volumes else []
+    worst = _thumbnails(about.found, volumes, running) if volumes else []
     page = score_page(
         "Instances compared",
         _facts(report, name),
         ("", *CLASSES),
         _rows(report),
-        _curves(about, found, name, iou),
+        _curves(about, name, iou),
         worst,
         LEGEND,
     )
@@ -153,7 +155,7 @@ def _rows(report: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _curves(about: ReportOf, found: Sequence[Verdict], name: str, iou: float) -> Curves:
+def _curves(about: ReportOf, name: str, iou: float) -> Curves:
     ten = list(iou_thresholds(about.protocol.name).items())[:10]
     across = np.array([value for _, value in ten])
     ap = about.report["ap"]
@@ -168,7 +170,9 @@ def _curves(about: ReportOf, found: Sequence[Verdict], name: str, iou: float) ->
     curve = precision_curve(about.instances, about.protocol, iou, about.ranks)
     precision = {} if curve is None else {f"IoU {name}": (np.linspace(0, 1, len(curve)), curve)}
     sizes = {
-        words: np.array([getattr(row, f"{side}_voxels") for row in found if row.verdict == verdict], float)
+        words: np.array(
+            [getattr(row, f"{side}_voxels") for row in about.found if row.verdict == verdict], float
+        )
         for words, side, verdict in (
             ("truth: hit", "truth", "tp"),
             ("truth: missed", "truth", "fn"),

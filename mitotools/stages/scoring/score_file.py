@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     """Ids in the order of a file, (N,) uint64, and their scores."""
 
 LARGEST_ID = 2**64 - 1
-
-FIRST_INEXACT_ID = 2**53
-"""Above it floating-point numbers are no ids: a neighbour may have been rounded to the same number."""
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 
@@ -78,6 +76,17 @@ def read_scores(file: Path, running: Running) -> Listed:
     return ids, scores
 
 
+def compare_ids(predictions: Ids, listed: Ids) -> None:
+    """Say where a table of scores and the predictions do not belong together."""
+    log = logging.getLogger(__name__)
+    unlisted = int((~np.isin(predictions, listed)).sum())
+    unknown = int((~np.isin(listed, predictions)).sum())
+    if unlisted:
+        log.warning("--scores lists no score of %d predictions: they have score 0", unlisted)
+    if unknown:
+        log.warning("--scores lists %d ids that are no prediction: they are not used", unknown)
+
+
 def _rows(file: Path, running: Running) -> Iterator[tuple[int, float]]:
     named = parse_volume_path(str(file))
     container = Path(named.file)
@@ -109,7 +118,8 @@ def _rows_of_array(file: Path, array: Array) -> Iterator[tuple[int, float]]:
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "uif":
         why = f"expected (N, 2) numbers, id and score, found {array.shape} {array.dtype}"
         raise InputError(str(file), why)
-    largest = FIRST_INEXACT_ID - 1 if array.dtype.kind == "f" else LARGEST_ID
+    # From 2**(nmant + 1) on, the number may be what another id was rounded to.
+    largest = 2 ** (np.finfo(array.dtype).nmant + 1) - 1 if array.dtype.kind == "f" else LARGEST_ID
     for number, (instance, score) in enumerate(array.tolist()):
         if instance != instance or instance % 1 or not 0 <= instance <= LARGEST_ID:
             raise InputError(str(file), f"row {number}: {instance!r} is no id")
