@@ -148,7 +148,7 @@ class MergeParameters:
 
 @dataclass(frozen=True)
 class FilterParameters:
-    """Which instances stay."""
+    """Which instances stay, and in which type: None, the smallest that holds their ids."""
 
     min_size_voxels: int = 0
     relabel: bool = False
@@ -159,7 +159,6 @@ class FilterParameters:
     """Those that may stay; None: all."""
     drop_ids: tuple[int, ...] = ()
     clear_border: bool = False
-    """Drop those that reach the border of the volume."""
     erode_voxels: int = 0
     """Steps in which all instances lose their outermost voxels, before any are chosen."""
     dilate_voxels: int = 0
@@ -168,6 +167,7 @@ class FilterParameters:
     """Make every 26-connected piece of an instance one of its own, thereafter."""
     fill_holes: bool = False
     """Give background that one instance encloses to it, before they erode."""
+    dtype: str | None = None
     edits: tuple[str, ...] = ()
     """What is put right by hand, before anything else (see `mitotools.stages.filtering.edits`)."""
 
@@ -288,7 +288,7 @@ class PredictParameters:
     blend: str = "bump"
     """Name of a window weight in `mitotools.volume.blend`."""
     tta: int = 1
-    """Number of symmetries averaged: 1, 4, 8 or 16."""
+    """Number of symmetries averaged: 1, 4, 8, 16 or 48."""
     device: str = "auto"
     precision: str = "auto"
     backend: str = "auto"

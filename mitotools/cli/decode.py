@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 @options.channels
 @click.option(
     "--scores",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=arguments.OUTPUT_FILE,
     metavar="FILE.tsv",
     help="Table of scores, one row an instance; written: how sure the maps are of mask, contour and neck.",
 )
+@options.label_dtype
 @options.running
 @options.engines
 def decode(
@@ -35,6 +36,7 @@ def decode(
     given: Given,
     channels: dict[str, int] | None,
     scores: Path | None,
+    dtype: str | None,
     running: Running,
 ) -> None:
     """Split the maps of probabilities MAPS (mask; contour; signed distance; or affinities) into LABELS.
@@ -56,6 +58,6 @@ def decode(
 
     with options.piped(maps, labels) as (source, target):
         parameters = completed(given, source, channels)
-        count = decode_volume(source, target, parameters, running, channels, scores)
+        count = decode_volume(source, target, parameters, running, channels, scores, given.config, dtype)
     if count is not None:
         options.say(f"{labels}: {count} instances")

@@ -57,6 +57,7 @@ _TEXT_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 @click.option("--drop-ids", type=_TEXT_FILE, help="Drop instances that a file lists; - reads a pipe.")
 @click.option("--clear-border", is_flag=True, help="Drop instances that touch a face of the volume.")
 @click.option("--relabel", is_flag=True, help="Number the instances that stay 1..n.")
+@options.label_dtype
 @options.running
 @options.engines
 def filter_labels(
@@ -73,6 +74,7 @@ def filter_labels(
     drop_ids: str | None,
     clear_border: bool,
     relabel: bool,
+    dtype: str | None,
     running: Running,
 ) -> None:
     """Copy those of the instances LABELS to TARGET that all options let stay. Ids stay unless --relabel.
@@ -110,6 +112,7 @@ def filter_labels(
         split=split,
         fill_holes=fill_holes,
         edits=() if edits is None else read_edits(edits),
+        dtype=dtype,
     )
     with options.piped(labels, target) as (source, output):
         kept, found = filter_volume(source, output, parameters, running)

@@ -8,7 +8,6 @@ import shlex
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -38,14 +37,14 @@ precision = click.option(
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="Arithmetic of the network; auto is bfloat16 where the processor has it.",
+    help="Arithmetic of the network; auto is bfloat16 where the CPU has it.",
 )
 as_program = click.option(
     "--as",
     "as_program",
     default="",
     metavar="PROGRAM",
-    help="As which program does; pytc reads checkpoints of PyTorch Connectomics, pytc,pooling pooling ones.",
+    help="What the model is, if none of ours: pytc (a checkpoint of PyTorch Connectomics) or pytc,pooling.",
 )
 root = click.option(
     "--root",
@@ -59,6 +58,12 @@ compression = click.option(
     default="default",
     show_default=True,
     help="Compression of the new file: gzip or lzf (HDF5), gzip or zstd (OME-Zarr).",
+)
+
+label_dtype = click.option(
+    "--dtype",
+    type=click.Choice(["uint8", "uint16", "uint32", "uint64"]),
+    help="Type of the voxels written.  [default: the smallest that holds the ids]",
 )
 
 channels = click.option(
@@ -79,7 +84,7 @@ def report(content: str) -> Callable[[Function], Function]:
     """Return the `--report` option with what a command's report holds."""
     return click.option(
         "--report",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=arguments.OUTPUT_FILE,
         metavar="FILE.html",
         help=f"Write a page; {content}.",
     )

@@ -41,6 +41,22 @@ def smallest_label_type(max_id: int) -> np.dtype[np.unsignedinteger[Any]]:
     raise InputError("labels", f"the id {max_id} does not fit 64 bits without sign", "Relabel them")
 
 
+def label_type(max_id: int, asked: str | None) -> np.dtype[Any]:
+    """Return the unsigned type of labels that was asked for, or else the smallest that holds all ids.
+
+    Raises
+    ------
+    InputError
+        If the type does not hold the largest.
+    """
+    least = smallest_label_type(max_id)
+    if asked is None:
+        return least
+    if max_id > np.iinfo(asked).max:
+        raise InputError(f"--dtype {asked}", f"does not hold the id {max_id}", f"The least is {least}")
+    return np.dtype(asked)
+
+
 def ids_of_size(ids: Ids, voxels: Integers, min_size_voxels: int) -> Ids:
     """Return the ids of the instances that are large enough.
 

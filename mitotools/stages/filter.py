@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import TargetError
-from mitotools.run.budget import check_enough
-from mitotools.run.memory import resident_bytes
-from mitotools.segment.filters import ids_of_size, keep_ids, relabel, smallest_label_type
+from mitotools.segment.filters import ids_of_size, keep_ids, label_type, relabel
 from mitotools.segment.measures.instance_tables import table_columns
 from mitotools.segment.measures.measure import measurement_columns
 from mitotools.segment.morphology import dilated, eroded
@@ -21,17 +18,14 @@ from mitotools.segment.where import parsed
 from mitotools.stages.blocks.blockwise import write_volume
 from mitotools.stages.blocks.computed import Stepwise, Unsigned, reading_bytes
 from mitotools.stages.blocks.pieces import read_pieces
-from mitotools.stages.blocks.planning import Stored, demand_of, memory_of
-from mitotools.stages.blocks.staging import is_staged, staged_of
+from mitotools.stages.blocks.steps import check_steps, steps_to_write
 from mitotools.stages.blocks.work import Work
 from mitotools.stages.filtering.edits import edited, named_ids, present_ids
 from mitotools.stages.filtering.id_lists import recorded
 from mitotools.stages.filtering.regions import as_if_changed, demand_to_look, fill_holes, split
 from mitotools.stages.measuring.one_pass import all_tables, demand_to_measure, known_columns, measure_volume
-from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.outputs import check_target, planned
-from mitotools.volume.path import VolumePath
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,12 +39,9 @@ if TYPE_CHECKING:
     from mitotools.segment.runs import Ids
     from mitotools.segment.where import Condition
     from mitotools.stages.measuring.one_pass import Columns
-    from mitotools.volume.base import Volume
+    from mitotools.volume.base import Volume, VolumeSpec
     from mitotools.volume.blocks import Box
-
-
-LEFT_BYTES = 12 * 2**20
-"""What each step leaves in memory to the next, tables of instances not counted (measured: 6 MiB)."""
+    from mitotools.volume.path import VolumePath
 
 
 def filter_volume(
@@ -66,7 +57,7 @@ def filter_volume(
     source : VolumePath
         (Z, Y, X) labels.
     target : VolumePath
-        The new labels, in the smallest unsigned type that holds the ids.
+        The new labels.
     parameters : FilterParameters
     running : Running
 
@@ -83,10 +74,10 @@ def filter_volume(
     condition = None if parameters.where is None else parsed(parameters.where)
     with open_volume(source, "labels") as opened:
         in_full = condition is not None and _takes_all(condition, opened)
+        _check_memory(opened, target, parameters, running, in_full=in_full)
         if parameters.edits:
             named = named_ids(parameters.edits)
             _warn_of_missing("--edits", named, present_ids(opened, named, running))
-        _check_memory(opened, target, parameters, running, in_full=in_full)
         volume = _reshaped(
             opened, parameters, partial(split, running=running), partial(fill_holes, running=running)
         )
@@ -96,7 +87,7 @@ def filter_volume(
         _warn_of_missing("--drop-ids", _ids(parameters.drop_ids), found.ids)
         largest = len(kept) if parameters.relabel else int(kept.max(initial=0))
         records = history.extended([source_of(source, opened)], running.command_line, _record(parameters))
-        spec = _spec(volume, smallest_label_type(largest), records)
+        spec = _spec(volume, label_type(largest, parameters.dtype), records)
         write_volume(target, spec, _writing(volume, target, kept, spec, parameters), running)
     return len(kept), len(found)
 
@@ -143,8 +134,6 @@ def _check_memory(
     opened: Volume, target: VolumePath, parameters: FilterParameters, running: Running, *, in_full: bool
 ) -> None:
     """Refuse a budget that is too little for any of the steps before the first of them."""
-    if running.scheduler:  # whose memory is not this machine's
-        return
     demands: list[Demand] = []
 
     def looked_at(volume: Volume, only: Ids | None = None) -> Volume:  # noqa: ARG001 (as pieces are found)
@@ -155,34 +144,13 @@ def _check_memory(
     known_columns(volume, in_full=in_full)
     demands.append(demand_to_measure([volume], in_full=in_full))
     steps = [(demand, running.workers) for demand in demands]
-    steps += _demands_to_write(volume, target, running)
-    base = resident_bytes() + LEFT_BYTES
-    check_enough([(replace(demand, base_bytes=base), count) for demand, count in steps], memory_of(running))
-
-
-def _demands_to_write(volume: Volume, target: VolumePath, running: Running) -> list[tuple[Demand, int]]:
-    """Return what writing needs, and in how many processes, for ids of as many bytes as those read."""
-    try:
-        spec = planned(target, _spec(volume, np.dtype(f"u{volume.spec.dtype.itemsize}")))
-    except TargetError:  # a type that the format does not have, and the ids may not need
-        return []
-    if not is_staged(target, running):
-        return [(demand_of(spec, [volume], _bytes_to_write(volume, spec)), running.workers)]
-    staged = planned(VolumePath(str(staged_of(target))), replace(spec, compression="default"))
-    return [
-        (demand_of(staged, [volume], _bytes_to_write(volume, staged)), running.workers),
-        (demand_of(spec, [Stored(staged)]), 0),
-    ]
+    as_read = _spec(volume, np.dtype(parameters.dtype or f"u{volume.spec.dtype.itemsize}"))
+    steps += steps_to_write(target, as_read, [volume], partial(_bytes_to_write, volume), running)
+    check_steps(steps, running)
 
 
 def _spec(volume: Volume, dtype: np.dtype[Any], records: History = ()) -> VolumeSpec:
-    return VolumeSpec(
-        shape=volume.spec.shape,
-        dtype=dtype,
-        voxel_size_nm=volume.spec.voxel_size_nm,
-        history=records,
-        is_labels=True,
-    )
+    return volume.spec.on_same_grid((), dtype, records, is_labels=True)
 
 
 def _selected(

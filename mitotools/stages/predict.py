@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,14 @@ from uuid import uuid4
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
-from mitotools.run.budget import written
+from mitotools.run.budget import plan_blocks, written
 from mitotools.run.running import silent
 from mitotools.stages.blocks.blockwise import write_volume
 from mitotools.stages.blocks.parts_of_volume import WHOLE, Part, check_shared, write_part
+from mitotools.stages.blocks.planning import check_disk, disk_needs
 from mitotools.stages.prediction.applying import Prediction, network_let_go
 from mitotools.stages.prediction.plan import planned_prediction
-from mitotools.stages.tile import tile_spec
+from mitotools.stages.tile import bytes_of_tiles, tile_spec
 from mitotools.volume.atomic import check_file
 from mitotools.volume.files import open_volume
 from mitotools.volume.outputs import check_target, create_volume
@@ -27,8 +29,12 @@ if TYPE_CHECKING:
     from mitotools.conventions import Size
     from mitotools.learn.windows import WindowGrid
     from mitotools.parameters import PredictParameters
+    from mitotools.run.budget import BlockPlan
     from mitotools.run.running import Running, Tracker
+    from mitotools.stages.prediction.plan import Planned
     from mitotools.volume.base import VolumeSpec
+
+_ANY_MEMORY = 2**60
 
 INPUTS = ("volume", "model")
 """What a history's inputs are called where they differ."""
@@ -118,15 +124,34 @@ def predict_plan(
         if raw.spec.size != plan.shape:
             raise InputError(str(plan_file), f"plans {plan.shape} voxels, but {raw.name} has {raw.spec.size}")
         planned = planned_prediction(plan.volume, raw, model, parameters, running)
+        place, nbytes = VolumePath(str(folder)), bytes_of_tiles(tiles.values(), planned.spec)
         if running.dry_run:
-            memory = written(planned.work.process_bytes * max(running.workers, 1))
-            running.dry_run({"target": str(folder), "tiles": str(len(tiles)), "memory_of_windows": memory})
+            blocks = _blocks(plan, planned, running)
+            running.dry_run(
+                {
+                    "target": str(folder),
+                    "tiles": str(len(tiles)),
+                    "block": "x".join(map(str, blocks.block)),
+                    "at_once": str(blocks.slots),
+                    "memory": written(blocks.memory_bytes),
+                    **disk_needs(place, nbytes),
+                }
+            )
             return []
+        check_disk(place, nbytes, planned.spec.compression)
         _join(folder, replace(plan, history=planned.spec.history), there, part, force=running.force)
         force = running.force or bool(running.resume)
         write = _Tiles(planned.prediction, plan, planned.spec, folder, force)
         _predict_tiles(write, list(tiles.values()), running)
     return list(tiles)
+
+
+def _blocks(plan: Plan, planned: Planned, running: Running) -> BlockPlan:
+    """Return the largest tile, and what predicting such tiles takes, each of which is predicted in one go."""
+    largest = max((tile.extent.shape for tile in plan.tiles), key=math.prod)
+    spec = replace(planned.spec, shape=planned.spec.shape[:-3] + largest)
+    demand = planned.work.demand(spec, is_distributed=running.is_distributed)
+    return plan_blocks(replace(demand, unit=largest), _ANY_MEMORY, running.threads, running.workers)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -200,6 +201,27 @@ def test_tiles_of_an_older_model_beside_a_newer_plan_are_refused(shared, tiles, 
         apply(shared, tiles, (2, 2), model=other, resume=True)
 
 
+def test_tiles_that_the_disk_may_have_no_room_for_are_said_before_they_are_computed(
+    shared, tmp_path, caplog, monkeypatch
+):
+    """Two maps of 24 x 40 x 44 voxels, a byte each, are 84480 bytes; the last of two parts is half of them."""
+    folder = tmp_path / "tiles"
+    warning = f"{folder} needs 1M of disk uncompressed, and 1M are free"
+    for part, free, words in (((1, 1), 84480, []), ((1, 1), 84479, [warning]), ((2, 2), 42240, [])):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        caplog.clear()
+        apply(shared, folder, part, running=replace(QUIET, force=True))
+        assert caplog.messages == words
+
+
+def test_a_dry_run_says_how_much_disk_the_tiles_need(shared, tmp_path):
+    needs = {}
+    apply(shared, tmp_path / "tiles", running=replace(QUIET, dry_run=needs.update))
+    assert (needs["tiles"], needs["disk_uncompressed"]) == ("8", "1M")
+    assert needs["disk_free"][-1] in "MG"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failure_leaves_no_unfinished_tile(shared, tmp_path):
     def track(items, total, label, unit):
         yield from list(items)[:2]
@@ -208,3 +230,16 @@ def test_a_failure_leaves_no_unfinished_tile(shared, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         apply(shared, tmp_path / "tiles", running=Running(threads=2, track=track))
     assert [path.name for path in Path(tmp_path / "tiles").iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_dry_run_of_a_plan_says_how_large_tiles_are_and_what_they_take(shared, tmp_path, workers):
+    plan = planned(shared, (12, 20, 22), (2, 4, 0), "with_halo.json")
+    needs = {}
+    running = replace(QUIET, dry_run=needs.update, workers=workers)
+    assert apply(shared, tmp_path / "tiles", plan=plan.name, running=running) == []
+    assert (needs["tiles"], needs["block"], needs["at_once"]) == ("8", "14x24x22", str(max(workers, 1)))
+    # Of 8 tiles of 14 x 24 x 22 voxels, two channels each; MiB are rounded up.
+    assert needs["disk_uncompressed"] == "1M"
+    assert int(needs["memory"].removesuffix("M")) > 100 * (1 + workers)
+    assert not (tmp_path / "tiles").exists()
