@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,20 +15,16 @@ from mitotools.stages.blocks.blockwise import map_blocks, write_volume
 from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.stages.blocks.views import Clipped, Padded, RgbIds, Scaled, Typed
 from mitotools.stages.blocks.work import Work
-from mitotools.volume.base import VolumeSpec
 from mitotools.volume.files import open_volume, source_of
-from mitotools.volume.formats.nifti_affine import kept, moved
 from mitotools.volume.outputs import check_target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mitotools.conventions import Array
     from mitotools.parameters import ConvertParameters
     from mitotools.run.running import Running
     from mitotools.segment.images.grey_values import GreyHistogram
     from mitotools.stages.blocks.pieces import Seen
-    from mitotools.volume.base import Volume
+    from mitotools.volume.base import Volume, VolumeSpec
     from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
 
@@ -66,20 +62,17 @@ def convert_volume(
     check_target(target, force=running.force, resume=bool(running.resume))
     with open_volume(source) as volume:
         records = history.extended([source_of(source, volume)], running.command_line, asdict(parameters))
-        seen = _seen(volume, parameters, running)
-        spec = VolumeSpec(
-            shape=seen.spec.shape,
-            dtype=seen.spec.dtype,
-            voxel_size_nm=seen.spec.voxel_size_nm,
-            history=records,
+        is_labels = parameters.labels or _holds_ids(volume.spec)
+        seen = _seen(volume, parameters, running, is_labels=is_labels)
+        spec = seen.spec.on_same_grid(seen.spec.shape[:-3], seen.spec.dtype, records, is_labels=is_labels)
+        spec = replace(
+            spec,
+            chunks=parameters.chunks or spec.chunks,
             shards=parameters.shards,
             compression=parameters.compression,
             levels=parameters.levels,
             zarr_format=parameters.zarr_format,
-            is_labels=seen.spec.is_labels,
-            attributes=_place(volume, parameters),
         )
-        spec = replace(spec, chunks=parameters.chunks or spec.chunks)
 
         def block(box: Box, threads: int) -> Array:
             return read_pieces(seen, box, threads)
@@ -87,12 +80,11 @@ def convert_volume(
         return write_volume(target, spec, Work(block, "convert", [seen], _voxel_bytes(volume, seen)), running)
 
 
-def _seen(volume: Volume, parameters: ConvertParameters, running: Running) -> Seen:
+def _seen(volume: Volume, parameters: ConvertParameters, running: Running, *, is_labels: bool) -> Seen:
     """Return the volume as it is to be written."""
     seen: Seen = volume.with_voxel_size(parameters.voxel_size_nm) if parameters.voxel_size_nm else volume
     if parameters.labels:
         seen = RgbIds.of(seen)
-    is_labels = parameters.labels or _holds_ids(seen.spec)
     if parameters.scale:
         seen = Scaled.of(seen, parameters.scale, is_labels=is_labels)
     if parameters.clip_percentiles:
@@ -108,13 +100,6 @@ def _seen(volume: Volume, parameters: ConvertParameters, running: Running) -> Se
     if any(parameters.pad_voxels):
         seen = Padded.of(seen, parameters.pad_voxels)
     return seen
-
-
-def _place(volume: Volume, parameters: ConvertParameters) -> Mapping[str, tuple[Any, ...]]:
-    """Return where the voxels lie in the world of a NIfTI file, as long as they are the same voxels."""
-    if parameters.scale or any(parameters.pad_voxels):
-        return {}
-    return kept(moved(volume.spec.attributes, volume.offset))
 
 
 def _holds_ids(spec: VolumeSpec) -> bool:

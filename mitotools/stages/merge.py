@@ -19,7 +19,8 @@ from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats import HDF5, is_glob, matching
 from mitotools.volume.outputs import check_target
 from mitotools.volume.path import VolumePath, parse_volume_path
-from mitotools.volume.plan import extent_in_name, read_plan, unflat
+from mitotools.volume.plan import extent_in_name, read_plan, set_in_name, unflat
+from mitotools.volume.world import kept, moved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +75,9 @@ def merge_tiles(
         dtype=first.spec.dtype,
         voxel_size_nm=first.spec.voxel_size_nm,
         history=history.extended([tile.source for tile in found], running.command_line, asdict(parameters)),
+        is_labels=first.spec.is_labels,
         compression=parameters.compression,
+        attributes=kept(moved(first.spec.attributes, size3([-start for start in first.extent.start]))),
     )
     spec = replace(spec, chunks=parameters.chunks or spec.chunks)
     assembly = Assembly.of(found, spec, parameters)

@@ -16,19 +16,19 @@ from mitotools.stages.blocks.pieces import read_pieces, write_pieces
 from mitotools.stages.blocks.planning import demand_of, memory_of
 from mitotools.stages.blocks.resuming import is_complete, is_worth_continuing, journal_for, made_of
 from mitotools.volume.atomic import check_file, create_file
-from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import grid
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats import is_glob
 from mitotools.volume.outputs import check_apart, create_volume
 from mitotools.volume.path import VolumePath
+from mitotools.volume.world import moved
 from mitotools.volume.plan import PLAN_NAME, Plan, Tile, flat, read_plan, write_plan
 
 if TYPE_CHECKING:
     from mitotools.conventions import Size
     from mitotools.parameters import TileParameters
     from mitotools.run.running import Running
-    from mitotools.volume.base import Volume
+    from mitotools.volume.base import Volume, VolumeSpec
 
 
 def tile_volume(source: VolumePath, target: Path, parameters: TileParameters, running: Running) -> Plan:
@@ -82,7 +82,26 @@ def tile_spec(plan: Plan, tile: Tile, spec: VolumeSpec) -> VolumeSpec:
     return replace(
         spec,
         shape=spec.shape[:-3] + tile.extent.shape,
-        attributes={"core": flat(tile.core), "volume_size": plan.shape},
+        attributes={
+            **moved(spec.attributes, tile.extent.start),
+            "core": flat(tile.core),
+            "volume_size": plan.shape,
+        },
+    )
+
+
+def bytes_of_tiles(tiles: Iterable[Tile], spec: VolumeSpec) -> int:
+    """Return the bytes of tiles uncompressed, given what their volume is."""
+    voxels = sum(math.prod(tile.extent.shape) for tile in tiles)
+    return voxels * (spec.channels or 1) * spec.dtype.itemsize
+
+
+def _is_made(plan: Plan, target: Path, running: Running) -> bool:
+    """Whether the plan, alone or with its tiles, is there; TargetError where it is another one."""
+    file = target if target.suffix else target / PLAN_NAME
+    is_there = bool(running.resume) and target.exists()
+    return is_there and is_complete(
+        target, lambda: read_plan(file).history, plan.history, force=running.force
     )
 
 
@@ -142,7 +161,8 @@ def _cut(volume: Volume, plan: Plan, target: Path, running: Running) -> None:
 
 def _spec(volume: Volume, plan: Plan) -> VolumeSpec:
     """Return what all tiles have in common."""
-    return VolumeSpec(volume.spec.shape, volume.spec.dtype, plan.voxel_size_nm, plan.history)
+    spec = volume.spec
+    return spec.on_same_grid(spec.shape[:-3], spec.dtype, plan.history, is_labels=spec.is_labels)
 
 
 def _blocks(volume: Volume, plan: Plan, memory_bytes: int, threads: int, processes: int) -> BlockPlan:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mitotools.errors import InputError
 from mitotools.volume.blocks import Box, block_shape, boxes_within, size3
+from mitotools.volume.world import kept, moved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ class VolumeSpec:
         Name of the compression of new files; "default" leaves it to the format.
     attributes : mapping of str to tuple of numbers
         Further attributes: `core` and `volume_size` of a tile, which HDF5 alone keeps, and those of
-        `formats.nifti_affine`.
+        `volume.world`.
     """
 
     shape: tuple[int, ...]
@@ -89,6 +90,22 @@ class VolumeSpec:
     def nbytes(self) -> int:
         """Bytes of the volume uncompressed."""
         return self.voxels * self.dtype.itemsize
+
+    def on_same_grid(
+        self, leading: tuple[int, ...], dtype: np.dtype[Any], history: History, *, is_labels: bool = False
+    ) -> VolumeSpec:
+        """Return what a new volume is whose voxels lie in the world where those of this one do.
+
+        Parameters
+        ----------
+        leading : tuple of int
+            The number of its channels, where it has channels.
+        dtype : numpy.dtype
+        history : History
+        is_labels : bool
+        """
+        shape, place = leading + self.size, kept(self.attributes)
+        return VolumeSpec(shape, dtype, self.voxel_size_nm, history, is_labels=is_labels, attributes=place)
 
 
 class Reader(Protocol):
@@ -158,7 +175,11 @@ class Volume:
             leading = (len(channels),)
         elif channels is not None:
             leading = ()
-        self.spec = replace(reader.spec, shape=leading + self._box.shape)
+        self.spec = replace(
+            reader.spec,
+            shape=leading + self._box.shape,
+            attributes=moved(reader.spec.attributes, self._box.start),
+        )
 
     def read(self, box: Box) -> Array:
         """Return the voxels of `box`, counted from the corner of the crop: (Z, Y, X) or (C, Z, Y, X)."""

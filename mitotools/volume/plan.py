@@ -114,6 +114,12 @@ def extent_in_name(file_name: str) -> Box | None:
     return unflat([int(word) for word in match["extent"].split("-")]) if match else None
 
 
+def set_in_name(file_name: str) -> tuple[str, str]:
+    """Return what a tile file's name says of the set that it belongs to: the volume's name, and the tag."""
+    match = TILE_NAME.match(file_name)
+    return (match["name"], match["tag"].removeprefix("_")) if match else (file_name, "")
+
+
 def write_plan(path: Path, plan: Plan, folder: Path) -> None:
     """Write a plan to `path`, in which the volume is named relative to `folder`, where the plan will lie."""
     volume = plan.volume

@@ -1,8 +1,10 @@
 import logging
+from dataclasses import replace
 
 import pytest
 
 import mitotools.learn  # noqa: F401 (before torch, for the setting it makes)
+from mitotools.volume.base import VolumeSpec
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +21,14 @@ def said(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("mitotools"), "propagate", True)
     caplog.set_level(logging.INFO, "mitotools")
     return caplog
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """Let new volumes on the grid of another be stored in chunks of a few voxels."""
+    on_same_grid = VolumeSpec.on_same_grid
+
+    def small(*words, **more):
+        return replace(on_same_grid(*words, **more), chunks=(3, 4, 5))
+
+    monkeypatch.setattr(VolumeSpec, "on_same_grid", small)

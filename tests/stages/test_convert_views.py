@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import h5py
+import nibabel
 import numpy as np
 import pytest
 import zarr
@@ -14,6 +17,7 @@ from mitotools.errors import InputError, TargetError, UsageError
 from mitotools.parameters import ConvertParameters
 from mitotools.run.running import Running
 from mitotools.stages.convert import convert_volume
+from mitotools.volume.files import open_volume
 from mitotools.volume.path import parse_volume_path
 
 RAMP = np.arange(4 * 6 * 8, dtype="uint8").reshape(4, 6, 8)
@@ -37,6 +41,12 @@ def convert(source, target, *, threads=2, force=False, **parameters):
     )
     path = parse_volume_path(str(target))
     return zarr.open_array(f"{path.file}/{path.dataset or ''}/0")[:], spec
+
+
+def copied(source, target, **parameters):
+    """Convert to any format."""
+    paths = (parse_volume_path(str(name)) for name in (source, target))
+    return convert_volume(*paths, ConvertParameters(**parameters), Running(2))
 
 
 def test_halving_an_image_takes_the_mean_of_eight_voxels_and_doubles_their_size(tmp_path):
@@ -175,6 +185,47 @@ def test_levels_are_halved_along_the_axes_of_the_finest_voxels(tmp_path):
     assert np.array_equal(full, levels[0])
     # 0 1 8 9 have the mean 4.5, rounded to the even 4.
     assert levels[1][0, 0, 0] == 4
+
+
+STRIPES = np.array([[[3, 3, 200, 200], [3, 7, 200, 0], [0, 0, 0, 0], [0, 0, 7, 0]]], "uint16")
+HALF = [[[3, 200], [0, 0]]]
+"""The ids that win two by two; the means would be 4, 150, 0 and 2."""
+
+
+@pytest.mark.parametrize(("dtype", "labels"), [("uint16", True), ("uint32", False), ("uint64", False)])
+def test_levels_of_ids_are_voted_on_and_marked_as_labels(tmp_path, dtype, labels):
+    source = save(tmp_path / "labels.h5", STRIPES.astype(dtype))
+    _, spec = convert(source, tmp_path / "v.zarr", labels=labels, levels=2)
+    assert zarr.open_array(tmp_path / "v.zarr" / "1")[:].tolist() == HALF
+    assert spec.is_labels
+    assert "image-label" in zarr.open_group(tmp_path / "v.zarr").attrs["ome"]
+
+
+def test_labels_in_hdf5_say_so_themselves(tmp_path):
+    source = save(tmp_path / "labels.h5", STRIPES)
+    copied(source, tmp_path / "ids.h5", labels=True)
+    _, spec = convert(tmp_path / "ids.h5", tmp_path / "v.zarr", levels=2)
+    assert (spec.dtype, spec.is_labels) == (np.uint8, True)
+    assert zarr.open_array(tmp_path / "v.zarr" / "1")[:].tolist() == HALF
+
+
+def test_labels_are_marked_in_nifti_and_for_neuroglancer(tmp_path):
+    source = save(tmp_path / "labels.h5", STRIPES, voxel_size_nm=(30.0, 8.0, 8.0))
+    copied(source, tmp_path / "v.nii", labels=True)
+    copied(source, tmp_path / "v.precomputed", labels=True)
+    assert nibabel.load(tmp_path / "v.nii").header["intent_code"] == 1002
+    assert json.loads((tmp_path / "v.precomputed" / "info").read_text())["type"] == "segmentation"
+
+
+@pytest.mark.parametrize("name", ["v.zarr", "v.precomputed"])
+def test_ids_in_floating_point_are_voted_on_and_no_format_calls_them_labels(tmp_path, name):
+    source = save(tmp_path / "labels.h5", STRIPES, voxel_size_nm=(30.0, 8.0, 8.0))
+    levels = 2 if name == "v.zarr" else 1
+    copied(source, tmp_path / name, labels=True, dtype="float32", levels=levels)
+    with open_volume(parse_volume_path(str(tmp_path / name))) as volume:
+        assert not volume.spec.is_labels
+    if levels == 2:
+        assert zarr.open_array(tmp_path / name / "1")[:].tolist() == HALF
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

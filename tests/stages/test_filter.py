@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 import zarr
@@ -15,7 +13,6 @@ from mitotools.errors import InputError, UsageError
 from mitotools.parameters import FilterParameters
 from mitotools.run.running import Running
 from mitotools.stages.filter import filter_volume
-from mitotools.volume.base import VolumeSpec
 from mitotools.volume.path import VolumePath
 
 PROPERTY = {
@@ -38,10 +35,9 @@ LABELS = np.array(
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
+def small_blocks(monkeypatch, small_chunks):
     """Blocks of a few voxels, so that even these volumes are cut."""
     monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", 64)
-    monkeypatch.setattr("mitotools.stages.filter.VolumeSpec", partial(VolumeSpec, chunks=(3, 4, 5)))
 
 
 def filtered(folder, labels, running=None, chunks=None, voxel_size=None, **parameters):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -34,10 +33,9 @@ ROW = np.array([[[1, 1, 2, 0, 0, 3, 0, 0, 0, 4, 4, 4]]], "uint8")
 
 
 @pytest.fixture
-def small_blocks(monkeypatch):
+def small_blocks(monkeypatch, small_chunks):
     """Blocks of a few voxels, so that even these volumes are cut."""
     monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", 64)
-    monkeypatch.setattr("mitotools.stages.filter.VolumeSpec", partial(VolumeSpec, chunks=(3, 4, 5)))
 
 
 def stored(folder, labels, chunks=None, voxel_size=(10.0, 10.0, 10.0)):

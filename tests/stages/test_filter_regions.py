@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 import zarr
@@ -16,7 +14,6 @@ from mitotools.parameters import FilterParameters
 from mitotools.run.running import Running
 from mitotools.stages.filter import filter_volume
 from mitotools.stages.filtering import regions
-from mitotools.volume.base import VolumeSpec
 from mitotools.volume.path import VolumePath
 
 PROPERTY = {
@@ -28,10 +25,9 @@ CUTS = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
+def small_blocks(monkeypatch, small_chunks):
     """Blocks of a few voxels, so that even these volumes are cut."""
     monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", 64)
-    monkeypatch.setattr("mitotools.stages.filter.VolumeSpec", partial(VolumeSpec, chunks=(3, 4, 5)))
 
 
 def filtered(folder, labels, cell=regions.CELL, chunks=None, running=None, **parameters):

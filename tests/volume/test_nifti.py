@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from volume_files import outcome, refusal, values
 
 from mitotools.errors import InputError
+from mitotools.volume import world
 from mitotools.volume.blocks import Box
-from mitotools.volume.formats import nifti, nifti_affine
+from mitotools.volume.formats import nifti
 
 TYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"]
 NAMES = ["v.nii", "v.nii.gz"]
@@ -199,10 +200,10 @@ def test_an_affine_follows_a_new_voxel_size(tmp_path):
 def test_an_affine_moves_with_a_crop():
     """The corner (z 1, y 2, x 3) lies at (1.5 - 2 * .004, -2 + 3 * .008, 3 - .03) micrometres."""
     attributes = {"nifti_affine": tuple(OBLIQUE[:3].ravel()), "nifti_codes": (0, 2, 3)}
-    moved = nifti_affine.moved(attributes, (1, 2, 3))
+    moved = world.moved(attributes, (1, 2, 3))
     assert np.allclose(np.reshape(moved["nifti_affine"], (3, 4))[:, 3], (1.492, -1.976, 2.97))
     assert moved["nifti_codes"] == (0, 2, 3)
-    assert nifti_affine.moved({}, (1, 2, 3)) == {}
+    assert world.moved({}, (1, 2, 3)) == {}
 
 
 def test_a_voxel_of_one_micrometre_is_written_in_millimetres_lest_it_be_a_placeholder(tmp_path):

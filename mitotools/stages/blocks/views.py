@@ -13,6 +13,7 @@ from mitotools.segment.images.footprint import scaled_size, scaled_voxel_size, s
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, block_shape, boxes_within, size3
 from mitotools.volume.voxel_size import known_voxel_size
+from mitotools.volume.world import moved
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array, Size, VoxelSize
@@ -145,6 +146,7 @@ class Scaled(_Regridded):
             voxel_size_nm=_voxel_size_on(new, seen.spec),
             chunks=size3(chunks),
             is_labels=is_labels,
+            attributes={},  # which are about voxels of another size
         )
         return cls(seen, spec)
 
@@ -217,7 +219,8 @@ class Padded(_Regridded):
     def of(cls, seen: Seen, margin: Size) -> Seen:
         """Return the volume with `margin` voxels more on both sides of each axis."""
         size = size3([n + 2 * m for n, m in zip(seen.spec.size, margin, strict=True)])
-        return cls(seen, replace(seen.spec, shape=seen.spec.shape[:-3] + size), margin)
+        attributes = moved(seen.spec.attributes, size3([-m for m in margin]))
+        return cls(seen, replace(seen.spec, shape=seen.spec.shape[:-3] + size, attributes=attributes), margin)
 
     @property
     def offset(self) -> Size:

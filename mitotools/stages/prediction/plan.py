@@ -25,7 +25,6 @@ from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.blocks.work import Work
 from mitotools.stages.prediction.applying import Applied, Prediction
 from mitotools.stages.prediction.rescaling import factors, seen_at
-from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import size3
 from mitotools.volume.files import source_of
 
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from mitotools.parameters import PredictParameters
     from mitotools.run.running import Running
     from mitotools.stages.blocks.pieces import Seen
-    from mitotools.volume.base import Volume
+    from mitotools.volume.base import Volume, VolumeSpec
     from mitotools.volume.path import VolumePath
 
 FLOAT_BYTES = 4
@@ -136,12 +135,7 @@ def planned_prediction(
             **({"resampled_voxels": seen.spec.size} if seen is not raw else {}),
         },
     )
-    spec = VolumeSpec(
-        shape=(len(metadata.targets), *raw.spec.size),
-        dtype=prediction.dtype,
-        voxel_size_nm=raw.spec.voxel_size_nm,
-        history=records,
-    )
+    spec = raw.spec.on_same_grid((len(metadata.targets),), prediction.dtype, records)
     return Planned(prediction, spec, _work(prediction, raw, process_bytes))
 
 

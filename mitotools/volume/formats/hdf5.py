@@ -32,7 +32,7 @@ from mitotools.volume.formats.hdf5_writer import (
     Hdf5Writer,
 )
 from mitotools.volume.voxel_size import stated_voxel_size
-from mitotools.volume.formats.nifti_affine import kept
+from mitotools.volume.world import kept
 
 if TYPE_CHECKING:
     from pathlib import Path

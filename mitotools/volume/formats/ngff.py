@@ -12,7 +12,7 @@ import numpy as np
 
 from mitotools.volume.formats.pyramid import factors, pyramid
 from mitotools.volume.voxel_size import stated_voxel_size
-from mitotools.volume.formats.nifti_affine import kept
+from mitotools.volume.world import kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mitotools.volume.world import AFFINE, CODES, affine_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mitotools.conventions import Array, Size, VoxelSize
-
-AFFINE = "nifti_affine"
-"""Attribute: the upper three rows of the affine, row by row, from voxels x, y, z to the header's unit."""
-
-CODES = "nifti_codes"
-"""Attribute: the header's qform_code, sform_code and xyzt_units."""
-
-AFFINE_NUMBERS = 12
+    from mitotools.conventions import Array, VoxelSize
 
 UNITS_NM = {1: 1e9, 2: 1e6, 3: 1e3}
 """Nanometres in the unit of a header: metre, millimetre, micrometre; 0 is unknown."""
@@ -59,32 +53,12 @@ def attributes_of(header: Any) -> dict[str, tuple[float, ...]]:
     return {AFFINE: tuple(affine[:3].ravel().tolist()), CODES: (qform, sform, unit_of(header))}
 
 
-def kept(attributes: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
-    """Return what other formats keep of a NIfTI file's affine; none where it is damaged."""
-    try:
-        affine = tuple(float(value) for value in attributes[AFFINE])
-        codes = tuple(int(value) for value in attributes[CODES])
-    except (KeyError, TypeError, ValueError):
-        return {}
-    is_whole = len(affine) == AFFINE_NUMBERS and len(codes) == len(("qform", "sform", "unit"))
-    return {AFFINE: affine, CODES: codes} if is_whole and np.isfinite(affine).all() else {}
-
-
-def moved(attributes: Mapping[str, tuple[float, ...]], start: Size) -> dict[str, tuple[float, ...]]:
-    """Return the attributes of a crop of their volume that begins at voxel `start`, (z, y, x)."""
-    affine = _affine(attributes)
-    if affine is None:
-        return dict(attributes)
-    affine[:3, 3] += affine[:3, :3] @ np.array(start[::-1], dtype=float)
-    return {**attributes, AFFINE: tuple(affine[:3].ravel().tolist())}
-
-
 def world_for(attributes: Mapping[str, tuple[float, ...]], voxel_size_nm: VoxelSize | None) -> World:
     """Return what a new file states: the affine that was kept, or one of its own.
 
     Where the voxel size is another than when the affine was kept, its columns are scaled.
     """
-    kept, codes = _affine(attributes), attributes.get(CODES, ())
+    kept, codes = affine_of(attributes), attributes.get(CODES, ())
     affine = np.eye(4) if kept is None else kept
     qform, sform, unit = (0, 1, 0) if kept is None or len(codes) != 3 else map(int, codes)
     if voxel_size_nm is not None and unit not in UNITS_NM:
@@ -95,11 +69,6 @@ def world_for(attributes: Mapping[str, tuple[float, ...]], voxel_size_nm: VoxelS
         affine[:3] *= UNITS_NM[unit] / UNITS_NM[MILLIMETRE]
         unit = MILLIMETRE
     return World(affine, qform, sform, unit)
-
-
-def _affine(attributes: Mapping[str, tuple[float, ...]]) -> Array | None:
-    values = attributes.get(AFFINE, ())
-    return np.vstack([np.reshape(values, (3, 4)), [0.0, 0.0, 0.0, 1.0]]) if len(values) == 12 else None
 
 
 def _scaled(affine: Array, voxel_size_nm: VoxelSize | None, unit: int) -> Array:

@@ -25,7 +25,7 @@ from mitotools.volume.formats.zarr_arrays import (
 from mitotools.volume.formats.zarr_find import find
 from mitotools.volume.formats.zarr_labels import label_place
 from mitotools.volume.formats.zarr_places import is_url, unwritable, within, write_json
-from mitotools.volume.formats.nifti_affine import kept
+from mitotools.volume.world import kept
 
 if TYPE_CHECKING:
     from pathlib import Path
