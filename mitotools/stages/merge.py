@@ -65,7 +65,7 @@ def merge_tiles(
         Where `parameters.fill` is no value of the tiles' type.
     """
     check_target(target, force=running.force, resume=bool(running.resume))
-    found = _opened(list(dict.fromkeys(_tile_paths(tiles))))
+    found = _opened(list(dict.fromkeys(_tile_paths(tiles, accepts_holes=parameters.fill is not None))))
     first = found[0]
     _check_fill(parameters.fill, first.spec.dtype)
     size = _volume_size(found)
@@ -85,12 +85,13 @@ def merge_tiles(
     return write_volume(target, spec, work, running)
 
 
-def _tile_paths(tiles: Iterable[str]) -> Iterable[VolumePath]:
+def _tile_paths(tiles: Iterable[str], *, accepts_holes: bool) -> Iterable[VolumePath]:
     for name in tiles:
         path = Path(name)
         if path.suffix == ".json":
             plan = read_plan(path)
-            yield from (VolumePath(str(path.parent / plan.file_name(tile))) for tile in plan.tiles)
+            files = (path.parent / plan.file_name(tile) for tile in plan.tiles)
+            yield from (VolumePath(str(file)) for file in files if file.exists() or not accepts_holes)
         elif path.is_dir():
             yield from (VolumePath(str(file)) for file in path.iterdir() if _is_tile(file))
         elif is_glob(name):
@@ -150,12 +151,24 @@ def _check_alike(found: list[TileFile]) -> None:
         for what, value in _common(tile).items():
             if value != expected[what]:
                 other = f"{value}, but {found[0].path} has {expected[what]}"
-                raise InputError(str(tile.path), f"has {what} {other}")
+                raise InputError(str(tile.path), f"has {what} {other}", _advice(what, tile, found[0]))
+
+
+def _advice(what: str, *tiles: TileFile) -> str:
+    """Return how to name the tiles of one set alone, where it is the set that differs."""
+    if what not in ("name", "tag"):
+        return ""
+    path = max((Path(tile.path.file) for tile in tiles), key=lambda path: bool(set_in_name(path.name)[1]))
+    name, tag = set_in_name(path.name)
+    return f"Quote a pattern for the tiles of one: '{path.parent / name}_*{tag and '_'}{tag}{path.suffix}'"
 
 
 def _common(tile: TileFile) -> dict[str, object]:
     """Return what all tiles of a volume share."""
+    name, tag = set_in_name(Path(tile.path.file).name)
     return {
+        "name": repr(name),
+        "tag": repr(tag),
         "channels": tile.spec.channels,
         "type": tile.spec.dtype,
         "volume size": tile.volume_size,

@@ -121,6 +121,26 @@ def test_a_tile_that_the_plan_names_and_is_missing_is_listed(tmp_path):
         merge(tmp_path / "tiles" / "plan.json", tmp_path / "out.h5")
 
 
+def test_tiles_that_the_plan_names_and_are_missing_are_holes_where_these_are_filled(tmp_path):
+    cut(tmp_path, VOLUME)
+    (tmp_path / "tiles" / NAMES[2]).unlink()
+    merge(tmp_path / "tiles" / "plan.json", tmp_path / "out.h5", MergeParameters(fill=7))
+    expected = VOLUME.copy()
+    expected[:, 4:, :4] = 7
+    assert np.array_equal(read(tmp_path / "out.h5")[0], expected)
+    for name in NAMES:
+        (tmp_path / "tiles" / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match="the tiles: there are none"):
+        merge(tmp_path / "tiles" / "plan.json", tmp_path / "none.h5", MergeParameters(fill=7))
+
+
+@pytest.mark.parametrize("is_labels", [False, True])
+def test_tiles_of_labels_become_labels(tmp_path, is_labels):
+    cut(tmp_path, VOLUME, **({"is_labels": 1} if is_labels else {}))
+    merge(tmp_path / "tiles", tmp_path / "out.zarr")
+    assert read(tmp_path / "out.zarr")[1].is_labels == is_labels
+
+
 def test_broken_tiles_are_listed_and_counted(tmp_path):
     cut(tmp_path, np.tile(VOLUME, (2, 2, 2)), TileParameters((5, 6, 4)))
     files = sorted((tmp_path / "tiles").glob("*.h5"))

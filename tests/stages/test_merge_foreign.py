@@ -50,14 +50,14 @@ def row(folder, name, value, extent, dtype="uint8", channels=None):
 )
 def test_where_two_tiles_overlap_the_nearer_middle_weighs_more(tmp_path, blend, expected):
     row(tmp_path, "a", 100, (0, 4))
-    row(tmp_path, "b", 200, (2, 6))
+    row(tmp_path, "a", 200, (2, 6))
     merge(tmp_path, tmp_path / "out.zarr", MergeParameters(blend))
     assert read(tmp_path / "out.zarr")[0].ravel().tolist() == expected
 
 
 def test_floating_point_is_not_rounded(tmp_path):
     row(tmp_path, "a", 0, (0, 4), "float64", channels=2)
-    row(tmp_path, "b", 1, (2, 6), "float64", channels=2)
+    row(tmp_path, "a", 1, (2, 6), "float64", channels=2)
     merge(tmp_path, tmp_path / "out.zarr")
     found = read(tmp_path / "out.zarr")[0]
     assert found.shape == (2, 1, 1, 6)
@@ -69,7 +69,7 @@ def test_floating_point_is_not_rounded(tmp_path):
 
 def test_ids_are_never_averaged(tmp_path):
     row(tmp_path, "a", 100, (0, 4), "uint32")
-    row(tmp_path, "b", 200, (2, 6), "uint32")
+    row(tmp_path, "a", 200, (2, 6), "uint32")
     with pytest.raises(InputError, match=r"uint32 ids cannot be blended\. Give --blend none"):
         merge(tmp_path, tmp_path / "out.zarr")
     merge(tmp_path, tmp_path / "out.zarr", MergeParameters("none"))
@@ -77,9 +77,10 @@ def test_ids_are_never_averaged(tmp_path):
 
 
 def test_two_tiles_as_near_as_each_other_leave_the_voxel_to_the_first_of_them(tmp_path):
-    row(tmp_path, "z", 1, (0, 3), "uint32")
+    row(tmp_path, "a", 1, (0, 3), "uint32")
     row(tmp_path, "a", 2, (2, 5), "uint32")
-    merge(tmp_path, tmp_path / "out.zarr", MergeParameters("none"))
+    files = [tmp_path / "a_0-1-0-1-2-5.h5", tmp_path / "a_0-1-0-1-0-3.h5"]
+    merge(files, tmp_path / "out.zarr", MergeParameters("none"))
     assert read(tmp_path / "out.zarr")[0].ravel().tolist() == [1, 1, 1, 2, 2]
 
 
@@ -118,10 +119,10 @@ def test_blocks_threads_and_the_order_of_tiles_make_no_difference(tmp_path, monk
             file.unlink()
     rng = np.random.default_rng(0)
     files = []
-    for index, tile in enumerate(tiles):
+    for tile in tiles:
         extent = "-".join(f"{start}-{start + length}" for start, length in tile)
         values = (rng.random([length for _, length in tile]) * 255).astype(dtype)
-        files.append(save(tmp_path / f"{index}_{extent}.h5", values))
+        files.append(save(tmp_path / f"a_{extent}.h5", values))
     results = []
     for order, block_bytes, threads, chunks in ((files, 10**6, 1, None), (files[::-1], 20, 3, (1, 2, 2))):
         monkeypatch.setattr("mitotools.run.budget.PREFERRED_BYTES", block_bytes)
@@ -143,3 +144,26 @@ def test_a_tile_far_away_makes_a_hole_and_not_an_array_of_that_size(tmp_path):
     row(tmp_path, "a", 1, (10**15, 10**15 + 2))
     with pytest.raises(InputError, match=r"leave holes: \[0:1,0:1,2:1000000000000000\]"):
         merge(tmp_path, tmp_path / "out.zarr")
+
+
+def test_tiles_of_two_volumes_are_not_averaged_and_a_pattern_chooses_one(tmp_path):
+    row(tmp_path, "rat", 100, (0, 4))
+    row(tmp_path, "human", 200, (0, 4))
+    files = [tmp_path / "rat_0-1-0-1-0-4.h5", tmp_path / "human_0-1-0-1-0-4.h5"]
+    with pytest.raises(InputError) as caught:
+        merge(files, tmp_path / "out.zarr")
+    assert str(caught.value) == (
+        f"{files[1]}: has name 'human', but {files[0]} has 'rat'. "
+        f"Quote a pattern for the tiles of one: '{tmp_path}/human_*.h5'."
+    )
+    merge(tmp_path / "rat_*.h5", tmp_path / "out.zarr")
+    assert read(tmp_path / "out.zarr")[0].ravel().tolist() == [100] * 4
+
+
+def test_tiles_of_two_augmentations_are_not_averaged_and_a_pattern_chooses_one(tmp_path):
+    row(tmp_path, "rat", 100, (0, 4))
+    save(tmp_path / "rat_0-1-0-1-0-4_xy.h5", np.full((1, 1, 4), 200, "uint8"))
+    with pytest.raises(InputError, match=r"has tag '.*', but .*: '.*/rat_\*_xy\.h5'"):
+        merge(tmp_path, tmp_path / "out.zarr")
+    merge(tmp_path / "rat_*_xy.h5", tmp_path / "out.zarr")
+    assert read(tmp_path / "out.zarr")[0].ravel().tolist() == [200] * 4
