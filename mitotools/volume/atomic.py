@@ -74,6 +74,15 @@ def check_file(final: Path, *, force: bool = False, resume: bool = False) -> Non
         raise TargetError(str(replaced), why, "Use --force to start over")
     if final.is_dir() and not is_output(final):
         raise TargetError(str(final), "is a folder with other things in it, which --force would delete")
+    if force:
+        refuse_to_lose(final, sorted(entry.name for entry in final.glob("labels/*/") if _is_zarr(entry)))
+
+
+def refuse_to_lose(image: object, labels: list[str]) -> None:
+    """Raise TargetError where an OME-Zarr that is to be replaced holds label images, each made on its own."""
+    if labels:
+        why = f"holds label images ({', '.join(labels)}), which --force would delete"
+        raise TargetError(str(image), why, f"Move {image}/labels away, or write to another name")
 
 
 def _has_entries(journal: Path) -> bool:

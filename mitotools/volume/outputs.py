@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mitotools import history
 from mitotools.errors import MitotoolsError, TargetError, UsageError
-from mitotools.volume.atomic import appearing, check_file
+from mitotools.volume.atomic import appearing, check_file, refuse_to_lose
 from mitotools.volume.formats import OME_ZARR, Format, is_glob, writable_format_of
 from mitotools.volume.path import VolumePath
 
@@ -235,11 +235,14 @@ def _check_label(target: VolumePath, kind: Format) -> None:
 
 
 def _check_url(target: VolumePath, *, force: bool, resume: bool) -> None:
+    from mitotools.volume.formats.zarr_labels import listed_labels  # noqa: PLC0415 (zarr loads slowly)
     from mitotools.volume.formats.zarr_places import state  # noqa: PLC0415 (zarr loads slowly)
 
     found = state(target.file)
     if found == "complete" and not (force or resume):
         raise TargetError(str(target), "exists already", "Use --force to replace it")
+    if found == "complete" and force:
+        refuse_to_lose(target.file, listed_labels(target.file))
     if found == "unfinished" and not force:
         why = "another run is writing this output, or was killed"
         raise TargetError(str(target), why, "What is behind a URL cannot be continued: use --force")

@@ -148,6 +148,22 @@ def test_a_zarr_of_several_images_is_one_thing_and_force_replaces_it(tmp_path):
     assert names_in(tmp_path / "v.zarr") == ["0", "zarr.json"]
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_force_deletes_no_label_images_inside_the_image(tmp_path, zarr_format):
+    write(tmp_path / "v.zarr", OLD, zarr_format=zarr_format)
+    labels = VolumePath(str(tmp_path / "v.zarr"), "labels/mito")
+    for array in (OLD, NEW):  # which force does replace
+        with create_volume(labels, SPEC, force=True) as writer:
+            writer.write(Box.whole((2, 3, 4)), array)
+    error = refusal(write, tmp_path / "v.zarr", NEW, force=True)
+    assert isinstance(error, TargetError)
+    assert "v.zarr: holds label images (mito), which --force would delete. Move" in str(error)
+    assert np.array_equal(read(f"{tmp_path}/v.zarr/labels/mito")[0], NEW)
+    (tmp_path / "v.zarr" / "labels").rename(tmp_path / "labels")
+    write(tmp_path / "v.zarr", NEW, force=True)
+    assert np.array_equal(read(tmp_path / "v.zarr")[0], NEW)
+
+
 def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
     for name in NAMES[:3]:
         write(tmp_path / f"real_{name}", OLD)

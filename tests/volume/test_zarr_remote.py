@@ -31,6 +31,8 @@ from mitotools.volume.formats.ome_zarr import (
 )
 from mitotools.volume.formats.zarr_labels import check_label_target, register_label
 from mitotools.volume.formats.zarr_places import discard, read_json, state
+from mitotools.volume.outputs import check_target
+from mitotools.volume.path import VolumePath
 
 VOLUME = values((20, 50, 60), "uint16")
 WHOLE = Box.whole(VOLUME.shape)
@@ -156,6 +158,7 @@ def test_labels_inside_an_image_in_a_bucket(place, zarr_format):
         register_label(place, "mito")
     listed = read_json(f"{place}/labels", ".zattrs" if zarr_format == 2 else "zarr.json")
     assert "['mito']" in str(listed)
+    assert "holds label images (mito)" in str(refusal(check_target, VolumePath(place), force=True))
     reader = open_reader(place, "labels/mito")
     assert reader.spec.is_labels
     assert np.array_equal(reader.read(WHOLE), VOLUME)

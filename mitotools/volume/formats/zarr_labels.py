@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 LABELS = "labels"
 
+_FILES = {2: ".zattrs", 3: "zarr.json"}
+"""Where the list stands, in each version of zarr."""
+
 _LABEL = re.compile(r"(?P<image>.*\.zarr(?:/.+)?)/labels/(?P<name>[^/.][^/]*)/?", re.IGNORECASE)
 
 
@@ -51,6 +54,14 @@ def check_label_target(container: Place, zarr_format: int) -> None:
         raise TargetError(str(labels), "is an array, and can hold no labels")
 
 
+def listed_labels(container: Place) -> list[str]:
+    """Return the names of the label images in an image, by the metadata of its group `labels`."""
+    place = within(container, LABELS)
+    holders = (_holder(read_json(place, file), zarr_format)[1] for zarr_format, file in _FILES.items())
+    lists = (holder.get(LABELS) for holder in holders)
+    return [str(name) for names in lists if isinstance(names, list) for name in names]
+
+
 def register_label(container: Place, name: str) -> None:
     """Add a label image, which is there already, to the names in the metadata of the group `labels`."""
     with _alone_in(container):
@@ -78,7 +89,7 @@ def _change(container: Place, changed: Any) -> None:
     zarr_format = group_format(container)
     if zarr_format is None:
         raise TargetError(str(container), "is no zarr group that could hold labels")
-    file = ".zattrs" if zarr_format == 2 else "zarr.json"
+    file = _FILES[zarr_format]
     place = within(container, LABELS)
     before = read_json(place, file)
     if before is None and changed([]) == []:
