@@ -58,6 +58,8 @@ class VolumeType(click.ParamType[VolumePath]):
             return value
         try:
             return parse_volume_path(value)
+            if value.startswith(_STDIN_CROPPED):
+                value = value.replace(_STDIN_CROPPED, _PIPE_CROPPED, 1)
         except UsageError as error:
             self.fail(str(error).rstrip("."), param, ctx)
 

@@ -9,6 +9,7 @@ import click
 
 from mitotools.cli import arguments, options
 from mitotools.conventions import DEFAULT_MODEL
+from mitotools.errors import UsageError
 from mitotools.parameters import PredictParameters
 
 if TYPE_CHECKING:
@@ -103,9 +104,26 @@ def predict(
     parameters = PredictParameters(tta=int(tta), **chosen)
     own = Part(*arguments.part(part)) if part else None
     if is_plan(Path(raw.file)):
-        done = predict_plan(Path(raw.file), Path(maps.file), model, parameters, running, own or WHOLE)
+        done = predict_plan(_plan(raw), _folder(maps), model, parameters, running, own or WHOLE)
         options.say(f"{maps}: {len(done)} tiles")
         return
     with options.piped(raw, maps) as (volume, output):
         spec = predict_volume(volume, output, model, parameters, running, own)
     options.say(f"{maps}: {f'part {part}, ' if part else ''}{options.words(spec)}")
+
+
+def _plan(raw: VolumePath) -> Path:
+    if raw.crop:
+        why = "a plan names its volume, crop included"
+        raise UsageError(f"{raw}{raw.crop}", why, f"Plan the crop: mitotools tile 'RAW{raw.crop}' PLAN")
+    return Path(raw.file)
+
+
+def _folder(maps: VolumePath) -> Path:
+    """Return the folder that tiles are written to, unless its name is that of a volume."""
+    from mitotools.volume.formats import format_by_suffix, is_glob
+
+    if maps.is_pipe or maps.dataset or maps.crop or format_by_suffix(maps.file) or is_glob(maps.file):
+        why = "given a plan, MAPS is a folder of tiles, and this is no name of one"
+        raise UsageError(f"{maps}{maps.crop}", why, "Give a name without a suffix, and merge the tiles in it")
+    return Path(maps.file)

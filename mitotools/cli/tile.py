@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mitotools.cli import arguments, options
+from mitotools.errors import UsageError
 from mitotools.parameters import TileParameters
+from mitotools.volume.path import PIPE
 
 if TYPE_CHECKING:
     from mitotools.conventions import Size
@@ -51,6 +53,12 @@ def tile(
     """
     from mitotools.stages.tile import tile_volume
 
+    if target.suffix == ".json" and source.is_pipe:
+        why = "a plan names its volume, and what comes through a pipe is gone afterwards"
+        raise UsageError("-", why, "Write the volume to a file first")
+    if str(target) == PIPE:
+        raise UsageError("-", "neither a plan nor tiles go through a pipe", "Name TARGET")
     with options.source_volumes(replace(source, root=root)) as (volume,):
         plan = tile_volume(volume, target, TileParameters(size, halo), running)
-    options.say(f"{target}: {len(plan.tiles)} tiles of {plan.shape} voxels")
+    of_tile, whole = (" x ".join(map(str, lengths)) for lengths in (plan.size, plan.shape))
+    options.say(f"{target}: {plan.count} tiles of {of_tile} voxels, of {whole}")

@@ -96,6 +96,14 @@ def test_a_volume_of_the_users_is_read_through_a_pipe_but_not_removed(shell):
     assert (shell.folder / "labels.h5").exists()
 
 
+def test_a_crop_may_follow_the_pipe(shell):
+    result = shell("mitotools convert labels.h5 - -q | mitotools convert '-[0:3,:,4:]' out.h5")
+    assert result.returncode == 0, result.stderr
+    assert temporaries(shell) == []
+    with h5py.File(shell.folder / "out.h5") as file, h5py.File(shell.folder / "labels.h5") as labels:
+        assert np.array_equal(file["main"], labels["main"][0:3, :, 4:])
+
+
 def test_one_of_two_inputs_may_come_through_the_pipe(shell):
     result = shell("mitotools convert labels.h5 - | mitotools evaluate - labels.h5 --format json")
     assert result.returncode == 0, result.stderr
