@@ -110,7 +110,7 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return WRONG_USAGE
     except click.ClickException as error:
-        message = error.format_message()
+        message = " ".join(error.format_message().split())  # choices stand a line each
         stop = "" if message.endswith((".", "?", "!")) else "."
         return _report(f"{program}: {message}{stop}", WRONG_USAGE, f"See '{program} --help'.")
     except UsageError as error:

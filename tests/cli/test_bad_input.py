@@ -100,6 +100,7 @@ BAD_USAGE = {
     "two crops": ("convert raw.h5[0:2,:,:] out.h5 --crop 0:1,:,:", "has a crop already"),
     "unknown type": ("convert raw.h5 out.h5 --dtype int12", "is none of uint8"),
     "unknown command": ("segment raw.h5 out.h5", "No such command"),
+    "missing choice": ("completion", "Choose from: bash, zsh, fish. See"),
     "missing argument": ("decode three_channels.h5", "Missing argument"),
     "unknown option": ("stats labels.h5 --colour", "No such option"),
     "unknown method": ("decode three_channels.h5 out.h5 --method guess", "is not one of"),
