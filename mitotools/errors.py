@@ -40,5 +40,9 @@ class ModelError(MitotoolsError):
     """A file that is no model, or a model that does not fit its use."""
 
 
+class MachineError(MitotoolsError):
+    """Memory, a device or a library that is not to be had here."""
+
+
 class UsageError(MitotoolsError):
     """A wrong combination of arguments: exit status 2."""

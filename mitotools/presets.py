@@ -20,8 +20,6 @@ from mitotools.parameters import TrainParameters
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mitotools.learn.metadata import ModelMetadata
-
 SOURCE = "source"
 """A key for people: where the settings come from."""
 
@@ -59,12 +57,22 @@ def with_config(base: TrainParameters, path: Path) -> TrainParameters:
     UsageError
         Where there is no such key, which names the nearest ones, or its value is of another kind.
     """
+    return _changed(base, read_toml(path), str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read, or is none.
+    """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # no TOML, or no UTF-8
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(str(path), f"cannot be read as TOML ({reason})") from error
-    return _changed(base, content, str(path))
 
 
 def with_settings(base: TrainParameters, settings: Sequence[str], **chosen: Any) -> TrainParameters:
@@ -85,11 +93,11 @@ def with_settings(base: TrainParameters, settings: Sequence[str], **chosen: Any)
     return replace(base, **chosen)
 
 
-def of_model(metadata: ModelMetadata, what: str) -> TrainParameters:
-    """Return the settings that a model was trained with, as its metadata has them, to train it further.
+def of_training(training: Mapping[str, Any], what: str) -> TrainParameters:
+    """Return the settings of an earlier training, as its model has them.
 
-    Its patches are those of the model, cut to what the new volume holds. What belongs to a run (its seed, its
-    device, its minutes) is left out, and so is what this version does not know.
+    What belongs to a run (its seed, its device, its minutes) is left out, and so is what this version does not
+    know.
 
     Raises
     ------
@@ -98,13 +106,11 @@ def of_model(metadata: ModelMetadata, what: str) -> TrainParameters:
     """
     known = {
         name: value
-        for name, value in metadata.training.items()
+        for name, value in training.items()
         if name in _kinds() and name not in OF_A_RUN and value is not None
     }
-    preset = str(metadata.training.get(OF_THE_PRESET))
-    base = TrainParameters(preset=preset if preset in PRESETS else DEFAULT)
-    shape = metadata.patch_voxels
-    return replace(_changed(base, known, what), section_patch_voxels=shape, isotropic_patch_voxels=shape)
+    preset = str(training.get(OF_THE_PRESET))
+    return _changed(TrainParameters(preset=preset if preset in PRESETS else DEFAULT), known, what)
 
 
 def _changed(base: TrainParameters, values: Mapping[str, Any], what: str) -> TrainParameters:

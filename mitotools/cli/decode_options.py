@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,8 +12,9 @@ import click
 from click.core import ParameterSource
 
 from mitotools.cli import arguments
-from mitotools.errors import UsageError
+from mitotools.errors import InputError, UsageError
 from mitotools.parameters import DecodeParameters
+from mitotools.presets import read_toml
 from mitotools.segment.decoders import DECODERS, decoder
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ SETTINGS = (
         "as_program",
         "as",
         click.Choice(["mitotools", "pytc"]),
-        "As which program does; PyTorch Connectomics dilates ids where we join voxels to the nearest",
+        "Do as another program does; pytc dilates instances where we give voxels to the nearest",
     ),
     Setting(
         "supervoxels",
@@ -186,10 +186,13 @@ class Given:
         Fields of `DecodeParameters`, `method` among them, from the command line.
     stored : mapping of str to values
         The same from a file; those of the command line come first.
+    config : Path, optional
+        That file.
     """
 
     typed: Mapping[str, Any]
     stored: Mapping[str, Any]
+    config: Path | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -202,12 +205,12 @@ def decoding(command: Function) -> Function:
 
     @click.option(
         "--config",
-        type=click.Path(dir_okay=False),
+        type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE.toml",
         help="Options in a file; tune writes such ones. Those of the command line come first.",
     )
     @functools.wraps(command)
-    def wrapped(*args: Any, config: str | None, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, config: Path | None, **kwargs: Any) -> Any:
         values = {entry.field: kwargs.pop(entry.field) for entry in SETTINGS}
         values["method"] = kwargs.pop("method")
         context = click.get_current_context()
@@ -216,8 +219,8 @@ def decoding(command: Function) -> Function:
             for field, value in values.items()
             if context.get_parameter_source(field) is not ParameterSource.DEFAULT
         }
-        stored = read_config(Path(config)) if config else {}
-        return command(*args, given=Given(typed, stored), **kwargs)
+        stored = read_config(config) if config else {}
+        return command(*args, given=Given(typed, stored, config), **kwargs)
 
     for entry in reversed(SETTINGS):
         default = getattr(DecodeParameters, entry.field)
@@ -239,17 +242,14 @@ def read_config(file: Path) -> dict[str, Any]:
 
     Raises
     ------
+    InputError
+        Where it cannot be read, is no TOML, or has no such table.
     UsageError
-        Where it is no TOML, or holds what decode does not know.
+        Where it holds what decode does not know.
     """
-    try:
-        table = tomllib.loads(file.read_text("utf-8")).get(TABLE)
-    except OSError as error:
-        raise UsageError(str(file), f"cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise UsageError(str(file), f"is no TOML file ({error})") from error
+    table = read_toml(file).get(TABLE)
     if not isinstance(table, dict):
-        raise UsageError(str(file), f"has no table [{TABLE}]")
+        raise InputError(str(file), f"has no table [{TABLE}]", f"Put the options below a line [{TABLE}]")
     found = {
         setting(name).field: setting(name).read(value) for name, value in table.items() if name != "method"
     }

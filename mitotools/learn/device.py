@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mitotools.errors import InputError, UsageError
+from mitotools.errors import InputError, MachineError, UsageError
 
 Device = torch.device
 
@@ -76,16 +76,21 @@ def chosen_device(name: str) -> torch.device:
     Raises
     ------
     UsageError
-        Where there is no such device.
+        Where no device has this name.
+    MachineError
+        Where this machine does not have it.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    what, what_next = f"--device {name}", "Use --device cpu"
     try:
         device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(what, "is no device", what_next) from error
+    try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {name}", f"is not available ({reason})", "Use --device cpu") from error
+        raise MachineError(what, f"is not available ({str(error).splitlines()[0]})", what_next) from error
     return device
 
 
@@ -106,7 +111,9 @@ def resolved(device: str, precision: str) -> tuple[str, str]:
     Raises
     ------
     UsageError
-        Where there is no such device.
+        Where no device has this name.
+    MachineError
+        Where this machine does not have it.
     """
     chosen = chosen_device(device)
     return str(chosen), chosen_precision(precision, chosen)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.errors import UsageError
+from mitotools.errors import MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -132,7 +132,7 @@ def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int 
 
     Raises
     ------
-    UsageError
+    MachineError
         Where one block in one thread would exceed the budget: the error names the least that is enough.
     """
     check_enough([(demand, processes)], memory_bytes)
@@ -153,7 +153,7 @@ def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int 
 
 
 def check_enough(steps: Iterable[tuple[Demand, int]], memory_bytes: int) -> None:
-    """Raise UsageError where a budget is too small for one of several steps, naming what is enough for all.
+    """Raise MachineError where a budget is too small for one of several steps, naming what is enough for all.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def check_enough(steps: Iterable[tuple[Demand, int]], memory_bytes: int) -> None
     """
     least = max(_least_bytes(demand, processes) for demand, processes in steps)
     if least > memory_bytes:
-        raise UsageError(
+        raise MachineError(
             "--memory", f"{written(memory_bytes)} is too little for this", f"The least is {written(least)}"
         )
 

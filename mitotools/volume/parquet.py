@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mitotools import history
-from mitotools.errors import InputError, UsageError
+from mitotools.errors import InputError, MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,14 +32,14 @@ def required_pyarrow(file: Path) -> ModuleType:
 
     Raises
     ------
-    UsageError
+    MachineError
         Where it is not installed.
     """
     try:
         import pyarrow.parquet  # noqa: PLC0415 (an extra)
     except ImportError as missing:
         advice = "Install it: pip install 'mitotools[parquet]'"
-        raise UsageError(str(file), "Parquet needs the package pyarrow", advice) from missing
+        raise MachineError(str(file), "Parquet needs the package pyarrow", advice) from missing
     library: ModuleType = pyarrow
     return library
 
@@ -77,7 +77,7 @@ def read_parquet(file: Path) -> tuple[Mapping[str, list[Any]], History]:
     ------
     InputError
         Where the file is none.
-    UsageError
+    MachineError
         Where pyarrow is not installed.
     """
     pyarrow = required_pyarrow(file)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from learn.trainings import MASK, QUICK, batch, begun, feed, fitted, weights
 
-from mitotools.errors import InputError, ModelError, UsageError
+from mitotools.errors import InputError, MachineError, ModelError, UsageError
 from mitotools.learn.feed import Batch
 from mitotools.learn.fit import Hooks, fit
 from mitotools.learn.processes import Processes
@@ -297,10 +297,15 @@ def test_a_batch_that_is_too_small_or_uneven_is_refused_before_anything_happens(
         fitted(parameters, batches=iter([]), processes=Processes(0, processes))
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "toaster", "meta"])
+@pytest.mark.parametrize("device", ["cuda:99", "meta"])
 def test_a_device_that_is_not_there_is_refused(device):
-    with pytest.raises(UsageError, match=rf"^--device {device}: is not available"):
+    with pytest.raises(MachineError, match=rf"^--device {device}: is not available"):
         fitted(replace(QUICK, device=device))
+
+
+def test_what_is_no_device_is_wrong_usage():
+    with pytest.raises(UsageError, match=r"^--device toaster: is no device"):
+        fitted(replace(QUICK, device="toaster"))
 
 
 def test_voxels_that_do_not_count_change_nothing():

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitotools.errors import UsageError
+from mitotools.errors import MachineError
 from mitotools.run.budget import CLUSTER_BYTES, MIB, SLACK, WORKER_BYTES, Demand, Layout, plan_blocks, written
 from mitotools.run.memory import free_bytes, resident_bytes
 
@@ -32,7 +32,7 @@ def memory_for(blocks, voxels, threads=1, **more):
 
 def least_of(needed, threads, processes=0):
     """Return the least budget that the error over a smaller one names, in bytes."""
-    with pytest.raises(UsageError, match=r"1M is too little for this\. The least is") as caught:
+    with pytest.raises(MachineError, match=r"1M is too little for this\. The least is") as caught:
         plan_blocks(needed, 1, threads, processes)
     text = str(caught.value).removesuffix(".").rpartition(" ")[2]
     return int(text[:-1]) * {"M": MIB, "G": GIB}[text[-1]]
@@ -149,7 +149,7 @@ def test_whatever_the_volume_and_the_budget(needed, memory, threads, processes):
     memory = memory or least  # what the error names is enough
     try:
         plan = plan_blocks(needed, memory, threads, processes)
-    except UsageError:
+    except MachineError:
         assert memory < least
         return
     assert memory > least - MIB

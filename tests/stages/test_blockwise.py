@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tile_files import read
 
-from mitotools.errors import InputError, TargetError, UsageError
+from mitotools.errors import InputError, MachineError, TargetError
 from mitotools.run import budget
 from mitotools.run.budget import MIB
 from mitotools.run.running import Running
@@ -126,7 +126,7 @@ def test_an_error_in_a_block_is_passed_on_when_no_block_is_computed_any_more(tmp
 def test_too_little_memory_is_said_before_anything_is_made(tmp_path):
     running = Running(1, memory_bytes=MIB)
     for name in FORMATS:
-        with pytest.raises(UsageError, match="too little"):
+        with pytest.raises(MachineError, match="too little"):
             write_volume(VolumePath(str(tmp_path / name)), SPEC, Work(raw, "test"), running)
     assert list(tmp_path.iterdir()) == []
 

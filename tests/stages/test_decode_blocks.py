@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from segment.reference_decoders import decoding_tasks, reference
 
-from mitotools.errors import InputError, TargetError, UsageError
+from mitotools.errors import InputError, MachineError, TargetError
 from mitotools.parameters import DecodeParameters
 from mitotools.run.running import Running
 from mitotools.segment.blockwise import across, flood
@@ -288,7 +288,7 @@ def test_large_components_are_flooded_one_after_the_other(tmp_path, monkeypatch)
 
 
 def test_a_budget_that_is_too_small_is_refused_before_any_work(tmp_path):
-    with pytest.raises(UsageError, match="--memory: 1M is too little"):
+    with pytest.raises(MachineError, match="--memory: 1M is too little"):
         decoded(tmp_path, blobs(1, (4, 5, 6)), DecodeParameters(), memory_bytes=2**20)
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from mitotools.errors import InputError, UsageError
+from mitotools.errors import InputError, MachineError
 from mitotools.parameters import FilterParameters
 from mitotools.run.running import Running
 from mitotools.stages.filter import filter_volume
@@ -182,7 +182,7 @@ def test_regions_that_leave_no_room_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(regions, "BYTES_PER_ROW", 2**24)
     labels = np.zeros((64, 64, 64), "uint8")
     labels[::2, ::2, ::2] = 1
-    with pytest.raises(UsageError, match=r"--memory: .* is too little for the regions that --split"):
+    with pytest.raises(MachineError, match=r"--memory: .* is too little for the regions that --split"):
         filtered(tmp_path, labels, split=True, running=Running(1, force=True, memory_bytes=2**33))
 
 

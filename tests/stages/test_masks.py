@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mitotools.errors import UsageError
+from mitotools.errors import MachineError
 from mitotools.run.running import Running
 from mitotools.stages.measuring import mask_plan
 from mitotools.stages.measuring.masks import map_masks
@@ -133,7 +133,7 @@ def test_a_budget_that_the_largest_instance_exceeds_is_refused_with_the_least(tm
     running = Running(threads=2, memory_bytes=900 * MIB)
     # 200 000 voxels are 750 000 cubes; a kilobyte for each is 733 MiB, and the interpreter's 200 come on top.
     assert set(masks_of(path, running, 10)) == {1}
-    with pytest.raises(UsageError, match=r"--memory: 900M is too little for this\. The least is \d+M"):
+    with pytest.raises(MachineError, match=r"--memory: 900M is too little for this\. The least is \d+M"):
         masks_of(path, running, 1024)
 
 

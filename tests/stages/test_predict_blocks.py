@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stages.networks import write_model, write_volume
 
-from mitotools.errors import InputError, UsageError
+from mitotools.errors import InputError, MachineError
 from mitotools.parameters import PredictParameters
 from mitotools.run.budget import plan_blocks
 from mitotools.run.running import Running, silent
@@ -56,7 +56,7 @@ def content(path):
 
 def least(folder, target):
     """The budget that the refusal of a smaller one names."""
-    with pytest.raises(UsageError, match=r"1M is too little for this\. The least is \d+M") as error:
+    with pytest.raises(MachineError, match=r"1M is too little for this\. The least is \d+M") as error:
         predicted(folder, target, replace(QUIET, memory_bytes=2**20))
     return int(re.search(r"is (\d+)M", str(error.value))[1]) * 2**20
 

@@ -12,7 +12,7 @@ import zarr
 from command_runs import environment
 from peak_memory import IMPORT
 
-from mitotools.errors import UsageError
+from mitotools.errors import MachineError
 from mitotools.parameters import StatsParameters
 from mitotools.run.budget import SLACK
 from mitotools.run.memory import resident_bytes
@@ -43,7 +43,7 @@ def test_tables_that_leave_no_room_are_refused_and_more_is_named(tmp_path, monke
     path = VolumePath(str(tmp_path / "a.zarr"))
     monkeypatch.setattr(one_pass, "COPIES", 2**20)  # of about 1 kB
     enough_for_blocks = 2**28 + int(resident_bytes() / SLACK)  # other tests leave something in memory
-    with pytest.raises(UsageError, match=r"M is too little for the table of instances that touch. Give"):
+    with pytest.raises(MachineError, match=r"M is too little for the table of instances that touch. Give"):
         measure_instances(path, StatsParameters(), Running(1, memory_bytes=enough_for_blocks))
     assert len(measure_instances(path, StatsParameters(), Running(1, memory_bytes=2**36)).rows) == 3
 

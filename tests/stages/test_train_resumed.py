@@ -15,7 +15,7 @@ from command_runs import journal_of
 from safetensors.numpy import load_file
 from stages.networks import write_phantom
 
-from mitotools.errors import InputError, MitotoolsError, ModelError, TargetError, UsageError
+from mitotools.errors import InputError, MachineError, MitotoolsError, ModelError, TargetError
 from mitotools.learn import fit as loop
 from mitotools.learn.metadata import read_metadata
 from mitotools.parameters import TrainParameters
@@ -366,7 +366,7 @@ def test_a_training_stops_where_its_processes_take_more_than_the_budget_and_goes
     run = Run(pair, tmp_path / "run")
     monkeypatch.setattr("mitotools.run.memory.psutil.Process", processes_with_two_gibibytes)
     with pytest.raises(
-        UsageError, match=r"--memory: 1024M is too little for this training, which takes 2048M\."
+        MachineError, match=r"--memory: 1024M is too little for this training, which takes 2048M\."
     ):
         run(replace(RUNNING, memory_bytes=2**30))
     run(replace(RESUME, memory_bytes=2**31))

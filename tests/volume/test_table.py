@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitotools.errors import InputError, TargetError, UsageError
+from mitotools.errors import InputError, MachineError, TargetError, UsageError
 from mitotools.volume.table import SUFFIXES, check_table, rows_of, write_table
 from mitotools.volume.table_reading import read_table
 
@@ -124,7 +124,7 @@ def test_parquet_without_its_extra_names_the_command(tmp_path, monkeypatch, use)
         return real(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UsageError, match=r"pip install 'mitotools\[parquet\]'"):
+    with pytest.raises(MachineError, match=r"pip install 'mitotools\[parquet\]'"):
         use(file)
 
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mitotools.errors import InputError, UsageError
+from mitotools.errors import InputError, MachineError, UsageError
 from mitotools.run.budget import SLACK, BlockPlan, written
 from mitotools.run.memory import resident_bytes
 from mitotools.run.running import without_warnings
 from mitotools.segment.affinities import watershed_levels
 from mitotools.segment.decoders import decoder
 from mitotools.stages.blocks.blockwise import map_blocks
-from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.blocks.pieces import PIECE_BYTES, read_pieces
 from mitotools.stages.blocks.planning import memory_of
+from mitotools.stages.blocks.steps import LEFT_BYTES
 from mitotools.stages.decoding import components, profiles, watershed
 from mitotools.stages.decoding.block_step import block_plan, known_parts, workspace
 from mitotools.stages.decoding.maps import as_uint8
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 BLOCKWISE = {"mw": watershed, "bcd": watershed, "cc": components, "iou": profiles}
 """The methods that work block by block, however large maps are."""
+
+READING_BYTES = 3 * PIECE_BYTES
+"""What reading maps takes beside them."""
 
 PREDICTED = frozenset({"decode", "window_voxels"})
 """Parameters by which a record of `predict` is known."""
@@ -155,7 +159,7 @@ def needed(volume: Volume, target: VolumePath, parameters: DecodeParameters, run
 
     Raises
     ------
-    UsageError
+    MachineError
         Where the budget is too small.
     """
     if parameters.method not in BLOCKWISE:
@@ -212,15 +216,17 @@ def _whole(volume: Volume, parameters: DecodeParameters, running: Running) -> De
 
 
 def _memory_of_all(volume: Volume, parameters: DecodeParameters, running: Running) -> int:
-    """Return what decoding in memory takes; UsageError where that is not to be had."""
+    """Return what decoding in memory takes; MachineError where that is not to be had."""
     method = decoder(parameters.method)
     if running.is_distributed:
         option = "--scheduler" if running.scheduler else "--workers"
         raise UsageError(option, f"--method {method.name} computes in one process", "Leave it out")
-    need = int((resident_bytes() + method.bytes_per_voxel * math.prod(volume.spec.size)) / SLACK)
+    others = resident_bytes() + LEFT_BYTES + READING_BYTES
+    need = int((others + method.bytes_per_voxel * math.prod(volume.spec.size)) / SLACK)
     if need > memory_of(running):
         why = f"{written(memory_of(running))} is too little for --method {method.name}, which holds all maps"
-        raise UsageError("--memory", why, f"The least is {written(need)}; {', '.join(BLOCKWISE)} need little")
+        what_next = f"The least is {written(need)}; {', '.join(BLOCKWISE)} need little"
+        raise MachineError("--memory", why, what_next)
     return need
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mitotools.conventions import Maps, Size
     from mitotools.history import History
     from mitotools.parameters import DecodeParameters
-    from mitotools.run.budget import BlockPlan
+    from mitotools.run.budget import BlockPlan, Demand
     from mitotools.run.engine import Engine
     from mitotools.run.journal import Journal
     from mitotools.run.running import Running
@@ -89,19 +89,23 @@ def block_plan(
 
     Raises
     ------
-    UsageError
+    MachineError
         Where the budget is too small.
     """
+    demand = block_demand(maps, target, work, running)
+    plan = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
+    check_count(maps.name, maps.spec.size, plan.block)
+    return plan
+
+
+def block_demand(maps: Volume, target: VolumePath, work: BlockWork, running: Running) -> Demand:
+    """Return what the first step needs."""
     spec = VolumeSpec(maps.spec.size, np.dtype(np.uint8), chunks=UNIT)
     item_bytes = 2 * maps.spec.dtype.itemsize + 8 * (maps.spec.dtype.kind == "f")
     demand = demand_of(spec, [maps], work.bytes_per_voxel + item_bytes * (maps.spec.channels or 1))
     demand = replace(demand, unit=UNIT, preferred_bytes=PREFERRED_BYTES)
     begun = _block_of_unfinished(target) if running.resume else None
-    if begun is not None:
-        demand = replace(demand, size=begun, unit=begun)
-    plan = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
-    check_count(maps.name, spec.size, plan.block)
-    return plan
+    return demand if begun is None else replace(demand, size=begun, unit=begun)
 
 
 @contextmanager

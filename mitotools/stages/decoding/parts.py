@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from mitotools.errors import UsageError
+from mitotools.errors import MachineError
 from mitotools.run.budget import SLACK, written
 from mitotools.run.memory import resident_bytes
 from mitotools.segment.blockwise.joining import BYTES_PER_ROW
@@ -71,7 +71,7 @@ class Parts:
 
         Raises
         ------
-        UsageError
+        MachineError
             Where there is no room to join it.
         """
         elsewhere = np.unique(np.concatenate([table.at[table.is_next] for table in self.tables(name)]))
@@ -81,7 +81,7 @@ class Parts:
         need = int((resident_bytes() + BYTES_PER_ROW * sum(table.rows for table in found)) / SLACK)
         if need > memory_bytes:
             why = f"{written(memory_bytes)} is too little for what crosses the faces of blocks"
-            raise UsageError(
+            raise MachineError(
                 "--memory", why, f"The least is {written(need)}, or less where fewer voxels are seeds"
             )
         return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mitotools.errors import UsageError
+from mitotools.errors import MachineError
 from mitotools.run.budget import SLACK, written
 from mitotools.run.memory import resident_bytes
 from mitotools.segment.blockwise.joining import BYTES_PER_ROW
@@ -100,7 +100,7 @@ def split(volume: Volume, only: Ids | None = None, *, running: Running) -> Volum
 
     Raises
     ------
-    InputError, UsageError
+    InputError, MachineError
     """
     cell = CELL
     cells = _cells(volume, piece_cell, "split", cell, running)
@@ -180,4 +180,4 @@ def _check_rows(rows: int, others_bytes: int, label: str, running: Running) -> N
     need = int((others_bytes + BYTES_PER_ROW * rows) / SLACK)
     if need > memory_of(running):
         why = f"{written(memory_of(running))} is too little for the regions that --{label} looks at"
-        raise UsageError("--memory", why, f"The least is more than {written(need)}")
+        raise MachineError("--memory", why, f"The least is more than {written(need)}")

@@ -96,7 +96,7 @@ def map_masks(
 
     Raises
     ------
-    UsageError
+    MachineError
         Where the budget is too small for the largest instance.
     """
     instances = instances_of(measurements, volume.spec)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.errors import UsageError
+from mitotools.errors import MachineError
 from mitotools.run.budget import CLUSTER_BYTES, SLACK, check_enough, written
 from mitotools.segment.measures.instance_tables import (
     columns_of_none,
@@ -20,7 +20,7 @@ from mitotools.segment.measures.surface import reach, steps
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.computed import reading_bytes
 from mitotools.stages.blocks.pieces import read_labels, read_pieces
-from mitotools.stages.blocks.planning import demand_of, memory_of
+from mitotools.stages.blocks.planning import demand_to_read, memory_of
 from mitotools.volume.blocks import Box, size3
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def all_tables(
     ------
     InputError
         Where an id is negative.
-    UsageError
+    MachineError
         Where the budget is too small for blocks, or for the tables.
     """
     size, voxel_size = labels.spec.size, labels.spec.voxel_size_nm
@@ -111,8 +111,7 @@ def all_tables(
 
 def demand_to_measure(volumes: Sequence[Volume], *, in_full: bool) -> Demand:
     """Return what reading volumes for `measure_volume` needs, or in full, for `all_tables`."""
-    spec = replace(volumes[0].spec, shards=None)
-    demand = demand_of(spec, volumes, _bytes_per_voxel(volumes))
+    demand = demand_to_read(volumes, _bytes_per_voxel(volumes))
     if not in_full:
         return demand
     # As much as blocks take is for tables.
@@ -134,7 +133,7 @@ class _Room:
 
     Raises
     ------
-    UsageError
+    MachineError
         Where the budget is too small.
     """
 
@@ -154,11 +153,11 @@ class _Room:
         self.for_blocks = replace(running, memory_bytes=half)
 
     def merged(self, parts: list[Tables]) -> Tables:
-        """Merge tables; UsageError where there is no room to."""
+        """Merge tables; MachineError where there is no room to."""
         sizes = [part.nbytes for part in parts]
         tables = COPIES * (sum(sizes) + self._threads * max(sizes, default=0))
         need = int(self._others / SLACK + 2 * tables / SLACK)
         if need > self._budget:
             why = f"{written(self._budget)} is too little for the table of instances that touch"
-            raise UsageError("--memory", why, f"Give more than {written(need)}")
+            raise MachineError("--memory", why, f"Give more than {written(need)}")
         return merged_tables(parts)
