@@ -65,7 +65,7 @@ _DEFAULT = PredictParameters()
     type=click.Choice(["auto", "torch", "openvino"]),
     default=_DEFAULT.backend,
     show_default=True,
-    help="What applies the network; auto is OpenVINO on a processor, if it is installed.",
+    help="What applies the network; auto is OpenVINO on a CPU, if it is installed.",
 )
 @options.device
 @options.precision
@@ -107,6 +107,9 @@ def predict(
         done = predict_plan(_plan(raw), _folder(maps), model, parameters, running, own or WHOLE)
         options.say(f"{maps}: {len(done)} tiles")
         return
+    if part and maps.is_pipe:
+        what_next = "Write a .zarr, or give a PLAN of 'mitotools tile'"
+        raise UsageError("--part", "a part is no volume to go through a pipe", what_next)
     with options.piped(raw, maps) as (volume, output):
         spec = predict_volume(volume, output, model, parameters, running, own)
     options.say(f"{maps}: {f'part {part}, ' if part else ''}{options.words(spec)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from mitotools import history
 from mitotools.errors import TargetError, UsageError
 from mitotools.run.budget import BlockPlan, plan_blocks, written
 from mitotools.stages.blocks.pieces import read_pieces, write_pieces
-from mitotools.stages.blocks.planning import demand_of, memory_of
+from mitotools.stages.blocks.planning import check_disk, demand_of, disk_needs, memory_of
 from mitotools.stages.blocks.resuming import is_complete, is_worth_continuing, journal_for, made_of
 from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.blocks import grid
@@ -21,10 +20,12 @@ from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats import is_glob
 from mitotools.volume.outputs import check_apart, create_volume
 from mitotools.volume.path import VolumePath
-from mitotools.volume.world import moved
 from mitotools.volume.plan import PLAN_NAME, Plan, Tile, flat, read_plan, write_plan
+from mitotools.volume.world import moved
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mitotools.conventions import Size
     from mitotools.parameters import TileParameters
     from mitotools.run.running import Running
@@ -69,6 +70,8 @@ def tile_volume(source: VolumePath, target: Path, parameters: TileParameters, ru
             raise UsageError("--size", plan.flaw, "Give a larger one")
         if running.dry_run:
             running.dry_run(_needs(volume, plan, target, running))
+        elif _is_made(plan, target, running):
+            pass
         elif target.suffix == ".json":
             with create_file(target, force=running.force or bool(running.resume)) as path:
                 write_plan(path, plan, target.absolute().parent)
@@ -125,11 +128,6 @@ class _Cutter:
 
 
 def _cut(volume: Volume, plan: Plan, target: Path, running: Running) -> None:
-    is_there = bool(running.resume) and target.exists()
-    if is_there and is_complete(
-        target, lambda: read_plan(target / PLAN_NAME).history, plan.history, force=running.force
-    ):
-        return
     with (
         journal_for(target, made_of(plan.history), running) as journal,
         create_file(
@@ -154,6 +152,7 @@ def _cut(volume: Volume, plan: Plan, target: Path, running: Running) -> None:
         done = {entry[0] for entry in journal.done}
         tiles = [(number, tile) for number, tile in enumerate(plan.tiles) if number not in done]
         numbers = {tile: number for number, tile in tiles}
+        check_disk(VolumePath(str(target)), bytes_of_tiles(numbers, cutter.spec), cutter.spec.compression)
         with closing(engine.map(cutter, [tile for _, tile in tiles], blocks.slots)) as results:
             for tile, _ in running.track(results, len(tiles), "tile", "tiles"):
                 journal.add([numbers[tile]])
@@ -177,17 +176,14 @@ def _blocks(volume: Volume, plan: Plan, memory_bytes: int, threads: int, process
 def _needs(volume: Volume, plan: Plan, target: Path, running: Running) -> dict[str, str]:
     """Return what --dry-run prints."""
     blocks = _blocks(volume, plan, memory_of(running), running.threads, running.workers)
-    spec = _spec(volume, plan)
-    voxels = sum(math.prod(tile.extent.shape) for tile in plan.tiles) * (spec.channels or 1)
-    tiles = 0 if target.suffix else voxels * spec.dtype.itemsize
+    tiles = 0 if target.suffix else bytes_of_tiles(plan.tiles, _spec(volume, plan))
     return {
         "target": str(target),
         "tiles": str(plan.count),
         "block": "x".join(map(str, blocks.block)),
         "at_once": str(blocks.slots),
         "memory": written(blocks.memory_bytes),
-        "disk_uncompressed": written(tiles),
-        "disk_free": written(shutil.disk_usage(target.absolute().parent).free),
+        **disk_needs(VolumePath(str(target)), tiles),
     }
 
 

@@ -204,7 +204,7 @@ def test_tiles_of_an_older_model_beside_a_newer_plan_are_refused(shared, tiles, 
 def test_tiles_that_the_disk_may_have_no_room_for_are_said_before_they_are_computed(
     shared, tmp_path, caplog, monkeypatch
 ):
-    """Two maps of 24 x 40 x 44 voxels, a byte each, are 84480 bytes; the last of two parts is half of them."""
+    """Two maps of 24 x 40 x 44 bytes are 84480; the last of two parts is half of them."""
     folder = tmp_path / "tiles"
     warning = f"{folder} needs 1M of disk uncompressed, and 1M are free"
     for part, free, words in (((1, 1), 84480, []), ((1, 1), 84479, [warning]), ((2, 2), 42240, [])):

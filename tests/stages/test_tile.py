@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -107,6 +108,45 @@ def test_existing_tiles_are_replaced_by_force_alone(raw, tmp_path):
         tile(raw, tmp_path / "tiles")
     tile(raw, tmp_path / "tiles", TileParameters((5, 6, 7)), force=True)
     assert names_in(tmp_path / "tiles") == ["plan.json", "raw_0-5-0-6-0-7.h5"]
+
+
+def test_resuming_leaves_the_same_plan_alone_and_refuses_another_by_name(raw, tmp_path, caplog):
+    caplog.set_level("INFO")
+    path = tmp_path / "plan.json"
+    tile(raw, path, resume=True)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    tile(raw, path, resume=True, command_line="mitotools tile --resume")
+    assert caplog.messages == [f"{path} is complete already"]
+    with pytest.raises(TargetError, match=r"was made with other size_voxels\. Use --force to replace it"):
+        tile(raw, path, TileParameters((5, 6, 7), PARAMETERS.halo_voxels), resume=True)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["main"] = VOLUME
+    with pytest.raises(TargetError, match=r"was made with other .*other\.h5"):
+        tile(tmp_path / "other.h5", path, resume=True)
+    with pytest.raises(TargetError, match=r"was made with other crop of .*raw\.h5"):
+        tile(f"{raw}[0:4,:,:]", path, resume=True)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    tile(raw, path, TileParameters((5, 6, 7)), resume=True, force=True)
+    assert read_plan(path).count == 1
+
+
+def test_resuming_replaces_no_file_that_is_no_plan(raw, tmp_path):
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(TargetError, match="is there, but unreadable"):
+        tile(raw, tmp_path / "plan.json", resume=True)
+    assert (tmp_path / "plan.json").read_text() == "{}"
+
+
+def test_tiles_that_the_disk_may_have_no_room_for_are_said_before_they_are_cut(
+    raw, tmp_path, caplog, monkeypatch
+):
+    """Tiles of 5 x 5 x 5, 5 x 5 x 4, 5 x 3 x 5 and 5 x 3 x 4 bytes, 360 together."""
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=360))
+    tile(raw, tmp_path / "enough")
+    assert caplog.messages == []
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=359))
+    tile(raw, tmp_path / "less")
+    assert caplog.messages == [f"{tmp_path / 'less'} needs 1M of disk uncompressed, and 1M are free"]
 
 
 @pytest.mark.parametrize("other", ["notes.txt", "maps.h5", "more/notes.txt"])

@@ -12,13 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mitotools.errors import UsageError
+from mitotools.errors import MachineError
 from mitotools.run.budget import check_enough, plan_blocks, written
 from mitotools.run.engine import ordered_map
 from mitotools.run.running import silent
 from mitotools.stages.blocks.levels import level_demands, level_work
 from mitotools.stages.blocks.pieces import read_pieces, write_pieces
-from mitotools.stages.blocks.planning import Stored, check_count, check_disk, demand_of, memory_of, needs
+from mitotools.stages.blocks.planning import (
+    Stored,
+    check_count,
+    check_disk,
+    demand_of,
+    demand_to_read,
+    memory_of,
+    needs,
+)
 from mitotools.stages.blocks.resuming import (
     blocks_begun,
     is_made,
@@ -64,7 +72,7 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
     ------
     TargetError
         Where the target exists, cannot be written, or was begun with other parameters or inputs.
-    UsageError
+    MachineError
         Where the budget is too small.
     """
     check_target(target, force=running.force, resume=bool(running.resume))
@@ -86,7 +94,7 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
         if running.resume and not target.is_remote:
             plans[0] = _like_before(target, plans[0], demands[0], memory_of(running, engine), engine)
         check_count(target, spec.size, plans[0].block)
-        check_disk(target, spec)
+        check_disk(target, spec.nbytes, spec.compression)
         with _opened(target, spec, running) as (writer, journal):
             fill(writer, work, plans[0], engine, running, journal)
             for level, plan in enumerate(plans[1:], start=1):
@@ -118,7 +126,7 @@ def _like_before(
     try:
         same = replace(demand, size=begun, unit=begun)
         return plan_blocks(same, memory_bytes, engine.threads, engine.processes)
-    except UsageError:
+    except MachineError:
         return plan
 
 
@@ -137,8 +145,7 @@ def map_blocks(
     bytes_per_voxel: float,
 ) -> Generator[Result]:
     """Yield `function(box, threads)` of every block of volumes of one shape, in no particular order."""
-    read = replace(volumes[0].spec, shards=None)  # which only writing is bound to
-    demand = demand_of(read, volumes, bytes_per_voxel)
+    demand = demand_to_read(volumes, bytes_per_voxel)
     with running.engine() as engine:
         plan = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
         check_count(label, volumes[0].spec.size, plan.block)

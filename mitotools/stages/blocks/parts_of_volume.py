@@ -115,7 +115,7 @@ def write_part(target: VolumePath, spec: VolumeSpec, work: Work, running: Runnin
         plans = [] if box.is_empty else [plan_of(work, size_here, running, None)]
         running.dry_run(needs(target, size_here, plans) if plans else {"target": str(target), "blocks": "0"})
         return spec
-    check_disk(target, size_here)
+    check_disk(target, size_here.nbytes, spec.compression)
     what = made_of(spec.history, shape=spec.shape, type=str(spec.dtype), unit=spec.unit, parts=part.count)
     folder = _joined(final, what)
     writer = _opened(target, spec)
@@ -144,7 +144,7 @@ def check_shared(target: VolumePath, running: Running) -> None:
     UsageError
         Where it is no zarr, which alone carries its history from the first part on, or is to be replaced.
     """
-    if target.is_pipe or target.is_remote or format_of(target.file) is not OME_ZARR:
+    if target.is_remote or format_of(target.file) is not OME_ZARR:
         why = f"several runs cannot write {target} together"
         raise UsageError("--part", why, "Write a .zarr, or give a PLAN of 'mitotools tile'")
     if running.force:

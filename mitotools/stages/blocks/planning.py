@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -80,6 +80,12 @@ def demand_of(spec: VolumeSpec, sources: Sequence[Source], bytes_per_voxel: floa
     )
 
 
+def demand_to_read(volumes: Sequence[Source], bytes_per_voxel: float) -> Demand:
+    """Return what computing something of every block of volumes of one shape needs, where none is written."""
+    unsharded = replace(volumes[0].spec, shards=None)  # which only writing is bound to
+    return demand_of(unsharded, volumes, bytes_per_voxel)
+
+
 def _thread_bytes(specs: Iterable[VolumeSpec]) -> int:
     """Return what a thread holds of a piece: as it lies in the file, decoded, and in the order of memory."""
     return 3 * max(
@@ -89,7 +95,6 @@ def _thread_bytes(specs: Iterable[VolumeSpec]) -> int:
 
 def needs(target: VolumePath, spec: VolumeSpec, plans: list[BlockPlan]) -> dict[str, str]:
     """Return what --dry-run prints: of the first plan, but the memory of all."""
-    free = _free_disk(target)
     return {
         "target": str(target),
         "shape": "x".join(map(str, spec.shape)),
@@ -97,7 +102,15 @@ def needs(target: VolumePath, spec: VolumeSpec, plans: list[BlockPlan]) -> dict[
         "block": "x".join(map(str, plans[0].block)),
         "at_once": str(plans[0].slots),
         "memory": written(max(plan.memory_bytes for plan in plans)),
-        "disk_uncompressed": written(spec.nbytes),
+        **disk_needs(target, spec.nbytes),
+    }
+
+
+def disk_needs(target: VolumePath, nbytes: int) -> dict[str, str]:
+    """Return what --dry-run prints of the disk."""
+    free = _free_disk(target)
+    return {
+        "disk_uncompressed": written(nbytes),
         "disk_free": written(free) if free is not None else "unknown",
     }
 
@@ -110,12 +123,26 @@ def _free_disk(target: VolumePath) -> int | None:
     return shutil.disk_usage(folder.parent if is_glob(target.file) else folder).free
 
 
-def check_disk(target: VolumePath, spec: VolumeSpec) -> None:
-    """Refuse what cannot fit; warn where it depends on how far it can be compressed."""
+def check_disk(target: VolumePath, nbytes: int, compression: str) -> None:
+    """Refuse what cannot fit; warn where it depends on how far it can be compressed.
+
+    Parameters
+    ----------
+    target : VolumePath
+        A volume, or a folder of tiles.
+    nbytes : int
+        What it takes uncompressed.
+    compression : str
+        Of `VolumeSpec`.
+
+    Raises
+    ------
+    TargetError
+    """
     free = _free_disk(target)
-    if free is None or spec.nbytes <= free:
+    if free is None or nbytes <= free:
         return
-    why = f"needs {written(spec.nbytes)} of disk uncompressed, and {written(free)} are free"
-    if spec.compression == "none":
+    why = f"needs {written(nbytes)} of disk uncompressed, and {written(free)} are free"
+    if compression == "none":
         raise TargetError(str(target), why, "Choose a --compression, or another disk")
     logging.getLogger(__name__).warning("%s %s", target, why)
