@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from mitotools.conventions import LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM
 from mitotools.errors import UsageError
-from mitotools.volume.path import VolumePath, parse_volume_path
+from mitotools.volume.path import PIPE, VolumePath, parse_volume_path
 
 _MOST_VOXELS = 10**9
 """Along an axis: more is a slip of the finger."""
@@ -57,9 +58,9 @@ class VolumeType(click.ParamType[VolumePath]):
         if isinstance(value, VolumePath):
             return value
         try:
-            return parse_volume_path(value)
             if value.startswith(_STDIN_CROPPED):
                 value = value.replace(_STDIN_CROPPED, _PIPE_CROPPED, 1)
+            return parse_volume_path(value)
         except UsageError as error:
             self.fail(str(error).rstrip("."), param, ctx)
 
@@ -71,6 +72,30 @@ class VolumeType(click.ParamType[VolumePath]):
     ) -> list[CompletionItem]:
         """Let the shell complete the name of the file."""
         return [CompletionItem(incomplete, type="file")]
+
+
+class OutputType(click.Path):
+    """A file or folder that a command writes, which ``-`` is not: volumes alone go through pipes.
+
+    Parameters
+    ----------
+    is_file, is_folder : bool
+        What it may be where it is there already.
+    what_next : str
+        What to do instead of ``-``.
+    """
+
+    def __init__(
+        self, *, is_file: bool = True, is_folder: bool = True, what_next: str = "name what to write"
+    ) -> None:
+        super().__init__(file_okay=is_file, dir_okay=is_folder, path_type=Path)
+        self._what_next = what_next
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if str(value) == PIPE:
+            self.fail(f"only volumes go through a pipe: {self._what_next}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class TripleType(click.ParamType[tuple[Any, ...]]):
@@ -156,6 +181,10 @@ class PercentilesType(click.ParamType[tuple[float, float]]):
 
 
 VOLUME = VolumeType()
+OUTPUT = OutputType()
+OUTPUT_FILE = OutputType(is_folder=False)
+OUTPUT_FOLDER = OutputType(is_file=False)
+OUTPUT_TABLE = OutputType(is_folder=False, what_next="leave it out, and the table goes to standard output")
 SIZE = TripleType(int, least=1, most=_MOST_VOXELS)
 MARGIN = TripleType(int, least=0, most=_MOST_VOXELS)
 NANOMETRES = TripleType(float, least=SMALLEST_VOXEL_NM, most=LARGEST_VOXEL_NM)

@@ -77,7 +77,6 @@ def leaving_out(command: Function) -> Function:
 
 def files(command: Function) -> Function:
     """Add what is read and written beside the volumes, and pass it on as one `files: EvaluateFiles`."""
-    file = click.Path(dir_okay=False, path_type=Path)
 
     @click.option(
         "--ignore",
@@ -87,10 +86,11 @@ def files(command: Function) -> Function:
     )
     @click.option(
         "--scores",
-        type=file,
+        type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE[:DATASET]",
         help="Table of scores, one row an instance; its columns id and score rank the predictions. Text, or "
-        "(N, 2) numbers in .npy or HDF5. An id that is not listed has score 0.",
+        "(N, 2) numbers in .npy or HDF5. An id that is not listed has score 0. Without it, and without "
+        "--heatmap, the largest come first.",
     )
     @click.option(
         "--heatmap",
@@ -101,13 +101,13 @@ def files(command: Function) -> Function:
     )
     @click.option(
         "--matches",
-        type=file,
+        type=arguments.OUTPUT_FILE,
         metavar="FILE.tsv",
         help="Write what became of every instance at the first --iou: partner, IoU, verdict.",
     )
     @click.option(
         "--save-overlap",
-        type=file,
+        type=arguments.OUTPUT_FILE,
         metavar="FILE.overlap",
         help="Write the table of overlaps, from which evaluate FILE.overlap scores again at once.",
     )

@@ -22,7 +22,7 @@ _DEFAULT = StatsParameters()
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=arguments.OUTPUT_TABLE,
     metavar="FILE",
     help="The file to write; .tsv, .csv, .json or .parquet.  [default: TSV on standard output]",
 )
@@ -40,7 +40,7 @@ _DEFAULT = StatsParameters()
 )
 @click.option(
     "--mesh",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=arguments.OUTPUT_FOLDER,
     metavar="DIR",
     help="Write the surface of each instance, in nm, to a new folder.",
 )
@@ -53,7 +53,7 @@ _DEFAULT = StatsParameters()
 )
 @click.option(
     "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=arguments.OUTPUT_FILE,
     metavar="FILE",
     help="Draw a plot; of volumes with an exponential fit and, with --skeleton, over length: .png or .html.",
 )

@@ -27,7 +27,7 @@ _NAMED = 12
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=arguments.OUTPUT,
     help="The file to write; .png, or .html.",
 )
 @click.option(

@@ -82,7 +82,7 @@ BAD_INPUT = {
     "labels for maps": ("decode labels.h5 out.h5", "expected maps"),
     "values that do not fit": ("convert full.h5 out.h5 --dtype uint8", "do not fit uint8"),
     "no foreground to learn from": ("train raw.h5 labels.h5 out.safetensors -q", "no foreground"),
-    "labels of another size": ("train raw.h5 wide.h5 out.safetensors -q", "has size"),
+    "labels of another size": ("train raw.h5 wide.h5 out.safetensors -q", "different shapes"),
     "tiles that are none": ("merge raw.h5 out.h5", "its name does not end in"),
     "no tiles": ("merge slices out.h5", "there are none"),
     "a missing folder": ("convert raw.h5 nowhere/out.h5", "the folder nowhere does not exist"),
@@ -126,6 +126,31 @@ BAD_USAGE = {
     "id beyond 64 bits": (f"view raw.h5 labels.h5 -o out.png --ids {2**64}", "is no id"),
     "too many thresholds": ("evaluate labels.h5 labels.h5 --iou 0.5:0.9:1e-9", "more than 1000 thresholds"),
     "two pipes": ("evaluate - -", "only one input"),
+    "crop of a plan": ("predict other.json[0:1,:,:] out", "Plan the crop: mitotools tile 'RAW[0:1,0:,0:]'"),
+    "pipe for tiles": ("predict other.json -", "MAPS is a folder of tiles"),
+    "volume for tiles": ("predict other.json out.zarr", "MAPS is a folder of tiles"),
+    "dataset for tiles": ("predict other.json out.h5:main", "MAPS is a folder of tiles"),
+    "plan of what is gone afterwards": ("tile - plan.json", "what comes through a pipe is gone afterwards"),
+    "part for a pipe": ("predict raw.h5 - -m words.safetensors --part 1/2", "--part: a part is no volume"),
+    **{
+        f"pipe for a file, {line}": (line, "only volumes go through a pipe: name what to write")
+        for line in (
+            "train raw.h5 labels.h5 -",
+            "train raw.h5 labels.h5 m.safetensors --log -",
+            "train raw.h5 labels.h5 m.safetensors --plot -",
+            "decode three_channels.h5 out.h5 --scores -",
+            "tune three_channels.h5 labels.h5 -o -",
+            "evaluate labels.h5 labels.h5 --matches -",
+            "evaluate labels.h5 labels.h5 --save-overlap -",
+            "evaluate labels.h5 labels.h5 --report -",
+            "stats labels.h5 --plot -",
+            "stats labels.h5 --report -",
+            "stats labels.h5 --mesh -",
+            "view raw.h5 labels.h5 -o -",
+        )
+    },
+    "pipe for a table": ("stats labels.h5 -o -", "leave it out, and the table goes to standard output"),
+    "pipe for a plan": ("tile raw.h5 -", "neither a plan nor tiles go through a pipe"),
 }
 
 
