@@ -15,6 +15,7 @@ from mitotools.learn.normalise import normalisation_of, read_finite, to_network,
 from mitotools.volume.arrays import ArrayReader
 from mitotools.volume.base import Volume
 from mitotools.volume.blocks import Box, grid, size3
+from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,8 +100,8 @@ class PatchSource:
     ) -> None:
         size = raw.spec.size
         for other in (labels, ignore):
-            if other is not None and size != other.spec.size:
-                raise InputError(other.name, f"has size {other.spec.size}, but {raw.name} has {size}")
+            if other is not None:
+                require_same_size(raw, other)
         self._held_out = held_out or Box((0, 0, 0), (0, 0, 0))
         if self._held_out.contains(Box.whole(size)):
             raise InputError(raw.name, "is held out as a whole", "Validate on a part of it")

@@ -17,10 +17,10 @@ from mitotools.segment.measures.instance_tables import table_columns
 from mitotools.segment.measures.summary import summary
 from mitotools.stages.measuring.one_pass import all_tables
 from mitotools.stages.measuring.shapes import required_voxel_size, skeleton_columns, write_meshes
-from mitotools.stages.scoring.comparing import require_same_size
 from mitotools.volume.atomic import check_file
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.plan import is_tile_set
+from mitotools.volume.same_size import require_same_size
 from mitotools.volume.table import SUFFIXES, rows_of
 from mitotools.volume.table_reading import read_table
 

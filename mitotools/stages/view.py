@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,16 @@ import numpy as np
 from mitotools.errors import InputError, UsageError
 from mitotools.segment.scores.verdicts import MISSED
 from mitotools.stages.blocks.blockwise import map_blocks
-from mitotools.stages.scoring.comparing import require_same_size
+from mitotools.stages.blocks.planning import demand_of
+from mitotools.stages.blocks.steps import check_steps
 from mitotools.stages.scoring.judging import LEGEND, judge
-from mitotools.stages.viewing.page import Shown, write_view_page
-from mitotools.view.slices import DOTTED, Layer, Palette, Slice, draw_slices
+from mitotools.stages.viewing.page import Shown, page_bytes, write_view_page
+from mitotools.view.slices import DOTTED, Layer, Palette, Slice, draw_slices, picture_bytes
 from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 from mitotools.volume.outputs import check_apart
+from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +105,7 @@ def view_volume(
             require_same_size(volume, volumes[0])
         of_labels = volumes[1 : 1 + len(labels)]
         positions = _positions(volumes[0], of_labels, parameters, MOST_SLICES[suffix], running)
+        _check_memory(volumes, parameters, positions, suffix, running)
         judged = [] if truth is None else [judge(path, truth, parameters.hit_iou, running) for path in labels]
         if suffix == ".png":
             _draw(target, volumes, judged, parameters, positions, running)
@@ -118,6 +121,35 @@ def view_volume(
         legend, found = (LEGEND, counts[0]) if judged else ({}, {})
         write_view_page(raw, shown, target, parameters, positions, legend, found, running)
     return View(positions, counts)
+
+
+def _check_memory(
+    volumes: Sequence[Volume],
+    parameters: ViewParameters,
+    positions: Sequence[int],
+    suffix: str,
+    running: Running,
+) -> None:
+    """Refuse a budget that is too little for a picture, or for a slice of a page."""
+    image, *labels = volumes
+    axis = AXES.index(parameters.axis)
+    height, width = (length for i, length in enumerate(image.spec.size) if i != axis)
+    if suffix == ".html":
+        amount = page_bytes((height, width))
+    else:
+        itemsizes = 2 * image.spec.dtype.itemsize + sum(volume.spec.dtype.itemsize for volume in labels)
+        amount = height * width * itemsizes * len(positions)
+        amount += picture_bytes((height, width), _pixel_nm(image, axis), len(positions) * max(len(labels), 1))
+    demand = replace(demand_of(image.spec, volumes, amount), size=(1, 1, 1), unit=(1, 1, 1), sources=())
+    check_steps([(demand, 0)], running)
+
+
+def _pixel_nm(image: Volume, axis: int) -> tuple[float, float] | None:
+    """Return the (vertical, horizontal) size of a slice's pixels, if it is known."""
+    if image.spec.voxel_size_nm is None:
+        return None
+    vertical, horizontal = (length for i, length in enumerate(image.spec.voxel_size_nm) if i != axis)
+    return vertical, horizontal
 
 
 def _counts(predictions: Judged, truths: Judged) -> dict[str, int]:
@@ -194,13 +226,9 @@ def _draw(
                 layers.append(Layer(truth.read(box).squeeze(axis), true, dotted=True))
             row.append(Slice(grey, layers, f"{words}   {Path(volume.name).name}"))
         rows.append(row)
-    in_plane = None
-    if image.spec.voxel_size_nm is not None:
-        vertical, horizontal = (length for i, length in enumerate(image.spec.voxel_size_nm) if i != axis)
-        in_plane = (vertical, horizontal)
     legend = {**LEGEND, DOTTED: "#FFFFFF"} if judged else None
     with create_file(target, force=running.force) as picture:
-        draw_slices(picture, rows[1:] or rows, in_plane, parameters.columns, legend)
+        draw_slices(picture, rows[1:] or rows, _pixel_nm(image, axis), parameters.columns, legend)
 
 
 def _chosen(labels: Array, ids: Sequence[int] | None) -> Array:

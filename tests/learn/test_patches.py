@@ -57,7 +57,8 @@ def test_volumes_of_different_sizes_are_refused_with_both_sizes(which):
     raw, right = volume(np.zeros((4, 4, 4), np.uint8)), volume(np.ones((4, 4, 4), np.uint8))
     wrong = volume(np.ones((4, 4, 5), np.uint8), name="mito.h5")
     how = {"labels": right, "ignore": None, which: wrong}
-    with pytest.raises(InputError, match=r"^mito.h5: has size \(4, 4, 5\), but cell.h5 has \(4, 4, 4\)\.$"):
+    message = r"^cell.h5 and mito.h5: have different shapes, \(4, 4, 4\) and \(4, 4, 5\)\.$"
+    with pytest.raises(InputError, match=message):
         PatchSource(raw, patch=(2, 2, 2), uniform_share=0.4, **how)
 
 

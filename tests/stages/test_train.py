@@ -243,11 +243,21 @@ def test_a_plot_that_cannot_be_drawn_is_refused_before_any_work(pair, tmp_path, 
 
 def test_volumes_of_different_sizes_are_refused(pair, tmp_path, model):
     labels = write_volume(tmp_path / "short.h5", phantom((24, 40, 43), 0)[1])
-    with pytest.raises(InputError, match=r"short\.h5: has size"):
+    different = r"raw\.h5 and .*short\.h5: have different shapes, \(24, 40, 44\) and \(24, 40, 43\)\.$"
+    with pytest.raises(InputError, match=different):
         trained((pair[0], labels), model)
-    with pytest.raises(InputError, match=r"short\.h5: has size"):
+    with pytest.raises(InputError, match=different):
         trained(pair, model, data=[Labelled(*pair, ignore=labels)])
-    with pytest.raises(InputError, match=r"short\.h5: has size"):
+    with pytest.raises(InputError, match=different):
+        trained(pair, model, files=TrainingFiles(validation=[(pair[0], labels)]))
+
+
+def test_of_an_image_with_more_slices_than_labels_the_crop_that_would_fit_is_said(pair, tmp_path, model):
+    labels = write_volume(tmp_path / "first.h5", phantom((16, 40, 44), 0)[1])
+    advice = r"raw\.h5\[0:16,:,:\] would fit\.$"
+    with pytest.raises(InputError, match=advice):
+        trained((pair[0], labels), model)
+    with pytest.raises(InputError, match=advice):
         trained(pair, model, files=TrainingFiles(validation=[(pair[0], labels)]))
 
 

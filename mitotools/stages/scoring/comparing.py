@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mitotools.errors import InputError
 from mitotools.segment.scores.comparison import NO_EDGES, Comparison, compare_block, merge_comparisons
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.pieces import read_labels, read_pieces
+from mitotools.stages.blocks.planning import demand_to_read
+from mitotools.stages.blocks.steps import check_steps
 from mitotools.stages.scoring.overlap_file import Origin
-from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from mitotools.history import Input
     from mitotools.run.running import Running
     from mitotools.segment.scores.comparison import Edges
+    from mitotools.stages.blocks.steps import Step
     from mitotools.volume.base import Volume, VolumeSpec
+    from mitotools.volume.blocks import Box
     from mitotools.volume.files import Kind
     from mitotools.volume.path import VolumePath
 
@@ -57,6 +60,8 @@ class Asked:
         (Z, Y, X) or (C, Z, Y, X), of any type, to be added up over the predictions.
     with_border : bool
         Whether to look for the instances that the volume's border cuts.
+    is_reported : bool
+        Whether a page will show them: a budget that is too little for it is refused before they are compared.
     """
 
     prediction: VolumePath
@@ -64,6 +69,7 @@ class Asked:
     ignore: VolumePath | None = None
     heatmap: VolumePath | None = None
     with_border: bool = False
+    is_reported: bool = False
 
 
 def compare_volumes(asked: Asked, running: Running) -> Compared:
@@ -73,6 +79,8 @@ def compare_volumes(asked: Asked, running: Running) -> Compared:
     ------
     InputError
         Where a volume holds no labels, the shapes differ, or a heatmap holds what is no number.
+    UsageError
+        Where the budget is too small.
     """
     kinds: dict[str, Kind] = {"prediction": "labels", "truth": "labels", "ignore": "image", "heatmap": "any"}
     paths = {role: getattr(asked, role) for role in kinds if getattr(asked, role) is not None}
@@ -80,7 +88,8 @@ def compare_volumes(asked: Asked, running: Running) -> Compared:
         volumes = {role: stack.enter_context(open_volume(path, kinds[role])) for role, path in paths.items()}
         for volume in volumes.values():
             require_same_size(volumes["prediction"], volume)
-        comparison = _comparison(volumes, running, with_border=asked.with_border)
+        later = _steps_to_report(volumes, running) if asked.is_reported else []
+        comparison = _comparison(volumes, running, later, with_border=asked.with_border)
         inputs = {role: source_of(paths[role], volume) for role, volume in volumes.items()}
         left_out = volumes["prediction"].spec.voxels - int(comparison.overlap.count.sum())
     names = {
@@ -90,19 +99,15 @@ def compare_volumes(asked: Asked, running: Running) -> Compared:
     return Compared(comparison, origin, list(inputs.values()))
 
 
-def require_same_size(prediction: Volume, truth: Volume) -> None:
-    """Raise InputError where two volumes differ in size, with the crop that would help."""
-    a, b = prediction.spec.size, truth.spec.size
-    if a == b:
-        return
-    advice = ""
-    if a[1:] == b[1:]:
-        longer, shorter = (prediction, b) if a[0] > b[0] else (truth, a)
-        advice = f"They differ in z alone: crop {longer.name}{longer.crop_of(Box.whole(shorter))} would fit"
-    raise InputError(f"{prediction.name} and {truth.name}", f"have different shapes, {a} and {b}", advice)
+def _steps_to_report(volumes: Mapping[str, Volume], running: Running) -> list[Step]:
+    from mitotools.stages.scoring.report import steps_to_report  # noqa: PLC0415 (matplotlib)
+
+    return steps_to_report([volumes["prediction"], volumes["truth"]], running)
 
 
-def _comparison(volumes: Mapping[str, Volume], running: Running, *, with_border: bool) -> Comparison:
+def _comparison(
+    volumes: Mapping[str, Volume], running: Running, later: Sequence[Step], *, with_border: bool
+) -> Comparison:
     size = volumes["prediction"].spec.size
 
     def compare(box: Box, threads: int) -> Comparison:
@@ -116,6 +121,7 @@ def _comparison(volumes: Mapping[str, Volume], running: Running, *, with_border:
     voxel_bytes = sum(_voxel_bytes(role, volume.spec) for role, volume in volumes.items()) + 20
     # The truth decides on the blocks: predictions are written in chunks of any kind.
     sources = [volumes["truth"], *(volume for role, volume in volumes.items() if role != "truth")]
+    check_steps([(demand_to_read(sources, voxel_bytes), running.workers), *later], running)
     return merge_comparisons(map_blocks(sources, compare, "evaluate", running, voxel_bytes))
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools.stages.blocks.planning import memory_of
-from mitotools.stages.scoring.comparing import require_same_size
 from mitotools.view.neuroglancer_server import Served, Server
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import open_volume
+from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
