@@ -70,6 +70,11 @@ class Input:
         }
 
 
+def input_of(file: Path) -> Input:
+    """Return what a history says of a file that was read and is no volume: options, or a table."""
+    return Input(str(file.resolve()), history=read_sidecar(file))
+
+
 def fingerprint(source: Input) -> str:
     """Return 16 hexadecimal digits that change when the file does.
 

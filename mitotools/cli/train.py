@@ -22,7 +22,7 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
 @click.command(short_help="Train a network on volumes and their labels.")
 @click.argument("raw", type=arguments.VOLUME)
 @click.argument("labels", type=arguments.VOLUME)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=arguments.OUTPUT)
 @click.option(
     "--also",
     type=_PAIR,
@@ -104,13 +104,13 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
 @options.as_program
 @click.option(
     "--log",
-    type=click.Path(path_type=Path),
+    type=arguments.OUTPUT,
     metavar="DIR",
     help="Write every number there: TSV, and TensorBoard where installed.",
 )
 @click.option(
     "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=arguments.OUTPUT_FILE,
     metavar="FILE",
     help="Draw a plot; of the loss, the learning rate and the scores: .png or .html.",
 )
@@ -156,23 +156,21 @@ def train(
       $ mitotools train cell.h5:raw cell.h5:mito model.safetensors --patch 64,64,64 --set filters=16,32,64
       $ torchrun --nproc-per-node 4 -m mitotools train raw.zarr labels.zarr model.safetensors --batch 32
     """
-    from mitotools.learn.installed import model_file
-    from mitotools.learn.metadata import read_metadata
-    from mitotools.presets import of_model, with_config, with_settings
+    from mitotools.presets import with_config, with_settings
     from mitotools.stages.train import train_model
     from mitotools.stages.training.data import labelled
-    from mitotools.stages.training.plan import TrainingFiles
+    from mitotools.stages.training.plan import TrainingFiles, settings_of_model
 
     parameters = PRESETS[preset or DEFAULT]
     if init is not None and preset is None and not as_program:
-        parameters = of_model(read_metadata(model_file(init)), str(init))
+        parameters = settings_of_model(init)
     if config is not None:
         parameters = with_config(parameters, config)
     given = {"patch_voxels": patch} if patch else {}
     given |= {name: value for name, value in chosen.items() if _is_given(name)}
     parameters = with_settings(parameters, settings, **given)
     data, held_out = labelled([(raw, labels), *also], [ignore, *also_ignore], validate_crop or "")
-    files = TrainingFiles([*validate, *held_out], init, log, plot, as_program)
+    files = TrainingFiles([*validate, *held_out], init, log, plot, as_program, config)
     result = train_model(data, model, parameters, replace(running, resume=resume), files)
     if result is not None:
         options.say(

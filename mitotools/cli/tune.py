@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=arguments.OUTPUT_FILE,
     metavar="FILE.toml",
     help="The file to write.",
 )
@@ -67,13 +67,15 @@ def tune(
     from mitotools.volume.atomic import check_file
     from mitotools.volume.outputs import check_apart
 
-    check_apart([output], [maps, truth])
+    check_apart([output], [maps, truth, given.config])
     if output is not None:
         check_file(output, force=running.force)
     with options.source_volumes(maps, truth) as (source, true):
         parameters = completed(given, source, channels)
         values = parsed_grid(grid, parameters.method)
-        trials, records = tune_decoding(source, true, parameters, values, scoring, running, channels)
+        trials, records = tune_decoding(
+            source, true, parameters, values, scoring, running, channels, given.config
+        )
     if output is not None:  # first: a pipe may be closed by who has read enough
         write_best(output, trials[0], records, force=running.force)
     print_trials(trials, list(values), on_terminal=sys.stdout.isatty())

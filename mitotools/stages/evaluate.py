@@ -23,7 +23,7 @@ from mitotools.segment.scores.instances import instances_of
 from mitotools.segment.scores.matching import detection, find_errors
 from mitotools.segment.scores.rand_voi import adapted_rand_error, variation_of_information
 from mitotools.segment.scores.verdicts import COLUMNS, verdicts
-from mitotools.stages.scoring.comparing import Asked, Compared, compare_volumes, require_same_size
+from mitotools.stages.scoring.comparing import Asked, Compared, compare_volumes
 from mitotools.stages.scoring.overlap_file import load_overlap, save_overlap
 from mitotools.stages.scoring.score_file import compare_ids, read_scores
 from mitotools.volume.atomic import check_file
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from mitotools.stages.scoring.score_file import Listed
     from mitotools.volume.path import VolumePath
 
-__all__ = ["EvaluateFiles", "Report", "chosen_protocol", "evaluate_volumes", "require_same_size", "scores"]
+__all__ = ["EvaluateFiles", "Report", "chosen_protocol", "evaluate_volumes", "scores"]
 
 Report = dict[str, Any]
 """What `mitotools evaluate --format json` prints."""
@@ -150,7 +150,9 @@ def evaluate_volumes(
     files.check(running, prediction, truth)
     listed = read_scores(files.scores, running) if files.scores else None
     wanted = parameters.ignore_border or files.save_overlap is not None
-    compared = compare_volumes(Asked(prediction, truth, files.ignore, files.heatmap, wanted), running)
+    is_reported = files.report is not None
+    asked = Asked(prediction, truth, files.ignore, files.heatmap, wanted, is_reported)
+    compared = compare_volumes(asked, running)
     shown = [prediction, truth, *([files.raw] if files.raw else [])]
     return _finished(compared, listed, parameters, running, files, shown)
 
@@ -193,7 +195,7 @@ def _finished(
     """Score a comparison, and write what is to be written."""
     inputs = list(compared.inputs)
     if files.scores:
-        inputs.append(history.Input(str(files.scores.resolve()), history=history.read_sidecar(files.scores)))
+        inputs.append(history.input_of(files.scores))
     records = history.extended(inputs, running.command_line, asdict(parameters))
     origin = compared.origin
     ranked_by = "file" if listed is not None else "heatmap" if origin.heatmap else "size"

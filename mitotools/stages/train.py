@@ -112,12 +112,13 @@ def train_model(
         return _trained(target, plan, running, files, processes)
 
 
-def _volumes(data: Sequence[Labelled], files: TrainingFiles) -> Iterator[VolumePath | None]:
+def _volumes(data: Sequence[Labelled], files: TrainingFiles) -> Iterator[VolumePath | Path | None]:
     """Yield what is read."""
     for one in data:
         yield from (one.raw, one.labels, one.ignore)
     for pair in files.validation:
         yield from pair
+    yield files.config
 
 
 def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, processes: Processes) -> Fit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,17 +16,22 @@ from mitotools.segment.decoders import decoder
 from mitotools.segment.scores.overlap import merge_overlaps, overlap_of_block
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.pieces import read_labels
+from mitotools.stages.blocks.planning import demand_to_read
 from mitotools.stages.decoding.any_size import decoded, open_maps, parameters_used
-from mitotools.stages.evaluate import require_same_size, scores
+from mitotools.stages.decoding.steps import check_decoding
+from mitotools.stages.evaluate import scores
 from mitotools.temporary import temporary_folder
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.path import VolumePath
+from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from mitotools.history import History
     from mitotools.parameters import DecodeParameters, EvaluateParameters
+    from mitotools.run.budget import Demand
     from mitotools.run.running import Running
     from mitotools.segment.scores.overlap import Overlap
     from mitotools.volume.base import Volume
@@ -67,6 +72,7 @@ def tune_decoding(
     scoring: EvaluateParameters,
     running: Running,
     channels: Mapping[str, int] | None = None,
+    config: Path | None = None,
 ) -> tuple[list[Trial], History]:
     """Decode maps with every combination of options, and score each against the truth.
 
@@ -85,6 +91,8 @@ def tune_decoding(
     running : Running
     channels : mapping of str to int, optional
         Which channel of the maps is what.
+    config : Path, optional
+        The file that `base` is from, for the history.
 
     Returns
     -------
@@ -109,10 +117,12 @@ def tune_decoding(
         alike.setdefault(replace(point, min_size_voxels=0), []).append(number)
     with open_maps(maps, base, channels) as volume, open_volume(truth, "labels") as true:
         require_same_size(volume, true)
-        made_with = {**parameters_used(base), "grid": dict(grid), "channels": channels}
+        made_with = {**parameters_used(base), **asdict(scoring), "grid": dict(grid), "channels": channels}
         inputs = [source_of(maps, volume), source_of(truth, true)]
+        inputs += [history.input_of(config)] if config else []
         records = history.extended(inputs, running.command_line, made_with)
         trials: dict[int, Trial] = {}
+        check_decoding(volume, maps, base, running, [(_demand_to_score(true), running.workers)])
         with running.with_engine() as (running, _):
             for numbers in running.track(alike.values(), len(alike), "tune", "points"):
                 same = [points[number] for number in numbers]
@@ -143,6 +153,14 @@ def _overlap(maps: Volume, truth: Volume, parameters: DecodeParameters, running:
             def overlap(box: Box, threads: int) -> Overlap:
                 return overlap_of_block(instances.read(box, threads), read_labels(truth, box, threads))
 
-            voxel_bytes = 8 + truth.spec.dtype.itemsize + 20
-            with closing(map_blocks([truth], overlap, "score", running_on, voxel_bytes)) as parts:
+            with closing(map_blocks([truth], overlap, "score", running_on, _bytes_to_score(truth))) as parts:
                 return merge_overlaps(parts)
+
+
+def _demand_to_score(truth: Volume) -> Demand:
+    return demand_to_read([truth], _bytes_to_score(truth))
+
+
+def _bytes_to_score(truth: Volume) -> float:
+    """Return what a voxel takes: both ids, and the table of their runs."""
+    return 8 + truth.spec.dtype.itemsize + 20

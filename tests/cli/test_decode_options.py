@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,7 +12,7 @@ from map_phantoms import mask_contour_maps, phantom_truth
 
 from mitotools.cli.decode_options import SETTINGS, read_config, written_config, written_options
 from mitotools.cli.main import run
-from mitotools.errors import UsageError
+from mitotools.errors import InputError
 from mitotools.parameters import AFFINITY_OFFSETS, DecodeParameters
 from mitotools.segment.decoders import DECODERS
 from mitotools.segment.decoders.watershed import decode
@@ -41,9 +42,13 @@ def voxels(name):
         return file["main"][:]
 
 
-def parameters_of(name):
+def history_of(name):
     with h5py.File(name) as file:
-        return json.loads(file["main"].attrs["history"])[-1]["parameters"]
+        return json.loads(file["main"].attrs["history"])
+
+
+def parameters_of(name):
+    return history_of(name)[-1]["parameters"]
 
 
 def test_every_parameter_has_an_option_and_every_method_reads_known_ones():
@@ -102,13 +107,29 @@ def test_the_command_line_comes_before_the_file(folder):
         ("[decode]\nscoring = 'max'\n", "scoring = max: 'max' is not mean, quantile-Q"),
         ("[decode]\nseed_foreground = 0.5\n", "seed_foreground: decode has no such option"),
         ("[decode]\nmethod = 'best'\n", "method best: no decoder has this name"),
-        ("seed-foreground = 0.5\n", "best.toml: has no table [decode]"),
-        ("[decode\n", "best.toml: is no TOML file"),
     ],
 )
-def test_a_file_of_options_that_is_wrong_is_refused(folder, capsys, text, message):
+def test_a_file_with_options_that_are_wrong_is_wrong_usage(folder, capsys, text, message):
     (folder / "best.toml").write_text(text)
     assert run(["decode", "maps.h5", "labels.h5", "--config", "best.toml"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (folder / "labels.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "best.toml: cannot be read as TOML (No such file or directory)."),
+        (b"[decode\n", "best.toml: cannot be read as TOML ("),
+        (b"\xff", "best.toml: cannot be read as TOML ("),
+        (b"min-size = 5\n", "best.toml: has no table [decode]. Put the options below a line [decode]."),
+    ],
+)
+@pytest.mark.parametrize("command", ["decode maps.h5 labels.h5", "tune maps.h5 truth.h5"])
+def test_a_file_that_holds_no_options_is_a_failure(folder, capsys, command, content, message):
+    if content is not None:
+        (folder / "best.toml").write_bytes(content)
+    assert run([*command.split(), "--config", "best.toml"]) == 1
     assert message in capsys.readouterr().err
     assert not (folder / "labels.h5").exists()
 
@@ -147,7 +168,7 @@ def test_channels_are_put_into_the_order_of_the_method(folder):
         ("--method mutex", "maps.h5: decoder mutex has 8 --affinity-offsets, and the maps have 2", 1),
         ("--scoring max", "Invalid value for '--scoring': 'max' is not mean, quantile-Q", 2),
         ("--method multicut --workers 2", "--workers: --method multicut computes in one process", 2),
-        ("--method multicut --memory 1M", "1M is too little for --method multicut, which holds all maps", 2),
+        ("--method multicut --memory 1M", "1M is too little for --method multicut, which holds all maps", 1),
         ("--method waterz --scores s.tsv", "--scores: --method waterz reads affinities", 2),
     ],
 )
@@ -233,5 +254,43 @@ def test_a_missing_library_is_named_with_its_extra(folder, capsys, monkeypatch):
 
 
 def test_read_config_reports_unreadable_files(tmp_path):
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read"):
         read_config(tmp_path)
+
+
+def test_labels_tell_the_tuning_of_their_options(folder):
+    """And a tuning that goes on from the options of another tells of both."""
+    tune = "tune maps.h5 truth.h5 --min-size 100 --grid"
+    how = "seed-contour=.6 -o first.toml --iou 0.5 --protocol challenge2021 --sizes 50,500 --min-truth-size 9"
+    assert run([*tune.split(), *how.split()]) == 0
+    assert run([*tune.split(), "min-seed=32", "--config", "first.toml", "-o", "best.toml"]) == 0
+    assert run(["decode", "maps.h5", "labels.h5", "--config", "best.toml"]) == 0
+    first, second, last = history_of("labels.h5")
+    assert [[Path(entry["path"]).name for entry in record["inputs"]] for record in (first, second, last)] == [
+        ["maps.h5", "truth.h5"],
+        ["maps.h5", "truth.h5", "first.toml"],
+        ["maps.h5", "best.toml"],
+    ]
+    scored_by = ("iou", "protocol", "sizes_voxels", "min_truth_size_voxels")
+    assert [first["parameters"][name] for name in scored_by] == [[0.5], "challenge2021", [50, 500], 9]
+    assert [second["parameters"][name] for name in scored_by] == [[0.75], "paper", None, None]
+
+
+def test_resuming_with_another_file_of_options_is_refused_by_its_name(folder, capsys):
+    decode_it = ["decode", "maps.h5", "labels.h5", "--config", "best.toml"]
+    (folder / "best.toml").write_text("[decode]\nmin-size = 100\n")
+    assert run(decode_it) == 0
+    assert run([*decode_it, "--resume"]) == 0
+    assert "labels.h5 is complete already" in capsys.readouterr().err
+    (folder / "best.toml").write_text("[decode]\nmin-size = 200\n")
+    assert run([*decode_it, "--resume"]) == 1
+    words = f"labels.h5: was made with other min_size_voxels, {folder / 'best.toml'}."
+    assert words in capsys.readouterr().err
+
+
+def test_the_best_options_are_not_written_over_those_that_are_read(folder, capsys):
+    (folder / "best.toml").write_text("[decode]\nmin-size = 100\n")
+    line = "tune maps.h5 truth.h5 --grid seed-contour=.6 --config best.toml -o best.toml --force"
+    assert run(line.split()) == 2
+    assert "best.toml: is to be read and written" in capsys.readouterr().err
+    assert (folder / "best.toml").read_text() == "[decode]\nmin-size = 100\n"

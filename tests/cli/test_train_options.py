@@ -202,6 +202,17 @@ def test_a_gpu_that_is_not_there_is_refused_with_what_there_is(folder, capsys, h
     assert not (folder / "m.safetensors").exists()
 
 
+def test_a_file_of_settings_is_an_input_of_the_model(folder):
+    (folder / "small.toml").write_text("filters = [4, 8]\n")
+    options = ["--config", "small.toml", *SMALL.split()]
+    arguments = ["train", "raw.h5", "labels.h5", "m.safetensors", *options]
+    assert run(arguments) == 0
+    inputs = read_metadata(folder / "m.safetensors").history[-1]["inputs"]
+    assert [Path(entry["path"]).name for entry in inputs] == ["raw.h5", "labels.h5", "small.toml"]
+    assert run(["train", "raw.h5", "labels.h5", "small.toml", *options, "--force"]) == WRONG_USAGE
+    assert (folder / "small.toml").read_text() == "filters = [4, 8]\n"
+
+
 def test_all_of_it_together_makes_a_model(folder, capsys):
     write_model(folder / "old.safetensors")
     line = (

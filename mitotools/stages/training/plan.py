@@ -10,17 +10,18 @@ from mitotools import history
 from mitotools.errors import InputError, UsageError
 from mitotools.learn.initial import NETWORK_SETTINGS, fine_tuned
 from mitotools.learn.installed import model_file
-from mitotools.learn.metadata import ModelMetadata
+from mitotools.learn.metadata import ModelMetadata, read_metadata
 from mitotools.learn.models import build, fits, settings_of, stride_of, surplus_of
 from mitotools.learn.optimise import check_batch
 from mitotools.learn.patches import HELD_BYTES, SCANNED_VOXELS, Mixture, PatchSource
 from mitotools.learn.targets import channel_names, targets_named
 from mitotools.learn.targets.contour import is_sectioned
 from mitotools.parameters import TrainParameters
-from mitotools.presets import PRESETS
+from mitotools.presets import PRESETS, of_training
 from mitotools.stages.training.validation import check_channels
 from mitotools.volume.blocks import block_shape, grid, size3
 from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,8 @@ class TrainingFiles:
         A picture or a page with the curves of the most telling ones.
     init_as : str
         What `init` is a checkpoint of (see `mitotools.learn.library.read_model`).
+    config : Path, optional
+        The file that settings are from, for the history.
     """
 
     validation: Sequence[tuple[VolumePath, VolumePath]] = ()
@@ -66,6 +69,7 @@ class TrainingFiles:
     log: Path | None = None
     plot: Path | None = None
     init_as: str = ""
+    config: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ def planned(
         parameters = _of_model(parameters, files.init, {"architecture": architecture, **settings})
     check_batch(parameters, processes)
     _check_validation(files.validation, inputs)
+    inputs += [history.input_of(files.config)] if files.config else []
     patch = _patch(parameters, raw.spec.size, voxel_size, network)
     _warn_of_smaller(patch, [volume for volume, _, _ in opened])
     sources = [_source(one, volumes, patch, parameters) for one, volumes in zip(data, opened, strict=True)]
@@ -163,9 +168,7 @@ def _check_validation(pairs: Sequence[Pair], inputs: list[Input]) -> None:
     """Refuse what a network could not be scored on, before it is trained, and add it to the inputs."""
     for raw_path, labels_path in pairs:
         with open_volume(raw_path, "image") as raw, open_volume(labels_path, "labels") as labels:
-            if raw.spec.size != labels.spec.size:
-                why = f"has size {labels.spec.size}, but {raw.name} has {raw.spec.size}"
-                raise InputError(labels.name, why)
+            require_same_size(raw, labels)
             blocks = grid(labels.spec.size, block_shape(labels.spec.size, labels.spec.chunks, SCANNED_VOXELS))
             if not any((labels.read(box) > 0).any() for box in blocks):
                 raise InputError(f"{labels_path}{labels_path.crop}", "has no instance to be scored on")
@@ -196,6 +199,21 @@ def _network(
     # What suits the maps of the old model is a better guess than what suits no model in particular.
     decode = old.decode_at(voxel_size) if old.targets == channels else {}
     return network, old.architecture, old.settings, decode
+
+
+def settings_of_model(init: Path) -> TrainParameters:
+    """Return the settings that a model was trained with, to train it further, without opening its network.
+
+    Patches are those of the model, cut to what the new volume holds.
+
+    Raises
+    ------
+    InputError, ModelError, UsageError
+    """
+    metadata = read_metadata(model_file(init))
+    shape = metadata.patch_voxels
+    settings = of_training(metadata.training, str(init))
+    return replace(settings, section_patch_voxels=shape, isotropic_patch_voxels=shape)
 
 
 def _of_model(parameters: TrainParameters, init: Path, model: dict[str, object]) -> TrainParameters:
