@@ -44,7 +44,7 @@ as_program = click.option(
     "as_program",
     default="",
     metavar="PROGRAM",
-    help="What the model is, if none of ours: pytc (a checkpoint of PyTorch Connectomics) or pytc,pooling.",
+    help="Do as another program does; pytc reads checkpoints of PyTorch Connectomics, pytc,pooling pooling ones.",
 )
 root = click.option(
     "--root",
