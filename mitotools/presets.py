@@ -96,8 +96,8 @@ def with_settings(base: TrainParameters, settings: Sequence[str], **chosen: Any)
 def of_training(training: Mapping[str, Any], what: str) -> TrainParameters:
     """Return the settings of an earlier training, as its model has them.
 
-    What belongs to a run (its seed, its device, its minutes) is left out, and so is what this version does not
-    know.
+    What belongs to a run (its seed, its device, its minutes) is left out, and so is what this version does
+    not know.
 
     Raises
     ------

@@ -34,7 +34,8 @@ def scoring(command: Function) -> Function:
         type=click.Choice([protocol.name for protocol in PROTOCOLS]),
         default=_DEFAULT.protocol,
         show_default=True,
-        help="paper: MICCAI 2020; challenge2021: truth under 2000 voxels left out.",
+        help="paper: MICCAI 2020 (sizes 5000,15000); challenge2021: the leaderboard (5000,30000, truth of "
+        "2000 voxels at least).",
     )
     @click.option(
         "--sizes",
