@@ -36,6 +36,9 @@ DOTTED = "dotted: truth"
 UNNAMED = (190, 190, 190)
 """The colour of instances that a palette does not have."""
 
+BYTES_OF_ONE, BYTES_OF_EACH = 110, 8
+"""Of each pixel: of the slice that is outlined and drawn, and of all that are in the picture (measured)."""
+
 SCALES_NM = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000)
 
 
@@ -126,9 +129,7 @@ def draw_slices(
     """
     lines = [row[i : i + columns] for row in rows for i in range(0, len(row), columns)]
     height, width = rows[0][0].image.shape
-    stretch = 1.0 if pixel_nm is None else pixel_nm[0] / pixel_nm[1]
-    enlarge = max(math.ceil(LEAST_PIXELS / max(width, height * stretch)), 1)
-    shown = (round(height * enlarge * stretch), width * enlarge)
+    enlarge, shown = shown_pixels((height, width), pixel_nm)
     limits = grey_limits([piece.image for line in lines for piece in line])
     count = max(len(line) for line in lines)
     room = LEGEND_PIXELS if legend else 0
@@ -150,6 +151,21 @@ def draw_slices(
     if legend:
         _draw_legend(figure, legend)
     figure.savefig(path, format="png", dpi=DPI)
+
+
+def shown_pixels(shape: tuple[int, int], pixel_nm: tuple[float, float] | None) -> tuple[int, tuple[int, int]]:
+    """Return the whole factor by which a slice is enlarged, and its (vertical, horizontal) pixels then."""
+    height, width = shape
+    stretch = 1.0 if pixel_nm is None else pixel_nm[0] / pixel_nm[1]
+    enlarge = max(math.ceil(LEAST_PIXELS / max(width, height * stretch)), 1)
+    return enlarge, (round(height * enlarge * stretch), width * enlarge)
+
+
+def picture_bytes(shape: tuple[int, int], pixel_nm: tuple[float, float] | None, count: int) -> int:
+    """Return what drawing `count` slices takes, the slices themselves not counted."""
+    enlarge, shown = shown_pixels(shape, pixel_nm)
+    pixels = max(math.prod(shape) * enlarge**2, math.prod(shown))
+    return pixels * (BYTES_OF_ONE + BYTES_OF_EACH * count)
 
 
 def grey_limits(images: Sequence[Array]) -> tuple[float, float]:

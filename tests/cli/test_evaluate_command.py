@@ -189,7 +189,7 @@ def test_the_table_shows_who_is_who_and_how_sure_it_is(folder):
     assert shown[6] == "low, high  95% interval of AP, 20 samples of the instances"
     rows = {line[:24].strip(): line[24:].split() for line in shown[7:]}
     assert rows[""] == []
-    assert rows["AP 0.75"] == ["0.663", "0.663"]
+    assert rows["AP 0.75"] == ["0.663", "-1", "-1", "0.663"]
     assert rows["truths"] == ["3", "0", "0", "3"]
     assert rows["missed instances"] == ["1"]
 

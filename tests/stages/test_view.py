@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
@@ -9,6 +11,7 @@ from stages.networks import write_volume
 
 from mitotools.cli.main import run
 from mitotools.stages.scoring.judging import LEGEND
+from mitotools.view.slices import picture_bytes
 
 RAW = np.full((12, 60, 60), 100, np.uint8)
 RAW[:, :, 0] = 0
@@ -135,3 +138,29 @@ def test_masks_and_volumes_with_holes_are_drawn(folder, capsys, kind, target, lo
     write_volume(folder / "odd.h5", array)
     assert run(["view", "odd.h5", "truth.h5", "-o", target, "--slices", "3", "--longest", longest]) == 0
     assert capsys.readouterr().err == f"mitotools view: {target}: slices 3 along z\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "raw.h5 -o a.png",
+        "raw.h5 found.h5 -o a.png --slices 3",
+        "raw.h5 -o a.html",
+        "raw.h5 -o a.png --axis x",
+    ],
+)
+def test_a_budget_that_is_too_small_is_refused_and_the_least_is_enough(folder, capsys, line):
+    assert run(["view", *line.split(), "--memory", "10M"]) == 1
+    words = capsys.readouterr().err
+    least = int(re.search(r"--memory: 10M is too little for this\. The least is (\d+)M\.$", words)[1])
+    assert not list(folder.glob("a.*"))
+    # Some more, because this process has read a volume since then.
+    assert run(["view", *line.split(), "--memory", f"{least + 10}M"]) == 0
+
+
+def test_a_picture_of_more_slices_needs_more_memory():
+    """Of 1000 x 1000 pixels 110 bytes while one is drawn, and 8 for each that is in the picture."""
+    assert picture_bytes((1000, 1000), None, 6) == 158 * 10**6
+    # Of slices that are enlarged (120 to 480) or stretched (30 nm to 10), their pixels as they are shown.
+    assert picture_bytes((120, 120), None, 1) == 480 * 480 * 118
+    assert picture_bytes((1000, 1000), (30.0, 10.0), 1) == 3 * 118 * 10**6

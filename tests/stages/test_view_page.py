@@ -79,7 +79,7 @@ def test_a_page_holds_every_slice_and_the_rows_of_its_instances(folder):
 @pytest.mark.parametrize("axis", ["z", "y", "x"])
 def test_slabs_of_any_depth_make_the_same_page(folder, axis, monkeypatch):
     view("truth.h5", "-o", "a.html", "--axis", axis)
-    monkeypatch.setattr(view_page, "BYTES_PER_VOXEL", 2**40)  # room for one slice at a time
+    monkeypatch.setattr(view_page, "PART_OF_MEMORY", 2**40)  # room for one slice at a time
     view("truth.h5", "-o", "b.html", "--axis", axis)
     pages = [(folder / name).read_text().splitlines() for name in ("a.html", "b.html")]
     assert sorted(pages[0]) == sorted(pages[1])  # the images stand in another order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 
 from mitotools.errors import InputError
 from mitotools.parameters import StatsParameters
+from mitotools.run.memory import resident_bytes
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.blocks.views import Scaled
 from mitotools.stages.stats import measure_instances
@@ -48,7 +50,7 @@ BYTES_PER_VOXEL = 40
 """Of slices that are read at a time: resampling and encoding take some copies."""
 
 PART_OF_MEMORY = 4
-"""This part of the budget is for them."""
+"""This part of the budget that is left is for them."""
 
 EXACT = 2**53
 """A browser's numbers are exact below this; larger ids are texts."""
@@ -75,6 +77,11 @@ class Shown:
     ids: tuple[int, ...] | None = None
     judged: Judged | None = None
     is_truth: bool = False
+
+
+def page_bytes(shape: Sequence[int]) -> int:
+    """Return what reading a slice of so many voxels and writing it to a page takes."""
+    return math.prod(shape) * BYTES_PER_VOXEL
 
 
 def write_view_page(
@@ -218,7 +225,7 @@ def _images(
             return f"raw-{number}", GREY_KIND, encoded_greys(as_greys(plane, limits))
         return f"labels-{layer}-{number}", NUMBERS_KIND, encoded_numbers(tables[layer].rows(plane))
 
-    groups = list(_groups(image, axis, positions, memory_of(running) // PART_OF_MEMORY))
+    groups = list(_groups(image, axis, positions, (memory_of(running) - resident_bytes()) // PART_OF_MEMORY))
     with ThreadPoolExecutor(running.threads) as pool:
         for group in running.track(groups, len(groups), "view", "slab"):
             first, last = positions[group[0]], positions[group[-1]]
@@ -231,8 +238,7 @@ def _images(
 
 def _groups(image: Seen, axis: int, positions: Sequence[int], room: int) -> Iterator[list[int]]:
     """Yield the numbers of slices that lie in the same chunks, as many as there is room for."""
-    of_a_slice = int(np.prod(_in_plane(image.spec.size, axis))) * BYTES_PER_VOXEL
-    most = max(room // of_a_slice, 1)
+    most = max(room // page_bytes(_in_plane(image.spec.size, axis)), 1)
     depth = max(min(image.spec.chunks[axis], most), 1)
     for _, group in groupby(range(len(positions)), key=lambda number: positions[number] // depth):
         yield list(group)
