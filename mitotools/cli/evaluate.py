@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 )
 @options.running
 @options.processes
+@options.dry_run
 def evaluate(
     volumes: tuple[VolumePath, ...],
     scoring: EvaluateParameters,
@@ -46,7 +47,7 @@ def evaluate(
     """Score the instances PREDICTION against the instances TRUTH.
 
     Average precision is computed by size class exactly as the MitoEM benchmark does. The JSON holds all ten
-    thresholds, detection counts, foreground overlap, variation of information and adapted Rand error.
+    thresholds, detection counts, foreground overlap, variation of information (bits) and adapted Rand error.
 
     Two people's labels of one volume are compared in the same way, either of them in the place of the truth:
     the rows of --matches whose verdict is not tp name the instances on which they disagree, those of fn what
@@ -65,7 +66,11 @@ def evaluate(
     """
     from mitotools.cli.score_table import print_table
 
+    if running.dry_run and (combine or len(volumes) == 1):
+        raise UsageError("--dry-run", "plans blocks of volumes, and none is read", "Leave it out")
     report = (_combined if combine else _scored)(volumes, scoring, files, running)
+    if report is None:
+        return
     form = form or ("table" if sys.stdout.isatty() else "tsv")
     if form == "json":
         click.echo(json.dumps(report, indent=1))
@@ -75,8 +80,9 @@ def evaluate(
 
 def _scored(
     volumes: tuple[VolumePath, ...], scoring: EvaluateParameters, files: EvaluateFiles, running: Running
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     from mitotools.stages.evaluate import evaluate_overlap, evaluate_volumes
+    from mitotools.stages.scoring.comparing import Asked, needs_to_compare
 
     if len(volumes) == 1:
         if volumes[0].is_pipe:
@@ -88,6 +94,10 @@ def _scored(
     with options.source_volumes(*volumes, *beside.values()) as (predicted, true, *others):
         received: dict[str, Any] = dict(zip(beside, others, strict=True))
         files = replace(files, **received)
+        if running.dry_run:
+            asked = Asked(predicted, true, files.ignore, files.heatmap)
+            running.dry_run(needs_to_compare(asked, running))
+            return None
         return evaluate_volumes(predicted, true, scoring, running, files)
 
 

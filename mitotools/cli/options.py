@@ -180,17 +180,28 @@ def processes(command: Function) -> Function:
     return wrapped  # type: ignore[return-value]
 
 
-def engines(command: Function) -> Function:
-    """Add `processes`, and the options of a command that can be continued; stands below `running`."""
+def dry_run(command: Function) -> Function:
+    """Add the option to print what a command would need; stands below `running`."""
 
-    @click.option("--resume", is_flag=True, help="Continue an unfinished output, if there is one.")
     @click.option("--dry-run", is_flag=True, help="Print the blocks, memory and disk needed; do nothing.")
     @functools.wraps(command)
-    def wrapped(*args: Any, running: Running, resume: bool, dry_run: bool, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, running: Running, dry_run: bool, **kwargs: Any) -> Any:
         if dry_run:  # nothing is made that could be reported
             logging.getLogger("mitotools").setLevel(logging.WARNING)
-        running = replace(running, resume=resume, dry_run=_print_needs if dry_run else None)
+        running = replace(running, dry_run=_print_needs if dry_run else None)
         return command(*args, running=running, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def engines(command: Function) -> Function:
+    """Add `processes`, and the options of a command that can be continued; stands below `running`."""
+    command = dry_run(command)
+
+    @click.option("--resume", is_flag=True, help="Continue an unfinished output, if there is one.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, running: Running, resume: bool, **kwargs: Any) -> Any:
+        return command(*args, running=replace(running, resume=resume), **kwargs)
 
     return processes(wrapped)  # type: ignore[return-value]
 

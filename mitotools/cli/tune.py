@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @scoring_options
 @options.running
 @options.processes
+@options.dry_run
 def tune(
     maps: VolumePath,
     truth: VolumePath,
@@ -76,6 +77,8 @@ def tune(
         trials, records = tune_decoding(
             source, true, parameters, values, scoring, running, channels, given.config
         )
+    if not trials:
+        return
     if output is not None:  # first: a pipe may be closed by who has read enough
         write_best(output, trials[0], records, force=running.force)
     print_trials(trials, list(values), on_terminal=sys.stdout.isatty())

@@ -16,8 +16,8 @@ from mitotools.segment.decoders import decoder
 from mitotools.segment.scores.overlap import merge_overlaps, overlap_of_block
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.pieces import read_labels
-from mitotools.stages.blocks.planning import demand_to_read
-from mitotools.stages.decoding.any_size import decoded, open_maps, parameters_used
+from mitotools.stages.blocks.planning import demand_to_read, needs_to_read
+from mitotools.stages.decoding.any_size import decoded, needed, open_maps, parameters_used
 from mitotools.stages.decoding.steps import check_decoding
 from mitotools.stages.evaluate import scores
 from mitotools.temporary import temporary_folder
@@ -97,7 +97,8 @@ def tune_decoding(
     Returns
     -------
     trials : list of Trial
-        The best first (see `Trial.rank`), among equals in the order of the grid.
+        The best first (see `Trial.rank`), among equals in the order of the grid; none where `running.dry_run`
+        asks what they need.
     records : History
 
     Raises
@@ -122,6 +123,10 @@ def tune_decoding(
         inputs += [history.input_of(config)] if config else []
         records = history.extended(inputs, running.command_line, made_with)
         trials: dict[int, Trial] = {}
+        if running.dry_run:
+            plan = needed(volume, maps, base, running)
+            running.dry_run({"points": str(len(alike)), **needs_to_read(true.spec, plan)})
+            return [], records
         check_decoding(volume, maps, base, running, [(_demand_to_score(true), running.workers)])
         with running.with_engine() as (running, _):
             for numbers in running.track(alike.values(), len(alike), "tune", "points"):

@@ -209,6 +209,17 @@ def test_dry_run_says_what_is_needed_and_does_nothing(folder, capsys):
     assert sorted(file.name for file in folder.iterdir()) == ["maps.h5", "truth.h5"]
 
 
+def test_a_dry_run_of_tune_says_how_often_it_would_decode(folder, capsys):
+    """Points that differ in --min-size alone are decoded once."""
+    line = "tune maps.h5 truth.h5 --grid seed-contour=.02,.6 --grid min-size=100,1024 -o best.toml --dry-run"
+    assert run(line.split()) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    table = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    assert (table["points"], table["shape"]) == ("2", "20x64x64")
+    assert {"blocks", "block", "at_once", "memory"} <= table.keys()
+    assert sorted(file.name for file in folder.iterdir()) == ["maps.h5", "truth.h5"]
+
+
 def test_tune_prints_a_table_best_first_and_the_options_last(folder, capsys):
     line = "tune maps.h5 truth.h5 --grid seed-contour=.02,.6 --grid min-size=100,1024 -o best.toml"
     assert run(line.split()) == 0

@@ -162,3 +162,20 @@ def test_resume_works_on_the_volumes_that_a_pipe_makes(folder, monkeypatch):
     result = CliRunner().invoke(mitotools, ["convert", "small.zarr", "-", "--resume", "-q"])
     assert result.exit_code == 0
     assert not np.any(zarr.open_array(result.stdout.strip() + "/0")[:])
+
+
+def test_a_dry_run_of_evaluate_says_how_many_blocks_are_compared(folder, capsys):
+    before = entries(folder)
+    table = needs("evaluate raw.zarr raw.zarr --ignore raw.zarr --memory 2G -t 1 --matches m.tsv", capsys)
+    assert table["shape"] == "128x512x512"
+    z, y, x = (int(length) for length in table["block"].split("x"))
+    assert int(table["blocks"]) == -(-128 // z) * -(-512 // y) * -(-512 // x)
+    assert parsed_bytes(table["memory"]) <= 2 * GIB
+    assert entries(folder) == before
+
+
+@pytest.mark.parametrize("line", ["evaluate a.overlap", "evaluate --combine a.json b.json"])
+def test_a_dry_run_of_what_reads_no_volume_is_refused(folder, capsys, line):
+    code, table, words = printed(f"{line} --dry-run", capsys)
+    assert (code, table) == (2, "")
+    assert "--dry-run: plans blocks of volumes, and none is read" in words

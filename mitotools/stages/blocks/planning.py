@@ -97,12 +97,20 @@ def needs(target: VolumePath, spec: VolumeSpec, plans: list[BlockPlan]) -> dict[
     """Return what --dry-run prints: of the first plan, but the memory of all."""
     return {
         "target": str(target),
-        "shape": "x".join(map(str, spec.shape)),
-        "blocks": str(len(grid(spec.size, plans[0].block))),
-        "block": "x".join(map(str, plans[0].block)),
-        "at_once": str(plans[0].slots),
+        **needs_to_read(spec, plans[0]),
         "memory": written(max(plan.memory_bytes for plan in plans)),
         **disk_needs(target, spec.nbytes),
+    }
+
+
+def needs_to_read(spec: VolumeSpec, plan: BlockPlan) -> dict[str, str]:
+    """Return what --dry-run prints of the blocks of a volume, and of memory."""
+    return {
+        "shape": "x".join(map(str, spec.shape)),
+        "blocks": str(len(grid(spec.size, plan.block))),
+        "block": "x".join(map(str, plan.block)),
+        "at_once": str(plan.slots),
+        "memory": written(plan.memory_bytes),
     }
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mitotools.run.budget import plan_blocks
 from mitotools.segment.scores.comparison import NO_EDGES, Comparison, compare_block, merge_comparisons
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.pieces import read_labels, read_pieces
-from mitotools.stages.blocks.planning import demand_to_read
+from mitotools.stages.blocks.planning import demand_to_read, memory_of, needs_to_read
 from mitotools.stages.blocks.steps import check_steps
 from mitotools.stages.scoring.overlap_file import Origin
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mitotools.conventions import Size
     from mitotools.history import Input
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from mitotools.volume.blocks import Box
     from mitotools.volume.files import Kind
     from mitotools.volume.path import VolumePath
+
+
+KINDS: dict[str, Kind] = {"prediction": "labels", "truth": "labels", "ignore": "image", "heatmap": "any"}
+"""How the volumes of `Asked` are read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +87,8 @@ def compare_volumes(asked: Asked, running: Running) -> Compared:
     UsageError
         Where the budget is too small.
     """
-    kinds: dict[str, Kind] = {"prediction": "labels", "truth": "labels", "ignore": "image", "heatmap": "any"}
-    paths = {role: getattr(asked, role) for role in kinds if getattr(asked, role) is not None}
-    with ExitStack() as stack:
-        volumes = {role: stack.enter_context(open_volume(path, kinds[role])) for role, path in paths.items()}
-        for volume in volumes.values():
-            require_same_size(volumes["prediction"], volume)
+    paths = _paths(asked)
+    with _opened(paths) as volumes:
         later = _steps_to_report(volumes, running) if asked.is_reported else []
         comparison = _comparison(volumes, running, later, with_border=asked.with_border)
         inputs = {role: source_of(paths[role], volume) for role, volume in volumes.items()}
@@ -97,6 +98,33 @@ def compare_volumes(asked: Asked, running: Running) -> Compared:
     }
     origin = Origin(**names, ignored_voxels=left_out)
     return Compared(comparison, origin, list(inputs.values()))
+
+
+def needs_to_compare(asked: Asked, running: Running) -> dict[str, str]:
+    """Return what --dry-run prints of comparing two labelings.
+
+    Raises
+    ------
+    InputError, MachineError
+    """
+    with _opened(_paths(asked)) as volumes:
+        demand = demand_to_read(*_reading(volumes))
+        plan = plan_blocks(demand, memory_of(running), running.threads, running.workers)
+        return needs_to_read(volumes["truth"].spec, plan)
+
+
+def _paths(asked: Asked) -> dict[str, VolumePath]:
+    return {role: getattr(asked, role) for role in KINDS if getattr(asked, role) is not None}
+
+
+@contextmanager
+def _opened(paths: Mapping[str, VolumePath]) -> Iterator[dict[str, Volume]]:
+    """Yield the volumes of one size."""
+    with ExitStack() as stack:
+        volumes = {role: stack.enter_context(open_volume(path, KINDS[role])) for role, path in paths.items()}
+        for volume in volumes.values():
+            require_same_size(volumes["prediction"], volume)
+        yield volumes
 
 
 def _steps_to_report(volumes: Mapping[str, Volume], running: Running) -> list[Step]:
@@ -117,12 +145,17 @@ def _comparison(
         edges = edges_of(box, size) if with_border else NO_EDGES
         return compare_block(prediction, truth, valid, edges, heatmap)
 
-    # Besides the voxels, the table of their runs: three numbers a run, as many as voxels at worst.
-    voxel_bytes = sum(_voxel_bytes(role, volume.spec) for role, volume in volumes.items()) + 20
-    # The truth decides on the blocks: predictions are written in chunks of any kind.
-    sources = [volumes["truth"], *(volume for role, volume in volumes.items() if role != "truth")]
+    sources, voxel_bytes = _reading(volumes)
     check_steps([(demand_to_read(sources, voxel_bytes), running.workers), *later], running)
     return merge_comparisons(map_blocks(sources, compare, "evaluate", running, voxel_bytes))
+
+
+def _reading(volumes: Mapping[str, Volume]) -> tuple[list[Volume], float]:
+    """Return the volumes, the one that decides on the blocks first, and what a voxel of all takes."""
+    # Besides the voxels, the table of their runs: three numbers a run, as many as voxels at worst.
+    voxel_bytes = sum(_voxel_bytes(role, volume.spec) for role, volume in volumes.items()) + 20
+    # The truth decides: predictions are written in chunks of any kind.
+    return [volumes["truth"], *(volume for role, volume in volumes.items() if role != "truth")], voxel_bytes
 
 
 def _voxel_bytes(role: str, spec: VolumeSpec) -> int:
