@@ -12,6 +12,7 @@ from mitotools.segment.decoders import decoder
 from mitotools.segment.measures.confidence import confidence_columns, confidence_part, merge_confidence
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.pieces import read_pieces
+from mitotools.stages.blocks.planning import Stored, demand_to_read
 from mitotools.stages.blocks.resuming import is_complete
 from mitotools.stages.decoding.maps import as_uint8
 from mitotools.volume.atomic import check_file
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from mitotools.history import History
     from mitotools.run.running import Running
     from mitotools.segment.measures.confidence import ConfidencePart
-    from mitotools.volume.base import Volume
+    from mitotools.stages.blocks.steps import Step
+    from mitotools.volume.base import Volume, VolumeSpec
     from mitotools.volume.blocks import Box
 
 BYTES_PER_VOXEL = 60
@@ -52,6 +54,14 @@ def is_scored(file: Path, records: History, running: Running) -> bool:
     """
     is_there = bool(running.resume) and file.exists()
     return is_there and is_complete(file, lambda: history.read_sidecar(file), records, force=running.force)
+
+
+def steps_to_score(labels: VolumeSpec, maps: Volume, running: Running) -> list[Step]:
+    """Return the steps of `write_scores` on labels like these, and load what they compute with."""
+    one = np.ones((1, 1, 1), labels.dtype)
+    part = confidence_part(one, one.astype(np.uint8), one.astype(np.uint8), (0, 0, 0), (slice(0, 1),) * 3)
+    confidence_columns(merge_confidence([part]))
+    return [(demand_to_read([Stored(labels), maps], _bytes_per_voxel(maps)), running.workers)]
 
 
 def write_scores(labels: VolumePath, maps: Volume, file: Path, records: History, running: Running) -> None:
@@ -81,10 +91,13 @@ def write_scores(labels: VolumePath, maps: Volume, file: Path, records: History,
             contour = _inside(around, core, values[1]) if len(values) > 1 else None
             return confidence_part(read_pieces(volume, around, threads), mask, contour, around.start, core)
 
-        voxel_bytes = BYTES_PER_VOXEL + 4 * maps.spec.dtype.itemsize * (maps.spec.channels or 1)
-        parts = map_blocks([volume, maps], part, "score", running, voxel_bytes)
+        parts = map_blocks([volume, maps], part, "score", running, _bytes_per_voxel(maps))
         columns = confidence_columns(merge_confidence(parts))
     write_tsv(file, list(columns), rows_of(columns), records, force=running.force or bool(running.resume))
+
+
+def _bytes_per_voxel(maps: Volume) -> float:
+    return BYTES_PER_VOXEL + 4 * maps.spec.dtype.itemsize * (maps.spec.channels or 1)
 
 
 def _inside(around: Box, core: tuple[slice, ...], values: Array) -> Array:

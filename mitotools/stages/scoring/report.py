@@ -10,7 +10,7 @@ import numpy as np
 
 from mitotools.segment.scores.average_precision import iou_thresholds, precision_curve, select_thresholds
 from mitotools.segment.scores.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT, kinds
-from mitotools.stages.measuring.one_pass import measure_volume
+from mitotools.stages.measuring.one_pass import demand_to_measure, known_columns, measure_volume
 from mitotools.stages.measuring.thumbnails import middle_of, picture_of
 from mitotools.stages.scoring.judging import LEGEND
 from mitotools.view.score_page import Curves, score_page
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.segment.scores.instances import Instances
     from mitotools.segment.scores.verdicts import Verdict
+    from mitotools.stages.blocks.steps import Step
+    from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
 
@@ -70,6 +72,13 @@ class _Worst:
     side: int
     id: int
     voxels: int
+
+
+def steps_to_report(labels: Sequence[Volume], running: Running) -> list[Step]:
+    """Return the steps of `write_score_report` on two labelings, and load what they compute with."""
+    for volume in labels:
+        known_columns(volume, in_full=False)
+    return [(demand_to_measure([volume], in_full=False), running.workers) for volume in labels]
 
 
 def write_score_report(
