@@ -84,7 +84,7 @@ def compare_volumes(asked: Asked, running: Running) -> Compared:
     ------
     InputError
         Where a volume holds no labels, the shapes differ, or a heatmap holds what is no number.
-    UsageError
+    MachineError
         Where the budget is too small.
     """
     paths = _paths(asked)
