@@ -44,8 +44,8 @@ as_program = click.option(
     "as_program",
     default="",
     metavar="PROGRAM",
-    help="Do as another program does; pytc: the model is a checkpoint of PyTorch Connectomics, pytc,pooling: one "
-    "that pools.",
+    help="Do as another program does; pytc: the model is a checkpoint of PyTorch Connectomics, "
+    "pytc,pooling: one that pools.",
 )
 root = click.option(
     "--root",
