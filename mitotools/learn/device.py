@@ -82,15 +82,16 @@ def chosen_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    what, what_next = f"--device {name}", "Use --device cpu"
+    what = f"--device {name}"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(what, "is no device", what_next) from error
+        raise UsageError(what, "is no device", "Say auto, cpu, cuda, cuda:1 or mps") from error
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
-        raise MachineError(what, f"is not available ({str(error).splitlines()[0]})", what_next) from error
+        reason = str(error).splitlines()[0]
+        raise MachineError(what, f"is not available ({reason})", "Use --device cpu") from error
     return device
 
 
