@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mitotools import history
+from mitotools.errors import InputError
 from mitotools.learn.installed import installed_models, model_file
 from mitotools.learn.metadata import is_model, read_metadata
 from mitotools.volume import mesh_file
@@ -27,8 +28,6 @@ MODEL_SUFFIXES = (".safetensors", ".pt", ".pth", ".model")
 
 KINDS = {".toml": "options", ".html": "page", ".png": "picture"}
 """What a file is that is known by the history beside it alone; else "file"."""
-
-OF_A_REPORT = ("protocol", "score", "prediction", "truth", "volumes")
 
 Description = dict[str, Any]
 
@@ -94,9 +93,19 @@ def _json(file: Path) -> tuple[Description, History]:
     if isinstance(content, list):
         return _table(file)
     if isinstance(content, dict) and {"protocol", "history"} <= content.keys():
-        described = {name: content[name] for name in OF_A_REPORT if name in content}
-        return {"kind": "report", **described}, history.from_records(content["history"])
+        return _report(file, content)
     return _plan(file)
+
+
+def _report(file: Path, content: dict[str, Any]) -> tuple[Description, History]:
+    try:
+        volumes = content.get("volumes", [content])
+        paths = {side: [str(volume[side]["path"]) for volume in volumes] for side in ("prediction", "truth")}
+    except (KeyError, TypeError) as error:
+        what_next = "Make one with 'mitotools evaluate --format json'"
+        raise InputError(str(file), f"is not a report ({error})", what_next) from error
+    described = {"kind": "report", "protocol": str(content["protocol"]), **paths}
+    return described, history.from_records(content["history"])
 
 
 def _table(file: Path) -> tuple[Description, History]:

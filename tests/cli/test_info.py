@@ -71,9 +71,19 @@ def test_a_report_says_what_was_compared_and_how(capsys, as_command, tmp_path):
     (tmp_path / "scores.json").write_text(capsys.readouterr().out)
     shown = described("scores.json", capsys)
     assert (shown["kind"], shown["protocol"]) == ("report", "paper")
-    assert shown["truth.path"] == str(tmp_path / "labels.h5")
-    assert shown["prediction.instances"] == "2"
+    assert shown["prediction"] == shown["truth"] == str(tmp_path / "labels.h5")
     assert commands("scores.json", capsys) == as_command
+
+
+def test_a_report_of_several_volumes_names_them_all(capsys, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.h5").write_bytes((tmp_path / "labels.h5").read_bytes())
+        capsys.readouterr()
+        assert run(["evaluate", f"{name}.h5", "labels.h5", "--format", "json"]) == 0
+        (tmp_path / f"{name}.json").write_text(capsys.readouterr().out)
+    assert run(["evaluate", "--combine", "a.json", "b.json", "--format", "json"]) == 0
+    (tmp_path / "all.json").write_text(capsys.readouterr().out)
+    assert described("all.json", capsys)["prediction"] == f"{tmp_path}/a.h5 {tmp_path}/b.h5"
 
 
 def test_what_evaluate_writes_is_told_apart(capsys, as_command, tmp_path):
@@ -122,6 +132,7 @@ def test_the_tables_of_a_training_have_its_history(capsys, tmp_path):
         ("no.foo", b"", "unknown suffix '.foo'"),
         ("no.json", b"{}", "is not a plan"),
         ("no.json", b"\xb3", "is not a plan"),
+        ("no.json", b'{"protocol": 1, "history": 2, "truth": 3}', "is not a report"),
         ("no.json", b'[{"id": 1}, 2]', "row 2: is no object with columns"),
         ("no.tsv", b"", "has no header"),
         ("no.zip", b"PK\5\6" + bytes(18), "is no table of overlaps"),

@@ -277,7 +277,7 @@ def fault_of(line: str, *, is_damaged: bool = True) -> str:
     printed, errors = io.StringIO(), io.StringIO()
     try:
         with limited(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
-            status = run([*line.split(), *(MEMORY if line.split()[0] != "info" else [])])
+            status = run([*line.split(), *MEMORY])
     except Hangs:
         return f"{line}: hangs"
     except BaseException:
