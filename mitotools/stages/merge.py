@@ -70,6 +70,7 @@ def merge_tiles(
     _check_fill(parameters.fill, first.spec.dtype)
     size = _volume_size(found)
     overlap = _check_cover(found, size, parameters)
+    back = size3([-start for start in first.extent.start])
     spec = VolumeSpec(
         shape=first.spec.shape[:-3] + size,
         dtype=first.spec.dtype,
@@ -77,7 +78,7 @@ def merge_tiles(
         history=history.extended([tile.source for tile in found], running.command_line, asdict(parameters)),
         is_labels=first.spec.is_labels,
         compression=parameters.compression,
-        attributes=kept(moved(first.spec.attributes, size3([-start for start in first.extent.start]))),
+        attributes=kept(moved(first.spec.attributes, back, first.spec.voxel_size_nm)),
     )
     spec = replace(spec, chunks=parameters.chunks or spec.chunks)
     assembly = Assembly.of(found, spec, parameters)

@@ -86,7 +86,7 @@ def tile_spec(plan: Plan, tile: Tile, spec: VolumeSpec) -> VolumeSpec:
         spec,
         shape=spec.shape[:-3] + tile.extent.shape,
         attributes={
-            **moved(spec.attributes, tile.extent.start),
+            **moved(spec.attributes, tile.extent.start, spec.voxel_size_nm),
             "core": flat(tile.core),
             "volume_size": plan.shape,
         },

@@ -178,7 +178,7 @@ class Volume:
         self.spec = replace(
             reader.spec,
             shape=leading + self._box.shape,
-            attributes=moved(reader.spec.attributes, self._box.start),
+            attributes=moved(reader.spec.attributes, self._box.start, reader.spec.voxel_size_nm),
         )
 
     def read(self, box: Box) -> Array:

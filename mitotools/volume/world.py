@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mitotools.conventions import Array, Size
+    from mitotools.conventions import Array, Size, VoxelSize
 
 AFFINE = "nifti_affine"
 """Attribute: the upper three rows of a NIfTI affine, row by row, from voxels x, y, z to the header's unit."""
@@ -19,9 +19,24 @@ CODES = "nifti_codes"
 
 AFFINE_NUMBERS = 12
 
+TRANSLATION = "translation_nm"
+"""Attribute: where an OME-Zarr says that the centre of the first voxel lies, (z, y, x) nanometres."""
+
 
 def kept(attributes: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
-    """Return what every format keeps of a NIfTI file's affine; none where it is damaged."""
+    """Return what every format keeps of where voxels lie; nothing that is damaged."""
+    return {**_kept_affine(attributes), **_kept_translation(attributes)}
+
+
+def _kept_translation(attributes: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    try:
+        translation = tuple(float(value) for value in attributes[TRANSLATION])
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return {TRANSLATION: translation} if len(translation) == 3 and np.isfinite(translation).all() else {}
+
+
+def _kept_affine(attributes: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     try:
         affine = tuple(float(value) for value in attributes[AFFINE])
         codes = tuple(int(value) for value in attributes[CODES])
@@ -31,13 +46,18 @@ def kept(attributes: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     return {AFFINE: affine, CODES: codes} if is_whole and np.isfinite(affine).all() else {}
 
 
-def moved(attributes: Mapping[str, tuple[float, ...]], start: Size) -> dict[str, tuple[float, ...]]:
+def moved(
+    attributes: Mapping[str, tuple[float, ...]], start: Size, voxel_size_nm: VoxelSize | None
+) -> dict[str, tuple[float, ...]]:
     """Return the attributes of a volume whose first voxel is voxel `start`, (z, y, x), of theirs."""
-    affine = affine_of(attributes)
-    if affine is None:
-        return dict(attributes)
-    affine[:3, 3] += affine[:3, :3] @ np.array(start[::-1], dtype=float)
-    return {**attributes, AFFINE: tuple(affine[:3].ravel().tolist())}
+    new = dict(attributes)
+    affine, translation = affine_of(attributes), new.pop(TRANSLATION, None)
+    if affine is not None:
+        affine[:3, 3] += affine[:3, :3] @ np.array(start[::-1], dtype=float)
+        new[AFFINE] = tuple(affine[:3].ravel().tolist())
+    if translation and voxel_size_nm:
+        new[TRANSLATION] = tuple(a + n * v for a, n, v in zip(translation, start, voxel_size_nm, strict=True))
+    return new
 
 
 def affine_of(attributes: Mapping[str, tuple[float, ...]]) -> Array | None:

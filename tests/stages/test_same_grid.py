@@ -5,6 +5,7 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
+import zarr
 
 from mitotools.parameters import (
     ConvertParameters,
@@ -82,6 +83,42 @@ def test_another_grid_has_no_place(work):
     convert("labels.nii", "out.zarr", scale=(1, 0.5, 1), pad_voxels=(1, 1, 1))
     with open_volume(named("out.zarr")) as volume:
         assert volume.spec.attributes == {}
+
+
+def transformations(name, level=0):
+    """Return what a zarr says of a resolution, scale and translation in nanometres."""
+    image = zarr.open_group(name, mode="r").attrs["ome"]["multiscales"][0]
+    entries = image["datasets"][level]["coordinateTransformations"]
+    return {entry["type"]: entry[entry["type"]] for entry in entries}
+
+
+def test_the_translation_of_a_zarr_goes_with_its_voxels(work):
+    # In micrometres, and first that of the array, then that of all resolutions.
+    group = zarr.create_group("raw.zarr", zarr_format=3)
+    group.create_array("0", data=LABELS)
+    own, of_all = ([{"type": "translation", "translation": place}] for place in ([1, 2, 3], [10, 20, 30.0]))
+    scale = [{"type": "scale", "scale": [0.03, 0.008, 0.008]}]
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    dataset = {"path": "0", "coordinateTransformations": [*scale, *own]}
+    image = {"axes": axes, "datasets": [dataset], "coordinateTransformations": of_all}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [image]}
+
+    convert("raw.zarr[1:,2:,3:]", "crop.h5")
+    convert("crop.h5", "out.zarr", levels=2, pad_voxels=(0, 1, 0))
+    # It begins at 11, 22 and 33 um: a voxel later along z, one along y after the padding, three along x.
+    assert transformations("out.zarr")["translation"] == pytest.approx([11030, 22008, 33024])
+    # y and x are halved: the first voxel lies amid the two that it is made of.
+    assert transformations("out.zarr", 1)["translation"] == pytest.approx([11030, 22012, 33028])
+    filter_volume(named("out.zarr"), named("kept.zarr"), FilterParameters(), QUIET)
+    assert transformations("kept.zarr") == transformations("out.zarr")
+    convert("out.zarr:1", "level.zarr")
+    assert transformations("level.zarr") == transformations("out.zarr", 1)
+
+
+def test_a_zarr_that_states_no_translation_is_given_none(work):
+    convert("labels.nii", "out.zarr")
+    convert("out.zarr[1:,2:,3:]", "crop.zarr")
+    assert "translation" not in transformations("crop.zarr")
 
 
 def test_a_tile_lies_in_its_place_and_merged_tiles_where_the_volume_lies(work):

@@ -200,10 +200,10 @@ def test_an_affine_follows_a_new_voxel_size(tmp_path):
 def test_an_affine_moves_with_a_crop():
     """The corner (z 1, y 2, x 3) lies at (1.5 - 2 * .004, -2 + 3 * .008, 3 - .03) micrometres."""
     attributes = {"nifti_affine": tuple(OBLIQUE[:3].ravel()), "nifti_codes": (0, 2, 3)}
-    moved = world.moved(attributes, (1, 2, 3))
+    moved = world.moved(attributes, (1, 2, 3), None)
     assert np.allclose(np.reshape(moved["nifti_affine"], (3, 4))[:, 3], (1.492, -1.976, 2.97))
     assert moved["nifti_codes"] == (0, 2, 3)
-    assert world.moved({}, (1, 2, 3)) == {}
+    assert world.moved({}, (1, 2, 3), None) == {}
 
 
 def test_a_voxel_of_one_micrometre_is_written_in_millimetres_lest_it_be_a_placeholder(tmp_path):

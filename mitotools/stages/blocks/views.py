@@ -219,7 +219,7 @@ class Padded(_Regridded):
     def of(cls, seen: Seen, margin: Size) -> Seen:
         """Return the volume with `margin` voxels more on both sides of each axis."""
         size = size3([n + 2 * m for n, m in zip(seen.spec.size, margin, strict=True)])
-        attributes = moved(seen.spec.attributes, size3([-m for m in margin]))
+        attributes = moved(seen.spec.attributes, size3([-m for m in margin]), seen.spec.voxel_size_nm)
         return cls(seen, replace(seen.spec, shape=seen.spec.shape[:-3] + size, attributes=attributes), margin)
 
     @property

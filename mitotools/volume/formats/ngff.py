@@ -6,13 +6,14 @@ sections *axes*, *multiscales*, *coordinateTransformations* and *labels*.
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mitotools.volume.formats.pyramid import factors, pyramid
 from mitotools.volume.voxel_size import stated_voxel_size
-from mitotools.volume.world import kept
+from mitotools.volume.world import TRANSLATION, kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,21 +76,43 @@ def voxel_size_of(image: Json | None, what: object) -> VoxelSize | None:
     """Return the voxel size of the first dataset of an image, called `what`; None where it is unknown."""
     if image is None:
         return None
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", [])]
-    transformations = [
-        *image["datasets"][0].get("coordinateTransformations", []),
-        *image.get("coordinateTransformations", []),
-    ]
-    scales = [entry.get("scale", []) for entry in transformations if entry.get("type") == "scale"]
+    axes = image.get("axes", [])
+    scales = [entry.get("scale", []) for entry in _mappings(image) if entry.get("type") == "scale"]
     if not scales or any(len(scale) != len(axes) for scale in scales):
         return None
-    scale = np.prod(np.asarray(scales, dtype=float), axis=0)
-    lengths = {
+    return stated_voxel_size(_in_nm(axes, np.prod(np.asarray(scales, dtype=float), axis=0).tolist()), what)
+
+
+def translation_of(image: Json | None) -> list[float] | None:
+    """Return where the first dataset of an image begins, (z, y, x) nanometres; None where it is not said."""
+    if image is None or all(entry.get("type") != "translation" for entry in _mappings(image)):
+        return None
+    axes = image.get("axes", [])
+    place = [0.0] * len(axes)
+    for entry in _mappings(image):
+        kind = str(entry.get("type"))
+        numbers = entry.get(kind, [])
+        if kind not in ("scale", "translation") or len(numbers) != len(axes):
+            return None
+        change = operator.mul if kind == "scale" else operator.add
+        place = [change(a, float(b)) for a, b in zip(place, numbers, strict=True)]
+    return _in_nm(axes, place)
+
+
+def _mappings(image: Json) -> list[Json]:
+    """Return what turns voxels of the first dataset into places, in the order in which it is done."""
+    key = "coordinateTransformations"
+    return [*image["datasets"][0].get(key, []), *image.get(key, [])]
+
+
+def _in_nm(axes: Sequence[object], lengths: Sequence[float]) -> list[float]:
+    """Return the lengths along z, y and x, of those that have a unit."""
+    known = {
         axis.get("name"): length * NANOMETRES[axis["unit"]]
-        for axis, length in zip(axes, scale.tolist(), strict=True)
-        if axis.get("unit") in NANOMETRES
+        for axis, length in zip(axes, lengths, strict=True)
+        if isinstance(axis, dict) and axis.get("unit") in NANOMETRES
     }
-    return stated_voxel_size([lengths[name] for name in "zyx" if name in lengths], what)
+    return [known[name] for name in "zyx" if name in known]
 
 
 def axis_names(spec: VolumeSpec) -> list[str]:
@@ -112,7 +135,8 @@ def group_documents(spec: VolumeSpec, label_source: str | None = None) -> dict[s
     if spec.is_labels and spec.dtype.kind != "f":  # label images are of integers
         source = {"source": {"image": label_source}} if label_source else {}
         image["image-label"] = {"version": version, **source}
-    records = {"history": list(spec.history), **kept(spec.attributes)}
+    place = {name: value for name, value in kept(spec.attributes).items() if name != TRANSLATION}
+    records = {"history": list(spec.history), **place}
     if spec.zarr_format == 2:
         image["multiscales"][0]["version"] = version
         return {".zattrs": {**image, **records}, ".zgroup": {"zarr_format": 2}}
@@ -145,8 +169,10 @@ def _transformations(spec: VolumeSpec, factor: Size) -> list[Json]:
     voxel = spec.voxel_size_nm or (1.0, 1.0, 1.0)
     channel = len(spec.shape) - 3
     scale = [1.0] * channel + [v * f for v, f in zip(voxel, factor, strict=True)]
-    if factor == (1, 1, 1):
+    first = spec.attributes.get(TRANSLATION) if spec.voxel_size_nm else None
+    if factor == (1, 1, 1) and first is None:
         return [{"type": "scale", "scale": scale}]
     # The first voxel of a level is the mean of `factor` voxels: its centre lies amid theirs.
-    origin = [0.0] * channel + [(f - 1) / 2 * v for v, f in zip(voxel, factor, strict=True)]
+    amid = [(f - 1) / 2 * v for v, f in zip(voxel, factor, strict=True)]
+    origin = [0.0] * channel + [a + b for a, b in zip(first or (0.0, 0.0, 0.0), amid, strict=True)]
     return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": origin}]

@@ -13,7 +13,14 @@ from mitotools import history
 from mitotools.errors import InputError, MitotoolsError, TargetError
 from mitotools.volume.base import VolumeSpec, has_channels_last
 from mitotools.volume.blocks import size3
-from mitotools.volume.formats.ngff import AXES, axes_named, axes_of, group_documents, voxel_size_of
+from mitotools.volume.formats.ngff import (
+    AXES,
+    axes_named,
+    axes_of,
+    group_documents,
+    translation_of,
+    voxel_size_of,
+)
 from mitotools.volume.formats.pyramid import clipped, pyramid
 from mitotools.volume.formats.zarr_arrays import (
     COMPRESSIONS,
@@ -25,7 +32,7 @@ from mitotools.volume.formats.zarr_arrays import (
 from mitotools.volume.formats.zarr_find import find
 from mitotools.volume.formats.zarr_labels import label_place
 from mitotools.volume.formats.zarr_places import is_url, unwritable, within, write_json
-from mitotools.volume.world import kept
+from mitotools.volume.world import TRANSLATION, kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +84,7 @@ class ZarrReader:
             levels=len(found.image["datasets"]) if found.image else 1,
             zarr_format=array.metadata.zarr_format,
             is_labels=found.is_labels,
-            attributes=kept(found.attributes),
+            attributes=kept({**found.attributes, TRANSLATION: translation_of(found.image)}),
         )
 
     def read(self, box: Box) -> Array:
