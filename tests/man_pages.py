@@ -39,7 +39,7 @@ def _page(command: click.Command, context: click.Context, title: str) -> Iterato
         yield ".SH COMMANDS"
         for sub in command.list_commands(context):
             title = command.get_command(context, sub).get_short_help_str(80)
-            yield f".TP\n\\fB{sub}\\fP(1)\n{_escaped(title)}"
+            yield f".TP\n\\fBmitotools\\-{sub}\\fP(1)\n{_escaped(title)}"
     yield ".SH OPTIONS"
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)

@@ -1,4 +1,4 @@
-"""What applies a network: torch, on any device, or OpenVINO, which is the faster on processors."""
+"""What applies a network: torch, on any device, or OpenVINO, which is the faster on CPUs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Backend(Protocol):
 
 
 def chosen_backend(name: str, device: torch.device) -> str:
-    """Return "torch" or "openvino"; "auto" is OpenVINO on processors, where it is installed.
+    """Return "torch" or "openvino"; "auto" is OpenVINO on CPUs, where it is installed.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def chosen_backend(name: str, device: torch.device) -> str:
     if name == "auto":
         return "openvino" if is_there and device.type == "cpu" else "torch"
     if name == "openvino" and device.type != "cpu":
-        raise UsageError("--backend openvino", f"runs on processors, not on {device}", "Use --device cpu")
+        raise UsageError("--backend openvino", f"runs on CPUs, not on {device}", "Use --device cpu")
     if name == "openvino" and not is_there:
         raise MitotoolsError(
             "--backend openvino", "OpenVINO is not installed", "pip install 'mitotools[openvino]'"

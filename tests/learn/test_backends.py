@@ -118,5 +118,5 @@ def test_without_openvino_auto_is_torch_and_openvino_says_what_to_install(monkey
 
 
 def test_openvino_on_a_gpu_is_refused():
-    with pytest.raises(UsageError, match=r"runs on processors, not on cuda\. Use --device cpu"):
+    with pytest.raises(UsageError, match=r"runs on CPUs, not on cuda\. Use --device cpu"):
         chosen_backend("openvino", torch.device("cuda"))

@@ -20,6 +20,7 @@ from mitotools.learn.installed import model_file
 from mitotools.learn.library import read_model
 from mitotools.learn.models import stride_of
 from mitotools.learn.normalise import normalisation_of
+from mitotools.learn.targets.contour import is_sectioned
 from mitotools.learn.windows import WindowGrid
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.blocks.work import Work
@@ -163,6 +164,8 @@ def _seen(raw: Volume, metadata: ModelMetadata, parameters: PredictParameters) -
         raise InputError(raw.name, why, "Use convert --scale, or --rescale none")
     seen = seen_at(raw, scale)
     log.info(f"{unlike}: it is resampled to %s voxels", *nm, _by(seen.spec.size))  # noqa: G004 (no value in it)
+    if is_sectioned(size) and not is_sectioned(trained):
+        log.warning("%s has sections, the model is one of cubic voxels: look at what it finds", raw.name)
     return seen
 
 
