@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from mitotools.errors import InputError, UsageError
+from mitotools.errors import InputError, MachineError, UsageError
 from mitotools.parameters import FilterParameters, StatsParameters
 from mitotools.run.running import Running
 from mitotools.stages.filter import filter_volume
@@ -160,7 +160,7 @@ def test_neighbours_take_no_voxel_size(tmp_path):
 
 
 def least_mib(folder, source, **parameters):
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(MachineError) as caught:
         filtered(folder, source, Running(1, force=True, memory_bytes=1), **parameters)
     return int(re.search(r"The least is (\d+)M", str(caught.value))[1])
 
