@@ -22,6 +22,9 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 
 _ERRORS = ErrorParameters()
 
+_MOST_SAMPLES = 10_000
+"""The ends of an interval of 95 % do not move any more."""
+
 
 def leaving_out(command: Function) -> Function:
     """Add what is left out, and when an instance is wrong, to the `scoring` of `score_options.scoring`."""
@@ -31,7 +34,7 @@ def leaving_out(command: Function) -> Function:
     )
     @click.option(
         "--bootstrap",
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, _MOST_SAMPLES),
         metavar="N",
         default=0,
         help="Give the 95 % interval of AP over N samples of the instances, 1000 say; the same in every run.",

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
+_MOST_THREADS = 1024
+"""More than a machine has: plans are made for every number up to it."""
+
 device = click.option(
     "--device",
     default="auto",
@@ -115,7 +118,7 @@ def running(command: Function) -> Function:
     @click.option(
         "-t",
         "--threads",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, _MOST_THREADS),
         envvar="MITOTOOLS_THREADS",
         show_envvar=True,
         help="Number of threads.  [default: all cores]",

@@ -145,6 +145,7 @@ def test_what_is_no_amount_of_memory_is_wrong_usage(folder, capsys, text):
         ("--workers two", "Invalid value for '--workers'"),
         ("--scheduler nonsense", "--scheduler: 'nonsense' is no address. Say tcp://host:port."),
         ("-t 0", "Invalid value for '-t' / '--threads'"),
+        (f"-t {10**20}", "is not in the range 1<=x<=1024"),
     ],
 )
 def test_engines_that_cannot_be_are_wrong_usage(folder, capsys, options, message):

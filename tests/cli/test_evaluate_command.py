@@ -222,6 +222,7 @@ BAD_USAGE = {
     "two outputs, one file": (f"{BOTH} --matches m --save-overlap m", "m: is to be two files"),
     "no share": (f"{BOTH} --piece-share 2", "--piece-share"),
     "negative samples": (f"{BOTH} --bootstrap -1", "--bootstrap"),
+    "samples for ever": (f"{BOTH} --bootstrap {10**20}", "is not in the range 0<=x<=10000"),
 }
 
 
