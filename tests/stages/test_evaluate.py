@@ -54,8 +54,12 @@ def test_ignored_voxels_are_as_if_they_were_not_there(tmp_path, noise):
     crops = [parse_volume_path(f"{path.file}[:,:,0:20]") for path in (prediction, truth)]
 
     report = evaluate_volumes(prediction, truth, PAPER, Running(2), files)
+    cropped = evaluate_volumes(*crops, PAPER, Running(2))
 
-    assert without(report, "ignore") == without(evaluate_volumes(*crops, PAPER, Running(2)))
+    sides = "prediction", "truth"
+    for side, path in zip(sides, crops, strict=True):
+        assert cropped[side] == {**report[side], "path": path.file + path.crop}
+    assert without(report, "ignore", *sides) == without(cropped, *sides)
     assert report["ignore"] == {"path": files.ignore.file, "voxels": 12 * 24 * 12}
     assert [entry["path"] for entry in report["history"][-1]["inputs"]] == [
         prediction.file, truth.file, files.ignore.file
