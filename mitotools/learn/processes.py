@@ -23,6 +23,10 @@ PATIENCE = timedelta(days=1)
 """How long a process waits for the first one, which scores the network: NCCL gives up after ten minutes.
 Where one of them fails, torchrun ends the others."""
 
+_LEFT: list[object] = []
+"""Groups that were left. Who drops the last reference to one waits for its threads; gradients' averager, which
+may outlive it, does so with the lock that they wait for, and for ever."""
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -113,4 +117,5 @@ def joined(device: str) -> Iterator[Processes]:
     try:
         yield Processes(rank, count, local_rank)
     finally:
+        _LEFT.append(distributed.group.WORLD)
         distributed.destroy_process_group()
