@@ -24,8 +24,8 @@ PATIENCE = timedelta(days=1)
 Where one of them fails, torchrun ends the others."""
 
 _LEFT: list[object] = []
-"""Groups that were left. Who drops the last reference to one waits for its threads; gradients' averager, which
-may outlive it, does so with the lock that they wait for, and for ever."""
+"""Groups that were left. Who drops the last reference to one waits for its threads; what averages gradients
+may outlive it, and does so with the lock that they wait for, for ever."""
 
 
 @dataclass(frozen=True)
