@@ -196,6 +196,11 @@ def read_sidecar(path: Path) -> History:
     return from_json(file.read_bytes()) if file.is_file() else ()
 
 
+def is_of_a_run(path: Path) -> bool:
+    """Whether a run that is continued may have made this file: it has a history, or is not there yet."""
+    return not path.exists() or bool(read_sidecar(path))
+
+
 def write_sidecar(path: Path, history: History) -> None:
     """Write the history of a file in a format without attributes beside it."""
     sidecar(path).write_text(to_json(history) + "\n")

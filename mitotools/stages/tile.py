@@ -102,9 +102,8 @@ def bytes_of_tiles(tiles: Iterable[Tile], spec: VolumeSpec) -> int:
 def _is_made(plan: Plan, target: Path, running: Running) -> bool:
     """Whether the plan, alone or with its tiles, is there; TargetError where it is another one."""
     file = target if target.suffix else target / PLAN_NAME
-    is_there = bool(running.resume) and target.exists()
-    return is_there and is_complete(
-        target, lambda: read_plan(file).history, plan.history, force=running.force
+    return is_complete(
+        target, lambda: read_plan(file).history, plan.history, running, is_there=target.exists()
     )
 
 

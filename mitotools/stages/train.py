@@ -97,16 +97,13 @@ def train_model(
         prepare(running.threads, parameters.seed)
         plan = planned(data, parameters, running, files, stack, processes.count)
         records = plan.metadata.history
-        if (
-            running.resume
-            and target.exists()
-            and is_complete(
-                target,
-                lambda: read_metadata(target).history,
-                records,
-                force=running.force,
-                or_copies=True,
-            )
+        if is_complete(
+            target,
+            lambda: read_metadata(target).history,
+            records,
+            running,
+            is_there=target.exists(),
+            or_copies=True,
         ):
             return None
         return _trained(target, plan, running, files, processes)

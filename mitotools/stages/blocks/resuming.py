@@ -37,12 +37,13 @@ def is_complete(
     name: object,
     stored: Callable[[], History],
     records: History,
+    running: Running,
     *,
-    force: bool,
+    is_there: bool,
     what_next: str = REPLACE,
     or_copies: bool = False,
 ) -> bool:
-    """Whether an output that is there was made with the same parameters from the same inputs: this is said.
+    """Whether a run is to resume an output that is there, made of the same by the same: this is said.
 
     Parameters
     ----------
@@ -52,8 +53,9 @@ def is_complete(
         Returns the history of the output that is there, or raises InputError.
     records : History
         Of the output that would be made.
-    force : bool
-        What was made otherwise is to be replaced.
+    running : Running
+        With `force`, what was made otherwise is to be replaced.
+    is_there : bool
     what_next : str
         What to do about it else.
     or_copies : bool
@@ -64,13 +66,15 @@ def is_complete(
     TargetError
         Where it was made otherwise.
     """
+    if not (running.resume and is_there):
+        return False
     try:
         changed = history.differences(stored(), records, or_copies=or_copies)
     except InputError as error:
-        if force:
+        if running.force:
             return False
         raise TargetError(str(name), "is there, but unreadable", what_next) from error
-    if changed and force:
+    if changed and running.force:
         return False
     if changed:
         raise TargetError(str(name), f"was made with other {', '.join(changed)}", what_next)
@@ -86,9 +90,8 @@ def is_made(target: VolumePath, records: History, running: Running, what_next: s
     TargetError
         Where it was made otherwise.
     """
-    is_there = bool(running.resume) and exists(target)
-    return is_there and is_complete(
-        target, lambda: _history(target), records, force=running.force, what_next=what_next
+    return is_complete(
+        target, lambda: _history(target), records, running, is_there=exists(target), what_next=what_next
     )
 
 

@@ -39,9 +39,7 @@ def check_scores(file: Path, method: str, running: Running) -> None:
     """Raise TargetError where the table cannot be written, and UsageError where a method has no mask."""
     if not any("mask" in names for names in decoder(method).channels):
         raise UsageError("--scores", f"--method {method} reads affinities, and scores need a mask")
-    # Of a file without a history nobody knows whether a run that is continued made it.
-    is_ours = not file.exists() or bool(history.read_sidecar(file))
-    check_file(file, force=running.force, resume=bool(running.resume) and is_ours)
+    check_file(file, force=running.force, resume=bool(running.resume) and history.is_of_a_run(file))
 
 
 def is_scored(file: Path, records: History, running: Running) -> bool:
@@ -52,8 +50,7 @@ def is_scored(file: Path, records: History, running: Running) -> bool:
     TargetError
         Where it was made otherwise.
     """
-    is_there = bool(running.resume) and file.exists()
-    return is_there and is_complete(file, lambda: history.read_sidecar(file), records, force=running.force)
+    return is_complete(file, lambda: history.read_sidecar(file), records, running, is_there=file.exists())
 
 
 def steps_to_score(labels: VolumeSpec, maps: Volume, running: Running) -> list[Step]:

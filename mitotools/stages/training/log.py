@@ -44,8 +44,7 @@ def check_log(folder: Path | None, plot: Path | None, *, force: bool, resume: bo
     if plot is not None:
         from mitotools.stages.measuring.size_plot import check_plot  # noqa: PLC0415 (loads matplotlib)
 
-        is_ours = not plot.exists() or bool(history.read_sidecar(plot))
-        check_plot(plot, force=force or (resume and is_ours))
+        check_plot(plot, force=force or (resume and history.is_of_a_run(plot)))
     if folder is None:
         return
     if folder.exists() and not folder.is_dir():
