@@ -12,7 +12,7 @@ from mitotools.learn.device import chosen_device
 from mitotools.learn.optimise import check_batch, schedule, warmup
 from mitotools.learn.processes import Processes
 from mitotools.learn.step import Step
-from mitotools.learn.training import uninterrupted
+from mitotools.run.interruption import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

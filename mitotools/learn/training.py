@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +15,7 @@ from mitotools.learn.checkpoint import write_tensors
 from mitotools.learn.optimise import Average, optimizer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-    from types import FrameType
 
     from torch import Tensor, nn
 
@@ -86,27 +81,6 @@ class Training:
         """Return the training of a network, before its first step."""
         average = Average(network, parameters.ema_decay)
         return cls(network, average, optimizer_of(network, parameters))
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let interruptions wait for the end of the block: what is changed by half cannot be continued."""
-    if threading.current_thread() is not threading.main_thread():  # where signals never arrive
-        yield
-        return
-    caught: list[int] = []
-
-    def wait(number: int, _: FrameType | None) -> None:
-        caught.append(number)
-
-    before = {number: signal.signal(number, wait) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if caught:
-        signal.raise_signal(caught[0])
 
 
 def save_training(path: Path, training: Training) -> None:

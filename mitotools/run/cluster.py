@@ -5,7 +5,6 @@ Loads Dask, which is an extra; `Running.engine` imports this when it is asked fo
 
 from __future__ import annotations
 
-import atexit
 import logging
 import re
 import time
@@ -21,11 +20,11 @@ from urllib.parse import urlparse
 import cloudpickle
 import dask
 from distributed import Client, LocalCluster
-from distributed.deploy.spec import close_clusters
 from distributed.scheduler import KilledWorker
 
 import mitotools
 from mitotools.errors import MitotoolsError, UsageError
+from mitotools.run.interruption import deaf_processes, uninterrupted
 from mitotools.run.memory import free_bytes
 from mitotools.temporary import temporary_folder
 
@@ -197,21 +196,22 @@ def cluster(workers: int, scheduler: str, threads: int) -> Iterator[Cluster]:
 
 @contextmanager
 def _started(workers: int, threads: int) -> Iterator[LocalCluster]:
-    # Of a cluster whose start was interrupted, Python's exit would print why it cannot be closed.
-    atexit.unregister(close_clusters)
-    with ExitStack() as stack:
+    with temporary_folder() as folder, ExitStack() as stack:
         try:
-            started = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=threads,
-                memory_limit=0,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-                local_directory=str(stack.enter_context(temporary_folder())),
-            )
+            with uninterrupted(), deaf_processes():  # a cluster that is started by half cannot be closed
+                started = stack.enter_context(
+                    LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=threads,
+                        memory_limit=0,
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                        local_directory=str(folder),
+                    )
+                )
         except (OSError, RuntimeError) as error:
             raise MitotoolsError("--workers", f"cannot be started ({error})") from error
-        yield stack.enter_context(started)
+        yield started
 
 
 def _connected(scheduler: str) -> Client:

@@ -2,8 +2,6 @@
 
 import json
 import math
-import signal
-import threading
 from dataclasses import replace
 
 import pytest
@@ -13,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mitotools.errors import ModelError, TargetError
-from mitotools.learn.training import KEY, Best, load_training, save_training, uninterrupted
+from mitotools.learn.training import KEY, Best, load_training, save_training
 
 LONG = replace(QUICK, iterations=6)
 
@@ -225,39 +223,3 @@ def test_weights_stay_in_the_order_that_is_fastest(tmp_path):
         assert weight.stride() == state["momentum_buffer"].stride()
         checked += weight.ndim == 5 and not weight.is_contiguous()
     assert checked
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interruptions_wait_for_the_end_of_a_block(number):
-    events = []
-    before = signal.signal(number, lambda *_: events.append("interrupted"))
-    try:
-        with uninterrupted():
-            signal.raise_signal(number)
-            signal.raise_signal(number)
-            events.append("end")
-        assert events == ["end", "interrupted"]
-        signal.raise_signal(number)
-        assert events == ["end", "interrupted", "interrupted"]
-    finally:
-        signal.signal(number, before)
-
-
-def test_an_error_ends_a_block_and_gives_interruptions_back():
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(ValueError, match="wrong"), uninterrupted():
-        raise ValueError("wrong")
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_other_threads_have_no_signals_to_wait_for():
-    done = []
-
-    def work():
-        with uninterrupted():
-            done.append(1)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert done == [1]

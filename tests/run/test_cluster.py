@@ -316,6 +316,29 @@ def test_a_process_of_workers_that_is_killed_is_replaced(folder):
     assert list((folder / "temporary").iterdir()) == []
 
 
+def has_workers(process, _):
+    return any("spawn_main" in command_line(child) for child in children(process))
+
+
+def has_blocks(_, folder):
+    return len(lines(journal_of(folder / "v.zarr"))) >= 1
+
+
+@pytest.mark.parametrize("when", [has_workers, has_blocks])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_terminal_sends_to_all_processes_ends_them_with_one_line(folder, when, number):
+    least = least_memory(folder, *CONVERT, "--workers", "2")
+    process = started(folder, *CONVERT, "--workers", "2", "--memory", f"{least + 5}M")
+    wait_until(lambda: when(process, folder), process)
+    all_of_them = children(process)
+    os.killpg(process.pid, number)
+    status, words = finished(process)
+    *before, last = words.splitlines()
+    assert (status, last) == (130, "mitotools convert: interrupted."), words
+    assert all("--resume continues" in line for line in before), words
+    wait_until(lambda: are_gone(all_of_them))
+
+
 def die(item):
     os.kill(os.getpid(), signal.SIGKILL)
 
