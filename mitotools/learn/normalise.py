@@ -26,7 +26,8 @@ SAMPLE: Size = (16, 128, 128)
 def normalisation_of(volume: Volume) -> Normalisation:
     """Return how a volume's grey values are scaled: 0 to 255 for uint8, else by percentiles .5 and 99.5.
 
-    The percentiles are taken over blocks spread evenly through the volume, constant ones (padding) left out.
+    The percentiles are taken over blocks spread evenly through the volume, padding left out: constant
+    blocks, and the least and the largest value where they fill whole regions.
 
     Raises
     ------
@@ -37,15 +38,29 @@ def normalisation_of(volume: Volume) -> Normalisation:
         return Normalisation(0.0, 255.0)
     boxes = grid(volume.spec.size, SAMPLE)
     chosen = [boxes[i] for i in np.linspace(0, len(boxes) - 1, SAMPLED_BLOCKS).round().astype(int)]
-    samples = [read_finite(volume, box).ravel().astype(np.float64) for box in dict.fromkeys(chosen)]
+    samples = [read_finite(volume, box).astype(np.float64) for box in dict.fromkeys(chosen)]
     varied = [sample for sample in samples if sample.min() < sample.max()]
     if not varied:
         raise InputError(volume.name, "has the same value everywhere it was looked at")
-    values = np.concatenate(varied)
-    low, high = np.percentile(values, PERCENTILES)
+    values = np.concatenate([sample.ravel() for sample in varied])
+    padding = [value for value in (values.min(), values.max()) if _fills_regions(value, varied)]
+    tissue = values[~np.isin(values, padding)]
+    low, high = np.percentile(tissue if tissue.size else values, PERCENTILES)
     if low == high:  # nearly all voxels have one value
         low, high = values.min(), values.max()
     return Normalisation(float(low), float(high))
+
+
+def _fills_regions(value: float, samples: list[Array]) -> bool:
+    """Return whether most voxels of this value lie among their like: above, below, left and right."""
+    count = among_their_like = 0
+    for sample in samples:
+        has = sample == value
+        inner = has[:, 1:-1, 1:-1]
+        count += np.count_nonzero(inner)
+        beside = has[:, :-2, 1:-1] & has[:, 2:, 1:-1] & has[:, 1:-1, :-2] & has[:, 1:-1, 2:]
+        among_their_like += np.count_nonzero(inner & beside)
+    return 2 * among_their_like > count
 
 
 class Readable(Protocol):

@@ -28,6 +28,23 @@ def test_constant_padding_is_left_out():
     assert normalisation_of(volume(padded)) == Normalisation(5, 995)
 
 
+@pytest.mark.parametrize("padding", [0, 65535])
+def test_a_rim_of_padding_is_left_out_of_blocks_that_hold_tissue_too(padding):
+    tissue = np.random.default_rng(0).integers(30000, 33000, (8, 90, 110), dtype=np.uint16)
+    rim = np.pad(tissue, ((0, 0), (9, 9), (9, 9)), constant_values=padding)
+    assert normalisation_of(volume(rim)) == normalisation_of(volume(tissue))
+
+
+def test_a_darkest_value_that_is_scattered_is_no_padding():
+    grey = np.random.default_rng(0).integers(0, 10, (8, 90, 110)).astype(np.uint16)
+    assert normalisation_of(volume(grey)) == Normalisation(0, 9)
+
+
+def test_a_volume_of_two_values_keeps_both():
+    halves = np.repeat(np.array([20, 500], np.int16), 30)[np.newaxis, np.newaxis].repeat(40, 1)
+    assert normalisation_of(volume(halves)) == Normalisation(20, 500)
+
+
 def test_the_chunks_of_the_file_change_nothing():
     grey = np.random.default_rng(0).normal(900, 50, (40, 150, 300)).astype(np.float32)
     found = {normalisation_of(volume(grey, chunks=c)) for c in [(1, 150, 300), (40, 7, 9), (64, 512, 512)]}

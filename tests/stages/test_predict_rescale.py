@@ -10,11 +10,12 @@ from stages.networks import write_model, write_phantom, write_volume
 
 from mitotools.errors import InputError
 from mitotools.learn.checkpoint import load_model, save_model
+from mitotools.learn.infer import WindowPredictor
 from mitotools.parameters import PredictParameters
 from mitotools.run.running import Running
 from mitotools.segment.images.resample import resample_image
-from mitotools.stages.blocks.views import Picked
 from mitotools.stages.predict import predict_volume
+from mitotools.stages.prediction.picking import Between, Picked
 from mitotools.stages.prediction.rescaling import factors
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
@@ -54,7 +55,12 @@ def predicted(raw, target, model, **change):
     ],
 )
 def test_axes_are_resampled_whose_voxels_differ_much_from_the_trainings(trained_nm, size_nm, expected):
-    np.testing.assert_allclose(factors(size_nm, trained_nm), expected)
+    np.testing.assert_allclose(factors(size_nm, trained_nm, sees_one_slice=False), expected)
+
+
+def test_a_network_that_sees_one_slice_is_shown_every_slice():
+    assert factors((8, 8, 8), SECTIONS, sees_one_slice=True) == (1, 1, 1)
+    assert factors((8, 4, 4), SECTIONS, sees_one_slice=True) == (1, 0.5, 0.5)
 
 
 def test_of_too_many_slices_the_middle_ones_are_picked(tmp_path):
@@ -66,6 +72,30 @@ def test_of_too_many_slices_the_middle_ones_are_picked(tmp_path):
         assert picked.spec.voxel_size_nm == (30, 5, 5)
         assert picked.read(Box((0, 1, 0), (2, 3, 5))).tolist() == [[[3] * 5] * 2, [[9] * 5] * 2]
         assert picked.read(Box((1, 0, 0), (2, 4, 5)))[0, 0, 0] == 9
+
+
+def between(z, picked):
+    how = Between.of(z, picked)
+    values = np.array(picked, np.float32)[np.newaxis, how.before : how.after + 1, np.newaxis, np.newaxis]
+    return how.of_slices(values, how.before).item()
+
+
+def test_what_lies_between_slices_that_were_picked_is_a_mean_of_both_by_distance():
+    # A map that says where its slice lies says so between slices too, and stays at the ends what it is there.
+    assert [between(z, [1, 3, 6]) for z in range(8)] == [1, 1, 2, 3, pytest.approx(4), pytest.approx(5), 6, 6]
+    assert [between(z, [4]) for z in (3, 4, 5)] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("size_nm", [(2.5, 5, 5), (1.25, 10, 2.5), (5 / 3, 2.5, 2.5)], ids=str)
+def test_maps_lie_where_the_slices_lay_that_were_picked(tmp_path, model, monkeypatch, size_nm):
+    # A network that gives back the grey values, which rise by 8 a slice.
+    monkeypatch.setattr(WindowPredictor, "__call__", lambda _, windows: windows[np.newaxis] / np.float32(256))
+    rise = np.arange(24, dtype=np.uint8)[:, None, None].repeat(12, 1).repeat(12, 2) * 8
+    raw = write_volume(tmp_path / "raw.h5", rise, size_nm)
+    maps, _ = predicted(raw, tmp_path / "maps.h5", model)
+    step = round(5 / size_nm[0])
+    ends = slice(step, -step)  # outside the slices that were picked, nothing rises
+    np.testing.assert_allclose(maps[0, ends] * 256, rise[ends], atol=1e-3)
 
 
 def test_maps_are_those_of_the_resampled_volume_on_the_volumes_own_grid(tmp_path, model, said):

@@ -108,7 +108,7 @@ class Clipped(_View):
         return clip_to_uint8(self.seen.read(box), self.low, self.high, self.name)
 
 
-class _Regridded(_View):
+class Regridded(_View):
     """A view on another grid."""
 
     @property
@@ -122,7 +122,7 @@ class _Regridded(_View):
 
 
 @dataclass(frozen=True)
-class Scaled(_Regridded):
+class Scaled(Regridded):
     """A volume on a finer or coarser grid."""
 
     @classmethod
@@ -143,7 +143,7 @@ class Scaled(_Regridded):
         spec = replace(
             seen.spec,
             shape=seen.spec.shape[:-3] + new,
-            voxel_size_nm=_voxel_size_on(new, seen.spec),
+            voxel_size_nm=voxel_size_on(new, seen.spec),
             chunks=size3(chunks),
             is_labels=is_labels,
             attributes={},  # which are about voxels of another size
@@ -165,29 +165,7 @@ class Scaled(_Regridded):
 
 
 @dataclass(frozen=True)
-class Picked(_Regridded):
-    """Some slices of a volume, evenly spread: of the slices that each stands for, the middle one."""
-
-    @classmethod
-    def of(cls, seen: Seen, count: int) -> Seen:
-        """Return `count` slices of the volume, its voxel size changed to fit."""
-        depth, *plane = seen.spec.size
-        size = size3([count, *plane])
-        chunks = size3([max(seen.spec.chunks[0] * count // depth, 1), *seen.spec.chunks[1:]])
-        shape, voxel_size = seen.spec.shape[:-3] + size, _voxel_size_on(size, seen.spec)
-        return cls(seen, replace(seen.spec, shape=shape, voxel_size_nm=voxel_size, chunks=chunks))
-
-    def read(self, box: Box) -> Array:
-        """Return the voxels of `box`, all channels."""
-        depth, count = self.seen.spec.size[0], self.spec.size[0]
-        slices = [(2 * z + 1) * depth // (2 * count) for z in range(box.start[0], box.stop[0])]
-        first, last = slices[0], slices[-1]
-        array = self.seen.read(Box((first, *box.start[1:]), (last + 1, *box.stop[1:])))
-        return array[..., [z - first for z in slices], :, :]
-
-
-@dataclass(frozen=True)
-class Halved(_Regridded):
+class Halved(Regridded):
     """The next level of a pyramid."""
 
     factors: Size
@@ -210,7 +188,7 @@ class Halved(_Regridded):
 
 
 @dataclass(frozen=True)
-class Padded(_Regridded):
+class Padded(Regridded):
     """A volume with a margin of zeros around it."""
 
     margin: Size
@@ -256,7 +234,7 @@ def source_box(box: Box, old: Size, new: Size, *, labels: bool) -> Box:
     return Box(size3([a for a, _ in axes]), size3([b for _, b in axes]))
 
 
-def _voxel_size_on(size: Size, spec: VolumeSpec) -> VoxelSize | None:
+def voxel_size_on(size: Size, spec: VolumeSpec) -> VoxelSize | None:
     """Return the voxel size of a volume on a grid of another size, if it is known."""
     if spec.voxel_size_nm is None:
         return None

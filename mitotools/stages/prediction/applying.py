@@ -20,6 +20,8 @@ from mitotools.run.engine import ordered_map
 from mitotools.run.running import silent
 from mitotools.segment.images.resample import resample_image
 from mitotools.stages.blocks.views import source_box
+from mitotools.stages.prediction.picking import Between, picked_slices
+from mitotools.volume.blocks import Box, size3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from mitotools.parameters import PredictParameters
     from mitotools.run.running import Tracker
     from mitotools.stages.blocks.pieces import Seen
-    from mitotools.volume.blocks import Box
 
     Probabilities = npt.NDArray[np.float32]
 
@@ -126,12 +127,37 @@ class Prediction:
             for slab, probabilities in self._blended(box, threads, track, label):
                 yield slab, quantised(probabilities, self.dtype)
             return
+        if self.windows.size[0] < self.size[0]:
+            yield from self._between_picked(box, threads, track, label)
+            return
         below = source_box(box, self.windows.size, self.size, labels=False)
-        coarse = np.empty((self.channels, *below.shape), np.float32)
-        for slab, probabilities in self._blended(below, threads, track, label):
-            coarse[(slice(None), *slab.relative_to(below.start).slices)] = probabilities
+        coarse = self._coarse(below, threads, track, label)
         own = resample_image(coarse, box.start, box.stop, self.windows.size, self.size)
         yield box, quantised(own, self.dtype)
+
+    def _between_picked(
+        self, box: Box, threads: int, track: Tracker, label: str
+    ) -> Iterator[tuple[Box, Array]]:
+        """Yield maps of a volume whose slices were picked: along z they lie where those did."""
+        picked = picked_slices(self.size[0], self.windows.size[0])
+        made_of = [Between.of(z, picked) for z in range(box.start[0], box.stop[0])]
+        first, last = made_of[0].before, made_of[-1].after
+        old, new = size3((1, *self.windows.size[1:])), size3((1, *self.size[1:]))
+        plane = Box((0, *box.start[1:]), (1, *box.stop[1:]))
+        below = source_box(plane, old, new, labels=False)
+        seen = Box((first, *below.start[1:]), (last + 1, *below.stop[1:]))
+        coarse = self._coarse(seen, threads, track, label)
+        for z, slices in enumerate(made_of, start=box.start[0]):
+            mean = slices.of_slices(coarse, first)[:, np.newaxis]
+            own = resample_image(mean, plane.start, plane.stop, old, new)
+            yield plane.shifted((z, 0, 0)), quantised(own, self.dtype)
+
+    def _coarse(self, box: Box, threads: int, track: Tracker, label: str) -> Probabilities:
+        """Return the maps of a box of `seen`."""
+        whole = np.empty((self.channels, *box.shape), np.float32)
+        for slab, probabilities in self._blended(box, threads, track, label):
+            whole[(slice(None), *slab.relative_to(box.start).slices)] = probabilities
+        return whole
 
     def _blended(
         self, box: Box, threads: int, track: Tracker, label: str

@@ -151,7 +151,7 @@ def _seen(raw: Volume, metadata: ModelMetadata, parameters: PredictParameters) -
             "%s does not say its voxel size: taken to be that of the training, %s nm", raw.name, _by(trained)
         )
         return raw
-    scale = factors(size, trained)
+    scale = factors(size, trained, sees_one_slice=metadata.patch_voxels[0] == 1)
     if scale == (1.0, 1.0, 1.0):
         return raw
     unlike = "the model was trained on voxels of %s nm, %s has %s nm"

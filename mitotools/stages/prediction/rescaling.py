@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mitotools.learn.targets.contour import is_sectioned
-from mitotools.stages.blocks.views import Picked, Scaled
+from mitotools.stages.blocks.views import Scaled
+from mitotools.stages.prediction.picking import Picked
 
 if TYPE_CHECKING:
     from mitotools.conventions import VoxelSize
@@ -18,15 +19,15 @@ ALIKE_IN_Z = 2.0
 """Likewise along z, where the training's voxels were sections: those of others are alike along all axes."""
 
 
-def factors(size_nm: VoxelSize, trained_nm: VoxelSize) -> tuple[float, float, float]:
+def factors(size_nm: VoxelSize, trained_nm: VoxelSize, *, sees_one_slice: bool) -> tuple[float, float, float]:
     """Return how many voxels, along (z, y, x), each voxel becomes so that they are as in the training.
 
-    1 along z, and in the plane, where they differ little.
+    1 along z, and in the plane, where they differ little; and along z for a network that sees one slice.
     """
     alike_in_z = ALIKE_IN_Z if is_sectioned(trained_nm) else ALIKE_IN_PLANE
     z, y, x = (own / trained for own, trained in zip(size_nm, trained_nm, strict=True))
     in_plane = (y, x) if any(_differs(ratio, ALIKE_IN_PLANE) for ratio in (y, x)) else (1.0, 1.0)
-    return (z if _differs(z, alike_in_z) else 1.0, *in_plane)
+    return (z if _differs(z, alike_in_z) and not sees_one_slice else 1.0, *in_plane)
 
 
 def _differs(ratio: float, factor: float) -> bool:
