@@ -28,15 +28,16 @@ import numpy as np
 TRAIN, VALIDATE, TEST = ("[:,:,0:592]", "[:,:,592:672]", "[:,:,736:1024]")
 
 FAST = ("--preset", "fast")
+PUBLISHED = (*FAST, "--recipe", "2021")
 SGD = ("--set", "optimizer=sgd", "--set", "learning_rate=0.04")
 FULL_SIZE = ("--batch", "4", "--patch", "32,96,96", "--set", "warmup_iterations=100")
 ROWS = {
     "fast": FAST,
+    "fast, recipe 2021": PUBLISHED,
     "fast, recipe 2020": (*FAST, "--recipe", "2020"),
-    "fast, recipe 2021": (*FAST, "--recipe", "2021"),
-    "fast, recipe 2021, SGD": (*FAST, "--recipe", "2021", *SGD),
-    "fast, mask alone": (*FAST, "--set", "targets=mask"),
-    "fast, affinities": (*FAST, "--set", "targets=affinity"),
+    "fast, recipe 2021, SGD": (*PUBLISHED, *SGD),
+    "fast, recipe 2021, mask alone": (*PUBLISHED, "--set", "targets=mask"),
+    "fast, recipe 2021, affinities": (*PUBLISHED, "--set", "targets=affinity"),
     "U3D-B": ("--preset", "u3d-b", *FULL_SIZE),
     "U3D-A": ("--preset", "u3d-a", *FULL_SIZE),
     "U3D-BC": ("--preset", "u3d-bc", *FULL_SIZE),
