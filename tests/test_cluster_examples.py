@@ -103,6 +103,8 @@ def test_the_training_script_trains_in_as_many_processes_as_the_node_has_gpus(tm
         "2",
         "--device",
         "cpu",
+        "--log",
+        "curves",
     ]
     command = ["sh", str(script), "raw.h5", "labels.h5", "model.safetensors", *small]
     for _ in range(2):  # the second time it is complete
@@ -113,3 +115,4 @@ def test_the_training_script_trains_in_as_many_processes_as_the_node_has_gpus(tm
         assert result.returncode == 0, result.stderr
     assert "is complete already" in result.stderr
     assert read_metadata(tmp_path / "model.safetensors").training["iterations_done"] == 2
+    assert (tmp_path / "curves").is_dir()

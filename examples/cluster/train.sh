@@ -18,6 +18,7 @@ port=$((20000 + SLURM_JOB_ID % 20000))
 # Since Slurm 22.05 srun does not take the processors of its job unless it is told.
 export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
 
+# Without the --, torchrun would take --log for an option of its own.
 srun torchrun --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "${SLURM_GPUS_ON_NODE:-1}" \
     --rdzv-backend c10d --rdzv-endpoint "$(hostname):$port" --rdzv-id "$SLURM_JOB_ID" \
-    -m mitotools train "$@" --resume
+    -m -- mitotools train "$@" --resume
