@@ -1,12 +1,16 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from mitotools.errors import InputError, UsageError
 from mitotools.learn.backends import backend_of
-from mitotools.learn.infer import WindowPredictor, symmetries
+from mitotools.learn.infer import WindowPredictor
 from mitotools.learn.metadata import Normalisation
 from mitotools.learn.models import build
+from mitotools.learn.symmetries import symmetries
+from mitotools.learn.targets.affinity import affinity_channels, affinity_target
 
 BYTES = Normalisation(0, 255)
 WINDOW = (8, 12, 12)
@@ -28,7 +32,7 @@ def window():
 
 def predictor(network, tta=1, normalisation=BYTES, precision="float32"):
     backend = backend_of("torch", network, WINDOW, torch.device("cpu"), precision, threads=2)
-    return WindowPredictor(backend, normalisation, tta)
+    return WindowPredictor(backend, normalisation, tta, ("mask", "contour"))
 
 
 def turns(tta):
@@ -129,3 +133,49 @@ def test_a_device_without_enough_memory_is_one_line(window):
 
     with pytest.raises(InputError, match=r"^device cpu: its memory is too small\. Use --device cpu, or"):
         predictor(Huge())(window)
+
+
+class LabelsSeen:
+    """A network that sees labels in the grey values, and puts out their affinities."""
+
+    device = torch.device("cpu")
+    at_once = torch_threads = 1
+
+    def __init__(self, offsets):
+        self.offsets = offsets
+
+    def __call__(self, image):
+        labels = ((image.numpy() + 1) * 127.5).round().astype(np.uint8)
+        return torch.from_numpy(affinity_target(labels, self.offsets) * 20.0 - 10).float()
+
+
+@pytest.mark.parametrize("tta", [4, 8, 16, 48])
+@pytest.mark.parametrize(
+    "offsets",
+    [
+        [(-1, 0, 0), (0, -1, 0), (0, 0, -1)],
+        [(0, 0, 1), (0, -1, 0), (1, 0, 0), (0, -5, 0), (0, 0, -5), (5, 0, 0)],
+        [
+            (z, y, x)
+            for z, y, x in itertools.product(range(-2, 3), repeat=3)
+            if sorted(map(abs, (z, y, x))) == [0, 1, 2] and (z, y, x) < (0, 0, 0)
+        ],
+    ],
+    ids=["nearest", "far", "oblique"],
+)
+def test_affinities_of_turned_windows_are_those_of_the_window(offsets, tta):
+    labels = np.random.default_rng(2).integers(0, 3, (12, 12, 12), np.uint8)
+    found = WindowPredictor(LabelsSeen(offsets), BYTES, tta, affinity_channels(offsets))(labels)
+    inner = (slice(None), *[slice(5, -5)] * 3)  # at the border, the labels go on as they are there
+    assert np.array_equal(found[inner] > 0.5, affinity_target(labels, offsets)[inner])
+    assert set(np.unique(found[inner].round(3))) == {0, 1}
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_affinities_that_turn_into_others_than_the_model_has_are_refused():
+    nearest = [(-1, 0, 0), (0, -1, 0)]
+    with pytest.raises(
+        UsageError, match="affinities at 0,-1,0 into some at 0,0,-1, which the model does not"
+    ):
+        WindowPredictor(LabelsSeen(nearest), BYTES, 8, affinity_channels(nearest))

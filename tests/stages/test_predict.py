@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from stages.networks import SIZE, VOXEL_SIZE, write_model, write_phantom, write_volume
 
-from mitotools.errors import InputError, ModelError, TargetError
+from mitotools.errors import InputError, ModelError, TargetError, UsageError
 from mitotools.learn import normalise
 from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.parameters import PredictParameters
@@ -188,10 +188,12 @@ def test_all_symmetries_of_a_cube_are_refused_where_voxels_or_windows_are_none(r
 
 
 @pytest.mark.parametrize("channels", [("z", "y"), ("mask", "y-9")])
-def test_affinities_are_not_averaged_over_mirror_images(raw, tmp_path, target, model, channels):
+def test_affinities_are_averaged_over_mirror_images_and_turns_that_have_the_same(
+    raw, tmp_path, target, model, channels
+):
     network, metadata = load_model(model)
     affine = tmp_path / "affine.safetensors"
     save_model(affine, network, replace(metadata, targets=channels))
-    with pytest.raises(InputError, match=r"tta 4: affinities are not the same when .* Use --tta 1"):
-        predicted(raw, target, affine, tta=4)
-    assert predicted(raw, target, affine).shape == (2, *SIZE)
+    with pytest.raises(UsageError, match=r"^--tta: turns affinities at 0,-\d,0 into .* Use fewer\.$"):
+        predicted(raw, target, affine, tta=8)
+    assert predicted(raw, target, affine, tta=4).shape == (2, *SIZE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from mitotools.conventions import Labels, Mask, Size
 
 AXES = "zyx"
+
+_STEP = re.compile(r"([zyx])([+-]\d+)?")
+_NAME = re.compile(rf"(?:{_STEP.pattern})+")
 
 
 def affinity_target(labels: Labels, offsets: Sequence[Size]) -> Mask:
@@ -54,6 +58,14 @@ def affinity_channels(offsets: Sequence[Size]) -> tuple[str, ...]:
         given = " ".join(",".join(map(str, offset)) for offset in offsets)
         raise UsageError(f"affinity offsets {given}".strip(), "expected different steps, none of them 0,0,0")
     return names
+
+
+def affinity_offset(channel: str) -> Size | None:
+    """Return the offset that a channel of this name has; None where it has no affinities."""
+    if not _NAME.fullmatch(channel):
+        return None
+    steps = {axis: int(step or -1) for axis, step in _STEP.findall(channel)}
+    return steps.get("z", 0), steps.get("y", 0), steps.get("x", 0)
 
 
 def _channel(offset: Size) -> str:

@@ -14,7 +14,6 @@ from mitotools.learn.device import chosen_device, torch_threads
 from mitotools.learn.infer import WindowPredictor
 from mitotools.learn.library import read_model
 from mitotools.learn.normalise import read_finite
-from mitotools.learn.targets import map_slopes
 from mitotools.learn.windows import WindowGrid, blended, padded
 from mitotools.run.engine import ordered_map
 from mitotools.run.running import silent
@@ -76,7 +75,7 @@ def _predictor(applied: Applied, threads: int) -> WindowPredictor:
     # OpenVINO computes a window a thread: no more of them than there is memory for.
     threads = min(threads, applied.at_once) if how.backend == "openvino" else threads
     backend = backend_of(how.backend, network, metadata.patch_voxels, device, how.precision, threads)
-    return WindowPredictor(backend, applied.normalisation, how.tta, map_slopes(metadata.targets))
+    return WindowPredictor(backend, applied.normalisation, how.tta, metadata.targets)
 
 
 @contextmanager

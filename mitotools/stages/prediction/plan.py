@@ -15,11 +15,12 @@ from mitotools.learn.augment.symmetry import Symmetry
 from mitotools.learn.backends import chosen_backend
 from mitotools.learn.device import chosen_device, resolved
 from mitotools.learn.footprint import peak_bytes
-from mitotools.learn.infer import symmetries
 from mitotools.learn.installed import model_file
 from mitotools.learn.library import read_model
 from mitotools.learn.models import stride_of
 from mitotools.learn.normalise import normalisation_of
+from mitotools.learn.symmetries import channels_turned_back, symmetries
+from mitotools.learn.targets.affinity import affinity_offset
 from mitotools.learn.targets.contour import is_sectioned
 from mitotools.learn.windows import WindowGrid
 from mitotools.stages.blocks.planning import memory_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mitotools.conventions import Size, VoxelSize
-    from mitotools.learn.metadata import ModelMetadata
+    from mitotools.learn.metadata import ModelMetadata, Normalisation
     from mitotools.learn.models import Module
     from mitotools.parameters import PredictParameters
     from mitotools.run.running import Running
@@ -71,7 +72,12 @@ class Planned:
 
 
 def planned_prediction(
-    source: VolumePath, raw: Volume, model: Path, parameters: PredictParameters, running: Running
+    source: VolumePath,
+    raw: Volume,
+    model: Path,
+    parameters: PredictParameters,
+    running: Running,
+    normalisation: Normalisation | None = None,
 ) -> Planned:
     """Prepare to apply a model to a volume.
 
@@ -83,6 +89,8 @@ def planned_prediction(
     model : Path
     parameters : PredictParameters
     running : Running
+    normalisation : Normalisation, optional
+        Of the grey values, where it is not to be their own.
 
     Raises
     ------
@@ -102,15 +110,12 @@ def planned_prediction(
         logging.getLogger(__name__).info(
             "%s: %s ('mitotools info %s' says more)", name, metadata.card["title"], name
         )
-    if raw.spec.size[0] == 1 and metadata.patch_voxels[0] > 1:
-        why = f"has one slice, and the network sees {metadata.patch_voxels[0]} at once"
-        raise InputError(raw.name, why, "Train a 2D one: --preset u2d-b")
-    seen = _seen(raw, metadata, parameters)
+    seen = seen_by(raw, metadata, parameters.rescale)
     _check_symmetries(raw.name, seen, metadata, parameters.tta)
     windows = WindowGrid.over(
         seen.spec.size, metadata.patch_voxels, stride_of(network), parameters.overlap, parameters.blend
     )
-    normalisation = normalisation_of(raw)
+    normalisation = normalisation or normalisation_of(raw)
     if raw.spec.dtype != np.uint8:
         logging.getLogger(__name__).info(
             "%s: grey values from %g to %g (percentiles .5 and 99.5) are stretched",
@@ -140,8 +145,17 @@ def planned_prediction(
     return Planned(prediction, spec, _work(prediction, raw, process_bytes))
 
 
-def _seen(raw: Volume, metadata: ModelMetadata, parameters: PredictParameters) -> Seen:
-    """Return a volume at the voxel size of the training, where its own is another one; say so."""
+def seen_by(raw: Volume, metadata: ModelMetadata, rescale: str) -> Seen:
+    """Return a volume at the voxel size of the training, where its own is another one; say so.
+
+    Raises
+    ------
+    InputError
+        Where the network sees more slices than there are, or its affinities are between other voxels.
+    """
+    if raw.spec.size[0] == 1 and metadata.patch_voxels[0] > 1:
+        why = f"has one slice, and the network sees {metadata.patch_voxels[0]} at once"
+        raise InputError(raw.name, why, "Train a 2D one: --preset u2d-b")
     size, trained = raw.spec.voxel_size_nm, metadata.voxel_size_nm
     log = logging.getLogger(__name__)
     if trained is None:
@@ -156,12 +170,12 @@ def _seen(raw: Volume, metadata: ModelMetadata, parameters: PredictParameters) -
         return raw
     unlike = "the model was trained on voxels of %s nm, %s has %s nm"
     nm = (_by(trained), raw.name, _by(size))
-    if parameters.rescale == "none":
+    if rescale == "none":
         log.warning(unlike, *nm)
         return raw
     if _has_affinities(metadata):
         why = f"has voxels of {_by(size)} nm, the model's affinities are between voxels of {_by(trained)} nm"
-        raise InputError(raw.name, why, "Use convert --scale, or --rescale none")
+        raise InputError(raw.name, why, "Use convert --scale, or predict --rescale none")
     seen = seen_at(raw, scale)
     log.info(f"{unlike}: it is resampled to %s voxels", *nm, _by(seen.spec.size))  # noqa: G004 (no value in it)
     if is_sectioned(size) and not is_sectioned(trained):
@@ -174,19 +188,19 @@ def _by(lengths: VoxelSize | Size) -> str:
 
 
 def _has_affinities(metadata: ModelMetadata) -> bool:
-    return any(channel[0] in "zyx" for channel in metadata.targets)
+    return any(map(affinity_offset, metadata.targets))
 
 
 def _check_symmetries(name: str, seen: Seen, metadata: ModelMetadata, tta: int) -> None:
-    """Refuse to average over images that are not alike."""
-    if tta > 1 and _has_affinities(metadata):
-        raise InputError(f"tta {tta}", "affinities are not the same when they are mirrored", "Use --tta 1")
+    """Refuse to average over images that are not alike, or whose affinities are others."""
     orders = Symmetry.of(metadata.patch_voxels, seen.spec.voxel_size_nm or metadata.voxel_size_nm).orders
     wanted = {tuple(axis + 3 for axis in order) for order, _ in symmetries(tta)}
     if not wanted <= set(orders):
         axes, fewer = ("z, y and x", 16) if (0, 2, 1) in orders else ("y and x", 4)
         why = f"tta {tta} exchanges {axes}, along which voxels or windows differ"
         raise InputError(name, why, f"Use --tta {fewer}")
+    for way in symmetries(tta):
+        channels_turned_back([affinity_offset(channel) for channel in metadata.targets], *way)
 
 
 def _at_once(
