@@ -65,6 +65,11 @@ class Batch:
     targets: Tensor
     valid: Tensor | None = None
 
+    @property
+    def valid_voxels(self) -> int:
+        """Voxels that count, of all patches together."""
+        return self.images.numel() if self.valid is None else int(self.valid.sum())
+
     def pin_memory(self) -> Batch:
         """Return the batch where a GPU can fetch it while it computes."""
         valid = None if self.valid is None else self.valid.pin_memory()

@@ -150,8 +150,7 @@ def fit(
     """Train a network in place: warm-up, then cosine decay of the learning rate.
 
     Several processes, or batches that are accumulated, change the weights as one batch of all their patches
-    would; but norms over a batch take in the patches of one process and batch, and so does the mean over
-    the voxels that are valid.
+    would; but norms over a batch take in the patches of one process and batch.
 
     Parameters
     ----------

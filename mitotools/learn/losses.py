@@ -113,8 +113,11 @@ def total_loss(
     valid: Tensor | None,
     targets: Sequence[Target],
     kind: str = LOSSES[0],
+    share: float = 1.0,
 ) -> Tensor:
     """Return the sum over targets of their losses; that of several channels is their mean.
+
+    The mean of this over the batches of a step is what all of them would have as one batch.
 
     Parameters
     ----------
@@ -126,6 +129,8 @@ def total_loss(
     targets : sequence of Target
     kind : str
         One of `LOSSES`.
+    share : float
+        How many times as many valid voxels this batch has as the mean batch of its step.
 
     Returns
     -------
@@ -143,20 +148,24 @@ def total_loss(
     outputs = torch.split(logits.float(), counts, 1)
     expected = torch.split(truths.float(), counts, 1)
     parts = zip(targets, outputs, expected, strict=True)
-    return torch.stack([_target_loss(*part, weights, kind) for part in parts]).sum()
+    return torch.stack([_target_loss(*part, weights, kind, share) for part in parts]).sum()
 
 
-def _target_loss(target: Target, logits: Tensor, truths: Tensor, valid: Tensor | None, kind: str) -> Tensor:
+def _target_loss(
+    target: Target, logits: Tensor, truths: Tensor, valid: Tensor | None, kind: str, share: float
+) -> Tensor:
     channels = zip(logits.unbind(1), truths.unbind(1), strict=True)
-    return torch.stack([_channel_loss(target, *channel, valid, kind) for channel in channels]).mean()
+    return torch.stack([_channel_loss(target, *channel, valid, kind, share) for channel in channels]).mean()
 
 
-def _channel_loss(target: Target, logits: Tensor, truth: Tensor, valid: Tensor | None, kind: str) -> Tensor:
+def _channel_loss(
+    target: Target, logits: Tensor, truth: Tensor, valid: Tensor | None, kind: str, share: float
+) -> Tensor:
     if target.loss == "squared":
-        return squared_loss(logits, truth, valid)
+        return share * squared_loss(logits, truth, valid)
     cross_entropy = weighted_cross_entropy if kind == "weighted" else plain_cross_entropy
-    loss = cross_entropy(logits, truth, valid)
-    if target.dice_weight:
+    loss = share * cross_entropy(logits, truth, valid)
+    if target.dice_weight:  # a mean over patches, of which all batches have as many
         loss = loss + target.dice_weight * dice_loss(logits, truth, valid)
     return loss
 

@@ -64,7 +64,7 @@ class Step:
         self.voxels, self.waited_s = 0, 0.0
 
     def learn(self) -> float:
-        """Find the gradient, and return the loss: the mean over all batches and processes.
+        """Find the gradient, and return the loss: that of all batches and processes as one batch.
 
         Raises
         ------
@@ -76,7 +76,12 @@ class Step:
         count = self._parameters.accumulate
         self._training.optimizer.zero_grad(set_to_none=True)
         with _statistics_kept(self._training.network), memory_in_words(self._device, SMALLER):
-            total = sum(self._learnt(self._next(), count) for _ in range(count))
+            batches = [self._next() for _ in range(count)]
+            voxels = [batch.valid_voxels for batch in batches]
+            mean = self._processes.mean(sum(voxels) / count, self._device) or 1.0  # of none
+            total = sum(
+                self._learnt(batch, count, own / mean) for batch, own in zip(batches, voxels, strict=True)
+            )
             loss = self._processes.mean(total, self._device)
             self._check("loss", loss)
             self._check("gradient", self._clipped())
@@ -103,14 +108,14 @@ class Step:
         self.voxels += batch.images.numel()
         return batch
 
-    def _learnt(self, batch: Batch, count: int) -> float:
-        """Add one of so many batches to the gradient, and return its part of the loss."""
+    def _learnt(self, batch: Batch, count: int, share: float) -> float:
+        """Add one of so many batches, with its share of valid voxels, to the gradient; return its part."""
         images = batch.images.to(self._device, memory_format=torch.channels_last_3d, non_blocking=True)
         with arithmetic(self._precision, self._device):
             logits = self._network(images)
         truths = batch.targets.to(self._device, non_blocking=True)
         valid = None if batch.valid is None else batch.valid.to(self._device, non_blocking=True)
-        loss = total_loss(logits, truths, valid, self._targets, self._parameters.loss) / count
+        loss = total_loss(logits, truths, valid, self._targets, self._parameters.loss, share) / count
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 

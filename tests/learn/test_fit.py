@@ -1,5 +1,6 @@
 """The training loop; one step is tested in test_step.py."""
 
+import itertools
 import signal
 import time
 from dataclasses import replace
@@ -239,26 +240,22 @@ def interrupt(*_):
 def test_an_interruption_leaves_whole_iterations(number, where, iterations):
     """A batch norm has seen patches of the second iteration when the first is all that is kept."""
     parameters = replace(QUICK, norm="batch", accumulate=2)
-    training, rows = begun(parameters), []
+    training, rows, seen = begun(parameters), [], itertools.count(-1)
 
     def when(place, count):
         if place == where and count == 2:
             signal.raise_signal(number)
 
-    def batches():
-        for count, whole in enumerate(feed()):
-            when("while it learns", count - 1)
-            yield whole
-
     def logged(row):
         when("while it tells", row["iteration"])
         rows.append(row)
 
+    training.network.register_forward_hook(lambda *_: when("while it learns", next(seen)))
     training.optimizer.register_step_pre_hook(lambda *_: when("while weights change", training.iteration + 1))
     before = signal.signal(number, interrupt)
     try:
         with pytest.raises(KeyboardInterrupt):
-            fitted(parameters, training, batches(), logged=logged)
+            fitted(parameters, training, feed(), logged=logged)
         assert signal.getsignal(number) is interrupt
     finally:
         signal.signal(number, before)

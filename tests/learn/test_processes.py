@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from learn.trainings import QUICK, begun, feed, fitted, weights
+from learn.trainings import QUICK, batch, begun, feed, fitted, masked_batch, weights
 from safetensors.torch import load_file
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
@@ -30,6 +30,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from learn import trainings
 from learn.trainings import QUICK, begun, feed, fitted, weights
 from mitotools.learn.processes import joined
 
@@ -42,7 +43,7 @@ with joined("cpu") as processes:
     training, result = fitted(
         parameters,
         training,
-        feed(rank=processes.rank, count=processes.count),
+        feed(rank=processes.rank, count=processes.count, made=getattr(trainings, sys.argv[3])),
         processes,
         logged=told["rows"].append,
         validated=lambda training: told["scored"].append(training.iteration),
@@ -72,9 +73,9 @@ def torchrun(folder, program, *arguments, count=2):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def ranks(folder, **change):
+def ranks(folder, made=batch, **change):
     """Train in two processes, and return what each was told and its weights."""
-    result = torchrun(folder, RANK, folder, json.dumps(change))
+    result = torchrun(folder, RANK, folder, json.dumps(change), made.__name__)
     assert result.returncode == 0, result.stderr
     assert "strides" not in result.stderr  # which would be slow
     told = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
@@ -82,17 +83,20 @@ def ranks(folder, **change):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_two_processes_learn_what_one_does(tmp_path, optimizer):
+@pytest.mark.parametrize(("optimizer", "made"), [("sgd", batch), ("adam", batch), ("sgd", masked_batch)])
+def test_two_processes_learn_what_one_does(tmp_path, optimizer, made):
     change = {
         "iterations": 6, "optimizer": optimizer, "accumulate": 2, "validations": 3, "clip_gradient": 1.0,
         "save_minutes": 0.0,
     }  # fmt: skip
     rows, scored = [], []
     alone, result = fitted(
-        replace(QUICK, **change), logged=rows.append, validated=lambda t: scored.append(t.iteration)
+        replace(QUICK, **change),
+        batches=feed(made=made),
+        logged=rows.append,
+        validated=lambda t: scored.append(t.iteration),
     )
-    (first, second), (one, other), _ = ranks(tmp_path, **change)
+    (first, second), (one, other), _ = ranks(tmp_path, made, **change)
     for name in ("loss", "learning_rate"):
         expected = [row[name] for row in rows]
         assert [row[name] for row in first["rows"]] == pytest.approx(expected, abs=1e-5)

@@ -11,12 +11,13 @@ from mitotools.errors import InputError, ModelError
 from mitotools.learn.feed import Batch
 from mitotools.learn.processes import Processes
 from mitotools.learn.step import Step
+from mitotools.learn.targets import targets_named
 
 CPU = torch.device("cpu")
 
 
-def step(training, batches, parameters=QUICK):
-    return Step(training, batches, MASK, parameters, CPU, Processes())
+def step(training, batches, parameters=QUICK, targets=MASK):
+    return Step(training, batches, targets, parameters, CPU, Processes())
 
 
 def gradients(training):
@@ -29,7 +30,8 @@ def length(tensors):
 
 def halves(whole):
     for part in (slice(0, 2), slice(2, 4)):
-        yield Batch(whole.images[part], whole.targets[part])
+        valid = None if whole.valid is None or whole.valid[part].all() else whole.valid[part]
+        yield Batch(whole.images[part], whole.targets[part], valid)
 
 
 def test_a_step_follows_the_gradient_at_the_rate_that_is_given():
@@ -70,6 +72,30 @@ def test_two_batches_of_two_make_the_step_of_one_of_four(norm, precision):
     if precision == "float32":
         for name, tensor in weights(parts).items():
             torch.testing.assert_close(tensor, weights(whole)[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["weighted", "plain"])
+@pytest.mark.parametrize("target", ["mask", "distance"])
+@pytest.mark.parametrize("slices", [0, 1, 7])
+def test_every_valid_voxel_of_a_step_counts_alike_in_whichever_batch_it_is(target, loss, slices):
+    """Of the first two patches some slices count; of the others all, as if there were no mask."""
+    valid = torch.ones(4, 8, 8, 8, dtype=torch.bool)
+    valid[:2, slices:] = False
+    masked = Batch(batch().images, batch().targets, valid)
+    parameters, targets = replace(QUICK, loss=loss), targets_named([target])
+    whole, parts = begun(), begun()
+    together = step(whole, iter([masked]), parameters, targets)
+    apart = step(parts, halves(masked), replace(parameters, batch=2, accumulate=2), targets)
+    assert apart.learn() == pytest.approx(together.learn(), abs=1e-6)
+    for name, slope in gradients(whole).items():
+        torch.testing.assert_close(gradients(parts)[name], slope, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_without_a_valid_voxel_changes_nothing():
+    training = begun()
+    nothing = Batch(batch().images, batch().targets, torch.zeros(4, 8, 8, 8, dtype=torch.bool))
+    assert step(training, iter([nothing])).learn() == 0
+    assert not any(slope.any() for slope in gradients(training).values())
 
 
 def test_a_gradient_that_is_too_long_is_shortened_and_keeps_its_direction():
@@ -116,17 +142,20 @@ def test_too_little_memory_says_what_to_change(where):
 
 
 def test_what_norms_have_seen_is_taken_back_where_a_step_fails():
-    """The first of two batches has been seen when the second does not come."""
-
-    def one_alone():
-        yield batch()
-        raise InputError("cell.h5", "cannot be read")
-
+    """The first of two batches has been seen when there is no memory for the second."""
     parameters = replace(QUICK, norm="batch", accumulate=2)
-    training = begun(parameters)
+    training, seen = begun(parameters), []
+
+    def full(*_):
+        seen.append(1)
+        if len(seen) == 2:
+            raise torch.OutOfMemoryError
+
+    hook = training.network.register_forward_hook(full)
     before = weights(training)
-    with pytest.raises(InputError, match="cell"):
-        step(training, one_alone(), parameters).learn()
+    with pytest.raises(InputError, match="its memory is too small"):
+        step(training, feed(), parameters).learn()
+    hook.remove()
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(training).items())
     step(training, feed(), parameters).learn()
     assert not all(torch.equal(before[name], tensor) for name, tensor in weights(training).items())

@@ -29,15 +29,25 @@ def batch(number=0, count=4, length=8):
     )
 
 
+def masked_batch(number=0):
+    """Return the batch of a number, of whose patches 1, 3, 5 and 7 slices are valid."""
+    whole = batch(number)
+    valid = torch.zeros(4, 8, 8, 8, dtype=torch.bool)
+    for patch, slices in enumerate((1, 3, 5, 7)):
+        valid[patch, :slices] = True
+    return Batch(whole.images, whole.targets, valid)
+
+
 def shared(whole, rank, count):
     """Return a process's part of a batch."""
-    return Batch(whole.images[rank::count], whole.targets[rank::count])
+    valid = None if whole.valid is None else whole.valid[rank::count]
+    return Batch(whole.images[rank::count], whole.targets[rank::count], valid)
 
 
-def feed(first=0, last=10**9, rank=0, count=1):
+def feed(first=0, last=10**9, rank=0, count=1, made=batch):
     """Yield a process's part of one batch after the other."""
     for number in range(first, last):
-        yield shared(batch(number), rank, count)
+        yield shared(made(number), rank, count)
 
 
 def begun(parameters=QUICK, seed=0):
