@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mitotools.errors import ModelError
+from mitotools.learn.device import arithmetic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -113,7 +114,7 @@ class Average:
         torch._foreach_lerp_(mine, theirs, 1 - decay)
 
 
-def estimate_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def estimate_norms(network: nn.Module, batches: Iterable[Tensor], precision: str) -> None:
     """Replace the statistics of batch norms by those of `batches`: averaged weights have others.
 
     Parameters
@@ -121,6 +122,8 @@ def estimate_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
     network : nn.Module
     batches : iterable of (N, 1, Z, Y, X)
         Images as in training, on the network's device. They are not asked for where there is no batch norm.
+    precision : {"float32", "bfloat16"}
+        Of the training, and of those who will apply the network.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
     if not norms:
@@ -132,7 +135,8 @@ def estimate_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
     network.train()
     with torch.no_grad():
         for images in batches:
-            network(images)
+            with arithmetic(precision, images.device):
+                network(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.train(was_training)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mitotools.errors import MachineError, MitotoolsError, ModelError
 from mitotools.learn.augment.patch import recipe_named
 from mitotools.learn.checkpoint import save_model
-from mitotools.learn.device import chosen_device, placed, prepare, resolved
+from mitotools.learn.device import chosen_device, memory_in_words, placed, prepare, resolved
 from mitotools.learn.feed import Patches, batches, bytes_of_patch, loaders_for
 from mitotools.learn.fit import Fit, Hooks, Row, fit, nothing
 from mitotools.learn.metadata import read_metadata
@@ -140,7 +140,8 @@ def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, p
             load_training(path, training)
         with TrainingLog(files.log, training.iteration, files.plot, plan.metadata.history) as log:
             validation = Validation(files.validation, parameters, running) if files.validation else None
-            hooks = _Telling(path, journal, plan, running, log, validation, device).hooks
+            share = parameters.batch // processes.count
+            hooks = _Telling(path, journal, plan, running, log, validation, device, share).hooks
             try:
                 result = _fitted(training, plan, running, hooks, processes)
             except (KeyboardInterrupt, MitotoolsError) as error:
@@ -148,7 +149,8 @@ def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, p
                 if training.iteration and not isinstance(error, ModelError):
                     hooks.saved(training)
                 raise
-        _save(path, training, plan, result, running, device)
+        hooks.saved(training)
+        _save(path, training, plan, result, running, device, share)
     return result
 
 
@@ -175,9 +177,11 @@ class _Telling:
         log: TrainingLog,
         validation: Validation | None,
         device: Device,
+        share: int,
     ) -> None:
         self._path, self._journal, self._plan = path, journal, plan
-        self._running, self._log, self._validation, self._device = running, log, validation, device
+        self._running, self._log, self._validation = running, log, validation
+        self._device, self._share = device, share
         self._iterations = 0
 
     @property
@@ -206,7 +210,7 @@ class _Telling:
 
     def validated(self, training: Training) -> None:
         assert self._validation is not None  # noqa: S101
-        _with_norms(training, self._plan, self._running, self._device)
+        _with_norms(training, self._plan, self._running, self._device, self._share)
         network = training.average.network
         was_training = network.training
         score = self._validation.score(network.eval(), self._plan.metadata)
@@ -220,11 +224,11 @@ class _Telling:
             training.best = Best(score.ap, training.iteration, score.decode, tensors)
 
 
-def _with_norms(training: Training, plan: Plan, running: Running, device: Device) -> None:
-    """Give the averaged weights the statistics of their own norms."""
-    parameters = replace(plan.parameters, seed=plan.parameters.seed + NORMS_SEED)
-    seen = training.iteration * parameters.accumulate * parameters.batch
-    count = -(-min(PATCHES_FOR_NORMS, max(seen // 10, 1)) // parameters.batch)
+def _with_norms(training: Training, plan: Plan, running: Running, device: Device, share: int) -> None:
+    """Give the averaged weights the statistics of their own norms: of batches as one process learns from."""
+    seen = training.iteration * plan.parameters.accumulate * plan.parameters.batch
+    count = -(-min(PATCHES_FOR_NORMS, max(seen // 10, 1)) // share)
+    parameters = replace(plan.parameters, seed=plan.parameters.seed + NORMS_SEED, batch=share)
     if training.average.network is training.network or parameters.norm != "batch":
         return
 
@@ -234,16 +238,19 @@ def _with_norms(training: Training, plan: Plan, running: Running, device: Device
             for _ in running.track(range(count), count, "statistics of the norms", "batches"):
                 yield next(feed).images.to(device)
 
-    estimate_norms(training.average.network, images())
+    with memory_in_words(device, "End other programs that use it"):
+        estimate_norms(training.average.network, images(), parameters.precision)
 
 
-def _save(path: Path, training: Training, plan: Plan, result: Fit, running: Running, device: Device) -> None:
+def _save(
+    path: Path, training: Training, plan: Plan, result: Fit, running: Running, device: Device, share: int
+) -> None:
     """Write the model where the training was saved: the best of the validation, else the average."""
     network = training.average.network
     metadata = plan.metadata
     done = {**metadata.training, "iterations_done": result.iterations, "final_loss": result.loss}
     if training.best is None:
-        _with_norms(training, plan, running, device)
+        _with_norms(training, plan, running, device, share)
     else:
         best = training.best
         network.load_state_dict(best.tensors)

@@ -156,7 +156,7 @@ def test_norms_take_their_statistics_from_the_batches_alone():
     norm.running_var.fill_(100.0)
     first = torch.tensor([0.0, 0.0, 2.0, 2.0]).reshape(1, 1, 1, 2, 2)
     second = torch.full((1, 1, 2, 2, 2), 5.0)
-    estimate_norms(nn.Sequential(norm).eval(), [first, second])
+    estimate_norms(nn.Sequential(norm).eval(), [first, second], "float32")
     assert norm.running_mean.item() == pytest.approx(3)
     assert norm.running_var.item() == pytest.approx(2 / 3)
     assert (norm.momentum, norm.training) == (0.1, False)
@@ -166,10 +166,10 @@ def test_norms_are_estimated_again_by_the_same_batches_to_the_same():
     parameters = replace(QUICK, norm="batch")
     training = begun(parameters)
     images = [batch(number).images for number in range(3)]
-    estimate_norms(training.network, images)
+    estimate_norms(training.network, images, "float32")
     once = weights(training)
     training.network(batch(7).images)
-    estimate_norms(training.network, images)
+    estimate_norms(training.network, images, "float32")
     assert all(torch.equal(once[name], tensor) for name, tensor in weights(training).items())
 
 
@@ -178,4 +178,12 @@ def test_no_batch_is_asked_for_where_there_is_no_batch_norm():
         raise AssertionError
         yield
 
-    estimate_norms(begun().network, never())
+    estimate_norms(begun().network, never(), "float32")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_norms_take_the_statistics_of_the_arithmetic_that_is_asked_for(precision):
+    network, seen = nn.Sequential(nn.Conv3d(1, 1, 1), nn.BatchNorm3d(1)), []
+    network[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    estimate_norms(network, [batch().images], precision)
+    assert seen == [getattr(torch, precision)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 
 import h5py
@@ -14,8 +15,10 @@ from stages.networks import SIZE, VOXEL_SIZE, write_model, write_phantom, write_
 from mitotools.errors import InputError, MitotoolsError, ModelError, TargetError, UsageError
 from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.learn.metadata import read_metadata
+from mitotools.learn.processes import Processes
 from mitotools.parameters import PredictParameters, TrainParameters
 from mitotools.run.running import Running
+from mitotools.stages import train as stage
 from mitotools.stages.predict import predict_volume
 from mitotools.stages.train import train_model
 from mitotools.stages.training.data import Labelled, labelled
@@ -117,6 +120,35 @@ def test_a_seed_gives_the_same_model_and_another_seed_another(pair, tmp_path):
         trained(pair, path, seed=seed, loaders=loaders, recipe="2021")
     assert differing(first, again) == []
     assert "stem.0.weight" in differing(first, other)
+
+
+class Half(Processes):
+    """One of two processes, without the other one."""
+
+    def around(self, network, _):
+        return network
+
+    def mean(self, value, _):
+        return value
+
+    def of_first(self, value, _):
+        return value
+
+
+@pytest.mark.parametrize(("processes", "sizes"), [(Processes(), [8]), (Half(0, 2), [4, 4])])
+def test_norms_take_their_statistics_from_batches_of_the_share_of_a_process(
+    pair, model, monkeypatch, processes, sizes
+):
+    """Of the 80 patches of 10 iterations a tenth; in the arithmetic of the training."""
+    seen = []
+
+    def estimate(network, batches, precision):
+        seen.append(([len(images) for images in batches], precision))
+
+    monkeypatch.setattr(stage, "joined", lambda _: nullcontext(processes))
+    monkeypatch.setattr(stage, "estimate_norms", estimate)
+    trained(pair, model, batch=8, iterations=10, patch_voxels=(8, 8, 8), precision="bfloat16")
+    assert seen == [(sizes, "bfloat16")]
 
 
 @pytest.mark.parametrize(

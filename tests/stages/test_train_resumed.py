@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from command_runs import journal_of
 from safetensors.numpy import load_file
 from stages.networks import write_phantom
@@ -304,6 +305,26 @@ def test_what_a_failed_training_learnt_is_saved_where_it_may_go_on(
     if is_saved:
         run(RESUME)
         assert_same(whole, run)
+
+
+def test_a_training_that_is_done_is_kept_where_there_is_no_memory_for_the_statistics_of_its_norms(
+    pair, tmp_path, whole, monkeypatch
+):
+    def full(network, batches, precision):
+        for _ in batches:
+            raise torch.OutOfMemoryError
+
+    run = Run(pair, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "estimate_norms", full)
+        with pytest.raises(InputError) as raised:
+            run()
+    assert str(raised.value) == (
+        "device cpu: its memory is too small. End other programs that use it. "
+        "1 checkpoint is saved, and --resume continues."
+    )
+    run(RESUME)
+    assert_same(whole, run)
 
 
 def test_a_training_is_validated_as_often_as_if_nothing_had_happened(pair, tmp_path, monkeypatch):
