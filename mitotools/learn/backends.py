@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 BACKENDS = ("auto", "torch", "openvino")
 
 ON_A_GPU = 2
-"""Windows that are on their way at once, so that a GPU computes one while another is copied."""
+"""Windows that are on their way at once, so that a GPU computes one while another is copied; fewer where its
+memory is too small."""
 
 
 class Backend(Protocol):
@@ -90,7 +92,10 @@ def backend_of(
 
 
 class _Torch:
-    """Eager torch; on a processor all threads share one window."""
+    """Eager torch; on a processor all threads share one window.
+
+    Where a GPU's memory has not held two windows, they are computed one after the other.
+    """
 
     def __init__(self, network: nn.Module, device: torch.device, precision: str, threads: int) -> None:
         self.device = device
@@ -98,13 +103,29 @@ class _Torch:
         self.torch_threads = threads
         self._network = placed(network, device)
         self._precision = precision
+        self._turns, self._taking = threading.Semaphore(self.at_once), threading.Lock()
 
     def __call__(self, image: Tensor) -> Tensor:
         batch = image[None, None].contiguous(memory_format=torch.channels_last_3d)
-        words = memory_in_words(self.device, "Use --device cpu, or a model with smaller patches")
-        with words, arithmetic(self._precision, self.device):
+        with memory_in_words(self.device, "Use --device cpu, or a model with smaller patches"):
+            with suppress(torch.OutOfMemoryError), self._turns:  # what it held, the turn too, is given back
+                return self._logits(batch)
+            self._take_turns()
+            with self._turns:
+                torch.cuda.empty_cache()
+                return self._logits(batch)
+
+    def _logits(self, batch: Tensor) -> Tensor:
+        with arithmetic(self._precision, self.device):
             logits: Tensor = self._network(batch)
         return logits[0].float()
+
+    def _take_turns(self) -> None:
+        """Have one window computed at a time from now on, when those under way are done."""
+        with self._taking:
+            while self.at_once > 1:
+                self._turns.acquire()
+                self.at_once -= 1
 
 
 def _openvino() -> Any:
