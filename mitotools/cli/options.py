@@ -40,7 +40,7 @@ precision = click.option(
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="Arithmetic of the network; auto is bfloat16 where the CPU has it.",
+    help="Arithmetic of the network; auto is bfloat16 where the CPU or GPU has it.",
 )
 as_program = click.option(
     "--as",
