@@ -126,14 +126,16 @@ def read_metadata(path: Path) -> ModelMetadata:
             content = json.loads((file.metadata() or {})[KEY])
         return _parsed(path, content)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f"its header has no {error}" if isinstance(error, KeyError) else error
         raise ModelError(
-            str(path), f"is not a mitotools model ({error})", "Models are made by 'mitotools train'"
+            str(path), f"is not a mitotools model ({reason})", "Models are made by 'mitotools train'"
         ) from error
 
 
 def _parsed(path: Path, content: dict[str, Any]) -> ModelMetadata:
     if content["version"] > VERSION:
-        raise ModelError(str(path), f"has version {content['version']}, newer than this program's {VERSION}")
+        why = f"has version {content['version']}, newer than this program's {VERSION}"
+        raise ModelError(str(path), why, "Install a newer mitotools")
     z, y, x = (int(length) for length in content["patch_voxels"])
     if min(z, y, x) < 1:
         raise ValueError(f"its patches have {z} x {y} x {x} voxels")

@@ -69,8 +69,10 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is no pickle, or a broken one, may raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ModelError(str(path), f"is no checkpoint of tensors alone ({reason})") from error
+        # Torch's own words are long, and advise to execute what is in the file.
+        reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
+        why = f"is no PyTorch checkpoint, or a damaged one, or holds more than tensors{reason}"
+        raise ModelError(str(path), why, NEXT) from error
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(map(_is_entry, state.items())):
         raise ModelError(str(path), "holds no 'state_dict' of tensors", NEXT)

@@ -135,7 +135,8 @@ def load_training(path: Path, training: Training) -> None:
         TypeError,
         ValueError,
     ) as error:
-        why = f"is no training that can be continued ({error})"
+        reason = f"its header has no {error}" if isinstance(error, KeyError) else error
+        why = f"is no training that can be continued ({reason})"
         raise ModelError(str(path), why, "Use --force to start over") from error
 
 

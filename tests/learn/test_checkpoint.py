@@ -132,7 +132,7 @@ def test_a_truncated_model_is_refused(model):
 def test_somebody_elses_safetensors_are_refused(tmp_path):
     path = tmp_path / "model.safetensors"
     save_file({"weight": torch.zeros(2)}, path, {"format": "pt"})
-    assert "is not a mitotools model" in refusal(path)
+    assert "is not a mitotools model (its header has no 'mitotools'). Models are made by" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_an_entry_that_says_nothing_is_refused(tmp_path, entry):
 
 def test_a_newer_version_is_refused_with_both_versions(model):
     rewritten(model, lambda header: header.update(version=2))
-    assert refusal(model).endswith("has version 2, newer than this program's 1.")
+    assert refusal(model).endswith("has version 2, newer than this program's 1. Install a newer mitotools.")
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mitotools.errors import InputError, ModelError
 from mitotools.learn.models import build
-from mitotools.learn.pytc import read_checkpoint
+from mitotools.learn.pytc import NEXT, read_checkpoint
 
 GOLDEN = Path(__file__).parent / "golden" / "checkpoints"
 CASES = json.loads((GOLDEN / "cases.json").read_text())
 PLAIN, PLUS = (GOLDEN / f"{name}.pth.tar" for name in CASES)
 NAMES = {"unet_3d": "pytc-unet", "unet_plus_3d": "pytc-unet-plus"}
+UNREADABLE = "is no PyTorch checkpoint, or a damaged one, or holds more than tensors"
 SETTINGS = {"filters": [8, 8, 16, 16, 24], "out_channels": 3, "in_channels": 1}
 
 
@@ -110,7 +112,7 @@ def test_a_pickle_is_refused_and_not_executed(tmp_path, written):
             return (open, (str(tmp_path / "executed"), "w"))
 
     for path in (written(Bomb()), written(state(), optimizer=Bomb())):
-        assert "is no checkpoint of tensors alone" in refusal(path)
+        assert UNREADABLE in refusal(path)
     assert not (tmp_path / "executed").exists()
 
 
@@ -120,7 +122,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     assert "no such file" in refusal(tmp_path, InputError)
     for content in (b"", b"a text that is no model at all\n", b"PK\x03\x04 and no more", b"\x80\x02]q\x00."):
         path.write_bytes(content)
-        refusal(path)
+        assert refusal(path) == f"{path}: {UNREADABLE}. {NEXT}."
+    save_file(state(), path)
+    assert refusal(path) == f"{path}: {UNREADABLE}. {NEXT}."
 
 
 def test_truncated_and_damaged_files_are_refused_or_give_a_network(tmp_path):
