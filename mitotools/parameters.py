@@ -245,7 +245,7 @@ class TrainParameters:
     batch: int = 4
     iterations: int = 150_000
     minutes: float | None = None
-    """Stop after this time, with the learning rate decayed by then."""
+    """Stop after this time of training, the learning rate decayed by then; scoring and saving come on top."""
     learning_rate: float = 0.04
     momentum: float = 0.9
     weight_decay: float = 1e-4

@@ -77,7 +77,10 @@ class Fit:
 
 @dataclass
 class _Clock:
-    """The time of training, all runs together; what validation and saving take does not count."""
+    """The time of training, all runs together; what validation and saving take does not count.
+
+    So a training that is scored or saved more often learns no less.
+    """
 
     before_s: float
     start: float
