@@ -37,6 +37,9 @@ POSITIVE = (
 )  # fmt: skip
 """Settings that may not be 0; none may be negative."""
 
+SHARES = ("uniform_share", "momentum", "ema_decay")
+"""Settings of which 1 is all there is."""
+
 MOST = 2**63 - 1
 """What a random generator takes as its seed."""
 
@@ -125,8 +128,8 @@ def _changed(base: TrainParameters, values: Mapping[str, Any], what: str) -> Tra
             wrong = "is of another kind" if example is None else f"is nothing like {_shown(example)}"
             raise UsageError(what, f"{key} = {_shown(value)} {wrong}", f"It is {error}") from error
         if not _is_in_range(key, found[key]):
-            least = "above 0" if key in POSITIVE else "0 or more"
-            raise UsageError(what, f"{key} = {_shown(value)} is out of range", f"It is {least}")
+            allowed = "above 0" if key in POSITIVE else "from 0 to 1" if key in SHARES else "0 or more"
+            raise UsageError(what, f"{key} = {_shown(value)} is out of range", f"It is {allowed}")
     return replace(base, **found)
 
 
@@ -196,7 +199,8 @@ def _checked_list(parts: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
 
 def _is_in_range(key: str, value: Any) -> bool:
     numbers = [n for n in (value if isinstance(value, tuple) else [value]) if isinstance(n, int | float)]
-    return all(0 <= number <= MOST and (number > 0 or key not in POSITIVE) for number in numbers)
+    most = 1 if key in SHARES else MOST
+    return all(0 <= number <= most and (number > 0 or key not in POSITIVE) for number in numbers)
 
 
 def _shown(value: Any) -> str:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mitotools.errors import ModelError
+from mitotools.errors import ModelError, UsageError
 from mitotools.learn.targets import (
     TARGETS,
     TargetShape,
@@ -237,6 +237,11 @@ def test_targets_do_not_depend_on_how_labels_lie_in_memory(name, in_plane):
     turned = np.asfortranarray(labels[:, ::-1])[:, ::-1]
     targets = targets_named([name])
     assert (make_targets(turned, targets, shape) == make_targets(labels, targets, shape)).all()
+
+
+def test_a_target_that_stands_twice_is_refused():
+    with pytest.raises(UsageError, match=r"^targets mask,contour,mask: one stands twice\. Name each once\.$"):
+        targets_named(["mask", "contour", "mask"])
 
 
 def test_an_unknown_target_is_refused_with_those_there_are():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mitotools.errors import ModelError
+from mitotools.errors import ModelError, UsageError
 from mitotools.learn.targets.affinity import affinity_channels, affinity_target
 from mitotools.learn.targets.contact import contact_target, without_contacts
 from mitotools.learn.targets.contour import contour_target
@@ -100,8 +100,10 @@ def targets_named(names: Sequence[str], offsets: Sequence[Size] = NEAREST_OFFSET
     ModelError
         Where there is no target of a name.
     UsageError
-        Where the offsets are not those of different voxels.
+        Where a name stands twice, or the offsets are not those of different voxels.
     """
+    if len(set(names)) < len(names):
+        raise UsageError(f"targets {','.join(names)}", "one stands twice", "Name each once")
     affinity = replace(
         _named("affinity"), channels=affinity_channels(offsets), make=partial(_affinity, offsets=offsets)
     )
