@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -22,26 +23,32 @@ SAMPLED_BLOCKS = 32
 SAMPLE: Size = (16, 128, 128)
 """Shape of a block: the same whatever the file's chunks are, so that these do not change the result."""
 
+CONSTANT = "has the same value everywhere it was looked at"
+
 
 def normalisation_of(volume: Volume) -> Normalisation:
     """Return how a volume's grey values are scaled: 0 to 255 for uint8, else by percentiles .5 and 99.5.
 
     The percentiles are taken over blocks spread evenly through the volume, padding left out: constant
-    blocks, and the least and the largest value where they fill whole regions.
+    blocks, and the least and the largest value where they fill whole regions. A volume of uint8 that has one
+    value in all these blocks is warned of.
 
     Raises
     ------
     InputError
-        Where the volume holds NaN or infinities, or one value only.
+        Where the volume holds NaN or infinities, or, where it is no uint8, one value only.
     """
-    if volume.spec.dtype == np.uint8:
-        return Normalisation(0.0, 255.0)
     boxes = grid(volume.spec.size, SAMPLE)
     chosen = [boxes[i] for i in np.linspace(0, len(boxes) - 1, SAMPLED_BLOCKS).round().astype(int)]
-    samples = [read_finite(volume, box).astype(np.float64) for box in dict.fromkeys(chosen)]
-    varied = [sample for sample in samples if sample.min() < sample.max()]
+    samples = (read_finite(volume, box) for box in dict.fromkeys(chosen))
+    not_constant = (sample for sample in samples if sample.min() < sample.max())
+    if volume.spec.dtype == np.uint8:
+        if next(not_constant, None) is None:
+            logging.getLogger(__name__).warning("%s %s", volume.name, CONSTANT)
+        return Normalisation(0.0, 255.0)
+    varied = [sample.astype(np.float64) for sample in not_constant]
     if not varied:
-        raise InputError(volume.name, "has the same value everywhere it was looked at")
+        raise InputError(volume.name, CONSTANT)
     values = np.concatenate([sample.ravel() for sample in varied])
     padding = [value for value in (values.min(), values.max()) if _fills_regions(value, varied)]
     tissue = values[~np.isin(values, padding)]
@@ -57,9 +64,9 @@ def _fills_regions(value: float, samples: list[Array]) -> bool:
     for sample in samples:
         has = sample == value
         inner = has[:, 1:-1, 1:-1]
-        count += np.count_nonzero(inner)
+        count += int(np.count_nonzero(inner))
         beside = has[:, :-2, 1:-1] & has[:, 2:, 1:-1] & has[:, 1:-1, :-2] & has[:, 1:-1, 2:]
-        among_their_like += np.count_nonzero(inner & beside)
+        among_their_like += int(np.count_nonzero(inner & beside))
     return 2 * among_their_like > count
 
 

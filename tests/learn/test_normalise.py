@@ -12,10 +12,18 @@ from mitotools.volume.blocks import Box
 RAMP = np.broadcast_to(np.arange(1001), (16, 1, 1001))
 
 
-def test_bytes_are_scaled_by_their_range_whatever_they_hold():
-    reader = ArrayReader(np.full((4, 4, 4), 7, np.uint8), None, (4, 4, 4))
+def test_bytes_are_scaled_by_their_range_whatever_they_hold(caplog):
+    grey = np.zeros((16, 256, 128), np.uint8)
+    grey[3, 7, 5] = 9
+    reader = ArrayReader(grey, None, (4, 4, 4))
     assert normalisation_of(Volume(reader, "cell.h5")) == Normalisation(0, 255)
-    assert reader.boxes == []
+    assert [box.start for box in reader.boxes] == [(0, 0, 0)]  # which is not constant, and tells enough
+    assert caplog.messages == []
+
+
+def test_bytes_that_are_all_the_same_are_warned_of(caplog):
+    assert normalisation_of(volume(np.full((16, 256, 128), 7, np.uint8))) == Normalisation(0, 255)
+    assert caplog.messages == ["cell.h5 has the same value everywhere it was looked at"]
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", ">u2"])
