@@ -127,7 +127,8 @@ class Step:
     def _check(self, name: str, value: float) -> None:
         if not math.isfinite(value):
             why = f"the {name} is {value} at iteration {self._training.iteration + 1}"
-            raise ModelError("training", why, "Try a lower --set learning_rate=...")
+            lower = f"--set learning_rate={self._parameters.learning_rate / 2:g}"
+            raise ModelError("training", why, f"Begin again with a lower learning rate: {lower}")
 
 
 @contextmanager

@@ -307,6 +307,15 @@ def test_what_a_failed_training_learnt_is_saved_where_it_may_go_on(
         assert_same(whole, run)
 
 
+def test_where_a_loss_is_no_number_nothing_says_that_it_would_be_one_the_next_time(pair, tmp_path):
+    run = Run(pair, tmp_path / "run")
+    with pytest.raises(ModelError) as error:
+        run(learning_rate=1e30, save_minutes=0.0, warmup_iterations=0)
+    assert journal_of(run.model).exists()
+    words = str(error.value)
+    assert words.endswith(". Begin again with a lower learning rate: --set learning_rate=5e+29.")
+
+
 def test_a_training_that_is_done_is_kept_where_there_is_no_memory_for_the_statistics_of_its_norms(
     pair, tmp_path, whole, monkeypatch
 ):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError, MitotoolsError, TargetError
+from mitotools.errors import InputError, MitotoolsError, ModelError, TargetError
 from mitotools.run.journal import continued_journal, entries, made, new_journal
 from mitotools.volume.atomic import journal_of, remove, unfinished_of
 from mitotools.volume.blocks import Box, size3
@@ -162,7 +162,8 @@ def journal_for(
                 logging.getLogger(__name__).info("%s: continuing after %s", final, after)
             yield journal
         except MitotoolsError as error:
-            if not is_worth_continuing(final, running):
+            # The same model would fail again in the same way.
+            if isinstance(error, ModelError) or not is_worth_continuing(final, running):
                 raise
             advice = unit.advice(len(entries(path)))
             raise type(error)(
