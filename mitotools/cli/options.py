@@ -112,7 +112,7 @@ def min_size(default: int) -> Callable[[Function], Function]:
     )
 
 
-def running(command: Function) -> Function:
+def running(command: Function, default_memory: str = "half of what is free") -> Function:
     """Add the options of how a command runs, and pass them on as one `running: Running`."""
 
     @click.option(
@@ -128,7 +128,7 @@ def running(command: Function) -> Function:
         envvar="MITOTOOLS_MEMORY",
         show_envvar=True,
         metavar="SIZE",
-        help="The most memory that all processes take, 2G for instance.  [default: half of what is free]",
+        help=f"The most memory that all processes take, 2G for instance.  [default: {default_memory}]",
     )
     @click.option("-f", "--force", is_flag=True, help="Replace an output that exists.")
     @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
