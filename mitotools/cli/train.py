@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +122,7 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
 )
 @options.device
 @options.precision
-@options.running
+@partial(options.running, default_memory="no limit")
 @click.option("--resume", is_flag=True, help="Continue an unfinished output, if there is one.")
 def train(
     raw: VolumePath,
@@ -154,16 +155,15 @@ def train(
     \b
       $ mitotools train raw.zarr labels.zarr model.safetensors --minutes 60 --validate-crop 0:100,0:512,0:512
       $ mitotools train cell.h5:raw cell.h5:mito model.safetensors --patch 64,64,64 --set filters=16,32,64
-      $ torchrun --nproc-per-node 4 -m mitotools train raw.zarr labels.zarr model.safetensors --batch 32
+      $ torchrun --nproc-per-node 4 -m -- mitotools train raw.zarr labels.zarr model.safetensors --batch 32
     """
     from mitotools.presets import with_config, with_settings
     from mitotools.stages.train import train_model
     from mitotools.stages.training.data import labelled
-    from mitotools.stages.training.plan import TrainingFiles, settings_of_model
+    from mitotools.stages.training.fine_tuning import settings_of_model
+    from mitotools.stages.training.plan import TrainingFiles
 
-    parameters = PRESETS[preset or DEFAULT]
-    if init is not None and preset is None and not as_program:
-        parameters = settings_of_model(init)
+    parameters = PRESETS[preset or DEFAULT] if init is None else settings_of_model(init, preset, as_program)
     if config is not None:
         parameters = with_config(parameters, config)
     given = {"patch_voxels": patch} if patch else {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mitotools.learn.library import read_model
 from mitotools.learn.models import OPTIONAL, build
+from mitotools.parameters import TrainParameters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 NETWORK_SETTINGS = ("architecture", "filters", "norm", *OPTIONAL)
 """Parameters of a training that describe its network, which one that is trained on brings along."""
+
+
+def network_of(metadata: ModelMetadata) -> dict[str, Any]:
+    """Return the parameters of a training that describe the network of a model."""
+    known = {"architecture": metadata.architecture, **metadata.settings}
+    values = {name: known.get(name, getattr(TrainParameters(), name)) for name in NETWORK_SETTINGS}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def fine_tuned(

@@ -75,6 +75,8 @@ class PatchSource:
     Attributes
     ----------
     voxel_size_nm : (z, y, x) nanometres, or None where it is unknown
+    normalisation : Normalisation
+        Of the raw volume's grey values.
     nbytes : int
         What the volumes take in memory.
     is_held : bool
@@ -83,7 +85,7 @@ class PatchSource:
     Raises
     ------
     InputError
-        Where the volumes differ in size, or no foreground counts.
+        Where the volumes differ in size, an id is negative, or no foreground counts.
     UsageError
         Where there is no such recipe.
     """
@@ -111,7 +113,7 @@ class PatchSource:
         self._recipe = recipe_named(recipe)
         self.voxel_size_nm: VoxelSize | None = raw.spec.voxel_size_nm or labels.spec.voxel_size_nm
         self._context = Context.of(patch, self.voxel_size_nm)
-        self._normalisation = normalisation_of(raw)
+        self.normalisation = normalisation_of(raw)
         self._volumes = _Volumes(raw, labels, ignore, self._held_out)
         self.nbytes = sum(volume.spec.nbytes for volume in (raw, labels, ignore) if volume is not None)
         self.is_held = False
@@ -138,7 +140,7 @@ class PatchSource:
         """Return the patch of a box to which is done what was drawn."""
         around = margin(drawn, self._patch)
         held = self._held
-        image = to_unit(_mirrored(held.raw, box, around, self._patch), self._normalisation)
+        image = to_unit(_mirrored(held.raw, box, around, self._patch), self.normalisation)
         ids = _mirrored(held.labels, box, around, self._patch)
         ignored = held.ignored
         valid = None if ignored is None else _mirrored(ignored, box, around, self._patch) == 0
@@ -211,8 +213,12 @@ class _Volumes:
         return Volume(_Ignored(self.labels.spec, self.ignore, self.held_out), self.labels.name)
 
     def foreground(self, box: Box) -> Mask:
-        """Return where there is an instance that counts."""
-        inside: Mask = self.labels.read(box) > 0
+        """Return where there is an instance that counts; InputError where an id is negative."""
+        ids = self.labels.read(box)
+        if ids.dtype.kind == "i" and ids.min() < 0:
+            advice = "Ids are 0 and above; leave out what is not labelled with --ignore"
+            raise InputError(self.labels.name, f"holds the negative id {ids.min()}", advice)
+        inside: Mask = ids > 0
         ignored = self.ignored
         if ignored is not None and inside.any():
             inside &= ignored.read(box) == 0

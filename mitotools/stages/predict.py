@@ -27,6 +27,7 @@ from mitotools.volume.plan import PLAN_NAME, Plan, Tile, read_plan, write_plan
 
 if TYPE_CHECKING:
     from mitotools.conventions import Size
+    from mitotools.learn.metadata import Normalisation
     from mitotools.learn.windows import WindowGrid
     from mitotools.parameters import PredictParameters
     from mitotools.run.budget import BlockPlan
@@ -47,6 +48,7 @@ def predict_volume(
     parameters: PredictParameters,
     running: Running,
     part: Part | None = None,
+    normalisation: Normalisation | None = None,
 ) -> VolumeSpec:
     """Apply a model to a volume, in overlapping windows.
 
@@ -61,6 +63,8 @@ def predict_volume(
     running : Running
     part : Part, optional
         What of the maps this run computes; the others compute the rest, into the same zarr.
+    normalisation : Normalisation, optional
+        Of the grey values, where it is not to be their own: of a part, that of the whole.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def predict_volume(
     else:
         check_shared(target, running)
     with open_volume(source, "image") as raw, network_let_go():
-        planned = planned_prediction(source, raw, model, parameters, running)
+        planned = planned_prediction(source, raw, model, parameters, running, normalisation)
         if part is not None:
             return write_part(target, planned.spec, planned.work, running, part)
         return write_volume(target, planned.spec, planned.work, running)

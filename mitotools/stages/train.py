@@ -139,7 +139,11 @@ def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, p
         if journal.done:
             load_training(path, training)
         with TrainingLog(files.log, training.iteration, files.plot, plan.metadata.history) as log:
-            validation = Validation(files.validation, parameters, running) if files.validation else None
+            validation = (
+                Validation(files.validation, parameters, running, plan.grey_values)
+                if files.validation
+                else None
+            )
             share = parameters.batch // processes.count
             hooks = _Telling(path, journal, plan, running, log, validation, device, share).hooks
             try:

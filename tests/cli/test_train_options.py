@@ -15,6 +15,7 @@ from mitotools.cli.main import run
 from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.learn.fit import Fit
 from mitotools.learn.metadata import read_metadata
+from mitotools.learn.models import build
 from mitotools.presets import PRESETS
 from mitotools.stages import train as stage
 
@@ -112,23 +113,46 @@ def test_a_model_that_is_trained_on_brings_its_settings_along(call, folder):
         PRESETS["fast"], filters=(4, 8), recipe="strong", learning_rate=0.125, batch=3, minutes=7.0, seed=5,
         device="cuda", patch_voxels=(9, 9, 9),
     ))))  # fmt: skip
+    # What is recorded of the network is not asked: it says itself what it is.
     training = {**values, "final_loss": 0.5, "crops": [["", ""]], "of_a_newer_version": 1}
     save_model(folder / "old.safetensors", network, replace(metadata, training=training))
     patch = metadata.patch_voxels
     expected = replace(
-        PRESETS["fast"], filters=(4, 8), recipe="strong", learning_rate=0.125, batch=3,
+        PRESETS["fast"], filters=(4, 8), fold=(1, 1, 1), recipe="strong", learning_rate=0.125, batch=3,
         section_patch_voxels=patch, isotropic_patch_voxels=patch,
     )  # fmt: skip
     assert parameters(call, "--init old.safetensors") == expected
-    # What is said comes after it, and a preset that is asked for in its place.
+    # What is said comes after it.
     (folder / "c.toml").write_text("batch = 5\n")
     changed = parameters(call, "--init old.safetensors --config c.toml --recipe mild --seed 6")
     assert changed == replace(expected, batch=5, recipe="mild", seed=6)
-    assert parameters(call, "--init old.safetensors --preset sections") == PRESETS["sections"]
 
 
-def test_the_settings_of_a_checkpoint_of_another_program_are_those_of_the_preset(call):
-    assert parameters(call, "--init old.pth.tar --as pytc") == PRESETS["u3d-bc"]
+def test_a_preset_changes_nothing_in_the_network_of_a_model_and_that_is_said(call, folder, capsys):
+    write_model(folder / "old.safetensors")
+    network = {"filters": (4, 8), "fold": (1, 1, 1), "flat_levels": None}
+    expected = replace(PRESETS["sections"], **network)
+    assert parameters(call, "--init old.safetensors --preset sections") == expected
+    said = "the network is that of old.safetensors, not that of --preset sections: "
+    assert f"{said}filters=4,8, fold=1,1,1, flat_levels=None\n" in capsys.readouterr().err
+
+
+def test_of_a_model_of_the_same_preset_there_is_nothing_to_say(call, folder, capsys):
+    fast = PRESETS["fast"]
+    write_model(folder / "old.safetensors", filters=list(fast.filters), fold=list(fast.fold))
+    assert parameters(call, "--init old.safetensors --preset fast") == fast
+    assert "network" not in capsys.readouterr().err
+
+
+def test_the_settings_of_a_checkpoint_of_another_program_are_those_of_the_preset_but_for_the_network(call):
+    filters = (4, 4, 8, 8, 8)
+    network = build("pytc-unet", {"filters": filters, "out_channels": 1, "pooling": False, "squeeze": True})
+    torch.save({"state_dict": network.state_dict()}, "old.pth.tar")
+    network = {"architecture": "pytc-unet", "filters": filters, "squeeze": True}
+    assert parameters(call, "--init old.pth.tar --as pytc") == replace(PRESETS["u3d-bc"], **network)
+    # Its networks are what the presets are about, whatever they are called here.
+    chosen = parameters(call, "--init old.pth.tar --as pytc --preset u3d-b")
+    assert chosen == replace(PRESETS["u3d-b"], **network)
 
 
 def test_settings_of_a_model_that_make_no_sense_are_refused(folder, capsys):
@@ -176,6 +200,19 @@ def test_the_end_is_told_in_a_line(call, capsys):
         ("--init raw.h5", FAILED, "raw.h5: is not a mitotools model"),
         ("--validate-crop 0:9", WRONG_USAGE, "--validate-crop 0:9: is not Z0:Z1,Y0:Y1,X0:X1."),
         ("--init old.safetensors --set filters=4,9", WRONG_USAGE, "filters is 4,8 in the network of old."),
+        (
+            "--init old.safetensors --set filters=28,36,48,64,80",  # as the default preset has them
+            WRONG_USAGE,
+            "filters is 4,8 in the network of old.",
+        ),
+        (
+            "--init old.safetensors --preset res-unet",
+            WRONG_USAGE,
+            "--preset res-unet: architecture is residual-unet in the network of old.safetensors. "
+            "Leave it out, or leave --init out.",
+        ),
+        ("--set uniform_share=7", WRONG_USAGE, "uniform_share = 7.0 is out of range. It is from 0 to 1."),
+        ("--set targets=mask,mask", WRONG_USAGE, "targets mask,mask: one stands twice. Name each once."),
         ("--targets contact", WRONG_USAGE, "No such option"),
         ("--set targets=contact --validate-crop 0:4,:,:", WRONG_USAGE, "--validate: scores maps of mask;"),
     ],

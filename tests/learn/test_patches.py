@@ -79,6 +79,15 @@ def test_labels_of_which_no_instance_counts_are_refused():
     PatchSource(raw, volume(labels), (1, 1, 2), 0.4, ignore=volume(ignored))
 
 
+def test_negative_ids_are_refused_even_where_no_instance_is():
+    labels = np.zeros((1, 1, 4), np.int32)
+    labels[..., 0], labels[..., 3] = 5, -1
+    words = "holds the negative id -1. Ids are 0 and above; leave out what is not labelled with --ignore"
+    with pytest.raises(InputError) as error:
+        PatchSource(volume(np.zeros_like(labels, np.uint8)), volume(labels), (1, 1, 2), 0.4)
+    assert str(error.value) == f"cell.h5: {words}."
+
+
 def test_a_volume_that_is_held_out_as_a_whole_is_refused():
     with pytest.raises(InputError, match=r"^cell.h5: is held out as a whole\. Validate on a part of it\.$"):
         numbered_source((4, 4, 4), (2, 2, 2), held_out=Box((0, 0, 0), (4, 4, 4)))

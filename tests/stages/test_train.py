@@ -22,6 +22,7 @@ from mitotools.stages import train as stage
 from mitotools.stages.predict import predict_volume
 from mitotools.stages.train import train_model
 from mitotools.stages.training.data import Labelled, labelled
+from mitotools.stages.training.fine_tuning import settings_of_model
 from mitotools.stages.training.plan import TrainingFiles
 from mitotools.volume.path import parse_volume_path
 
@@ -377,11 +378,10 @@ def test_a_model_with_other_channels_may_be_trained_on_but_for_its_end(pair, tmp
 def test_a_model_that_is_trained_on_brings_its_network_along(pair, tmp_path, model):
     first = tmp_path / "first.safetensors"
     trained(pair, first, norm="group", filters=(4, 6), batch=1)
-    fresh = TrainParameters()
-    # What the preset says of the network is the model's to say; a batch of 1 is enough for its norms.
-    metadata = trained(
-        pair, model, files=TrainingFiles(init=first), norm=fresh.norm, filters=fresh.filters, batch=1
-    )
+    # A batch of 1 is enough for its norms.
+    parameters = replace(settings_of_model(first), patch_voxels=(8, 16, 16), batch=1, iterations=1)
+    train_model([Labelled(*pair)], model, parameters, QUIET, TrainingFiles(init=first))
+    metadata = read_metadata(model)
     assert metadata.settings == read_metadata(first).settings
     parameters = metadata.history[-1]["parameters"]
     assert (parameters["norm"], parameters["filters"]) == ("group", [4, 6])

@@ -50,7 +50,7 @@ def predicts(monkeypatch, *maps):
     """Have each prediction find the next of these maps."""
     left = iter(maps)
 
-    def predict(raw, target, model, parameters, running):
+    def predict(raw, target, model, parameters, running, normalisation):
         write_volume(target.file.replace(".zarr", ".h5"), next(left))
         return target
 

@@ -7,33 +7,40 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mitotools import history
-from mitotools.errors import InputError, UsageError
-from mitotools.learn.initial import NETWORK_SETTINGS, fine_tuned
+from mitotools.errors import InputError
+from mitotools.learn.initial import fine_tuned, network_of
 from mitotools.learn.installed import model_file
-from mitotools.learn.metadata import ModelMetadata, read_metadata
+from mitotools.learn.metadata import ModelMetadata
 from mitotools.learn.models import build, fits, settings_of, stride_of, surplus_of
 from mitotools.learn.optimise import check_batch
-from mitotools.learn.patches import HELD_BYTES, SCANNED_VOXELS, Mixture, PatchSource
+from mitotools.learn.patches import HELD_BYTES, Mixture, PatchSource
 from mitotools.learn.targets import channel_names, targets_named
 from mitotools.learn.targets.contour import is_sectioned
-from mitotools.parameters import TrainParameters
-from mitotools.presets import PRESETS, of_training
+from mitotools.stages.training.checks import (
+    by,
+    check_norm,
+    check_validation,
+    warn_of_other_voxels,
+    warn_of_smaller,
+)
+from mitotools.stages.training.fine_tuning import check_network
 from mitotools.stages.training.validation import check_channels
-from mitotools.volume.blocks import block_shape, grid, size3
+from mitotools.volume.blocks import size3
 from mitotools.volume.files import open_volume, source_of
-from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import ExitStack
     from pathlib import Path
 
     from mitotools.conventions import Size, VoxelSize
     from mitotools.history import Input
+    from mitotools.learn.metadata import Normalisation
     from mitotools.learn.models import Module
     from mitotools.learn.targets import Target
+    from mitotools.parameters import TrainParameters
     from mitotools.run.running import Running
-    from mitotools.stages.training.data import Labelled, Pair
+    from mitotools.stages.training.data import Labelled
     from mitotools.volume.base import Volume
     from mitotools.volume.path import VolumePath
 
@@ -53,7 +60,8 @@ class TrainingFiles:
     validation : sequence of (VolumePath, VolumePath)
         Grey values and labels to be scored on.
     init : Path, optional
-        A model whose weights it begins with.
+        A model whose weights it begins with; parameters have to be those of its network (see
+        `settings_of_model`).
     log : Path, optional
         A folder for every number.
     plot : Path, optional
@@ -74,13 +82,14 @@ class TrainingFiles:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is known before a training begins."""
+    """All that is known before a training begins; how the grey values of what is held out are scaled."""
 
     network: Module
     metadata: ModelMetadata
     mixture: Mixture
     targets: Sequence[Target]
     parameters: TrainParameters
+    grey_values: Mapping[VolumePath, Normalisation]
 
 
 def planned(
@@ -95,9 +104,7 @@ def planned(
 
     Parameters
     ----------
-    data, files, running : as `train_model` takes them
-    parameters : TrainParameters
-        Those of the network are replaced by the ones of the model to begin with, if there is one.
+    data, parameters, files, running : as `train_model` takes them
     stack : ExitStack
         Closes the volumes.
     processes : int
@@ -119,15 +126,15 @@ def planned(
         message = "%s does not say its voxel size: taken for sections, longer in z than in the plane. %s"
         advice = "'mitotools convert --voxel-size' sets it"
         logging.getLogger(__name__).warning(message, raw.name, advice)
-    network, architecture, settings, decode = _network(parameters, channels, voxel_size, files, inputs)
-    if files.init is not None:
-        parameters = _of_model(parameters, files.init, {"architecture": architecture, **settings})
+    network, architecture, settings, decode, begun_at = _network(
+        parameters, channels, voxel_size, files, inputs
+    )
     check_batch(parameters, processes)
-    _check_validation(files.validation, inputs)
-    inputs += [history.input_of(files.config)] if files.config else []
     patch = _patch(parameters, raw.spec.size, voxel_size, network)
-    _warn_of_smaller(patch, [volume for volume, _, _ in opened])
-    sources = [_source(one, volumes, patch, parameters) for one, volumes in zip(data, opened, strict=True)]
+    check_norm(patch, network, parameters, processes)
+    warn_of_smaller(patch, [volume for volume, _, _ in opened])
+    sizes_nm = {one.name: one.spec.voxel_size_nm or ids.spec.voxel_size_nm for one, ids, _ in opened}
+    warn_of_other_voxels(sizes_nm, str(files.init or raw.name), begun_at, patch)
     values = {**_values(data, parameters), "patch_voxels": patch}
     metadata = ModelMetadata(
         architecture=architecture,
@@ -137,10 +144,16 @@ def planned(
         voxel_size_nm=voxel_size,
         decode=decode,
         training=values,
-        history=history.extended(inputs, running.command_line, values),
     )
+    inputs += check_validation(files.validation, metadata)
+    inputs += [history.input_of(files.config)] if files.config else []
+    metadata = replace(metadata, history=history.extended(inputs, running.command_line, values))
+    sources = [_source(one, volumes, patch, parameters) for one, volumes in zip(data, opened, strict=True)]
+    grey_values = {
+        one.held_out: source.normalisation for one, source in zip(data, sources, strict=True) if one.held_out
+    }
     held = HELD_BYTES if running.memory_bytes is None else min(HELD_BYTES, running.memory_bytes // HELD_PART)
-    return Plan(network, metadata, Mixture(sources, held), targets, parameters)
+    return Plan(network, metadata, Mixture(sources, held), targets, parameters, grey_values)
 
 
 def _values(data: Sequence[Labelled], parameters: TrainParameters) -> dict[str, object]:
@@ -164,17 +177,6 @@ def _opened(one: Labelled, stack: ExitStack, inputs: list[Input]) -> Volumes:
     return raw, labels, ignore
 
 
-def _check_validation(pairs: Sequence[Pair], inputs: list[Input]) -> None:
-    """Refuse what a network could not be scored on, before it is trained, and add it to the inputs."""
-    for raw_path, labels_path in pairs:
-        with open_volume(raw_path, "image") as raw, open_volume(labels_path, "labels") as labels:
-            require_same_size(raw, labels)
-            blocks = grid(labels.spec.size, block_shape(labels.spec.size, labels.spec.chunks, SCANNED_VOXELS))
-            if not any((labels.read(box) > 0).any() for box in blocks):
-                raise InputError(f"{labels_path}{labels_path.crop}", "has no instance to be scored on")
-            inputs += [source_of(raw_path, raw), source_of(labels_path, labels)]
-
-
 def _source(one: Labelled, volumes: Volumes, patch: Size, parameters: TrainParameters) -> PatchSource:
     raw, labels, ignore = volumes
     held_out = None if one.held_out is None else one.held_out.box(raw.spec.size)
@@ -188,57 +190,18 @@ def _network(
     voxel_size: VoxelSize | None,
     files: TrainingFiles,
     inputs: list[Input],
-) -> tuple[Module, str, dict[str, object], dict[str, Any]]:
-    """Return a network, its architecture, settings and options of decode: new ones, or a model's."""
+) -> tuple[Module, str, dict[str, object], dict[str, Any], VoxelSize | None]:
+    """Return a network, its architecture, settings, options of decode and voxel size: new, or a model's."""
     if files.init is None:
         settings = settings_of(parameters, len(channels), isotropic=not is_sectioned(voxel_size))
-        return build(parameters.architecture, settings), parameters.architecture, settings, {}
+        return build(parameters.architecture, settings), parameters.architecture, settings, {}, voxel_size
     path = model_file(files.init)
     network, old = fine_tuned(path, channels, files.init_as)
+    check_network(parameters, files.init, network_of(old))
     inputs.append(history.Input(str(path.absolute()), history=old.history))
     # What suits the maps of the old model is a better guess than what suits no model in particular.
     decode = old.decode_at(voxel_size) if old.targets == channels else {}
-    return network, old.architecture, old.settings, decode
-
-
-def settings_of_model(init: Path) -> TrainParameters:
-    """Return the settings that a model was trained with, to train it further, without opening its network.
-
-    Patches are those of the model, cut to what the new volume holds.
-
-    Raises
-    ------
-    InputError, ModelError, UsageError
-    """
-    metadata = read_metadata(model_file(init))
-    shape = metadata.patch_voxels
-    settings = of_training(metadata.training, str(init))
-    return replace(settings, section_patch_voxels=shape, isotropic_patch_voxels=shape)
-
-
-def _of_model(parameters: TrainParameters, init: Path, model: dict[str, object]) -> TrainParameters:
-    """Return parameters with the network of the model that is trained on.
-
-    Raises
-    ------
-    UsageError
-        Where another network was asked for: by a setting that is neither the preset's nor the model's.
-    """
-    preset = PRESETS.get(parameters.preset, TrainParameters())
-    found: dict[str, Any] = {}
-    for name in NETWORK_SETTINGS:
-        asked = getattr(parameters, name)
-        value = model.get(name, getattr(TrainParameters(), name))
-        value = tuple(value) if isinstance(value, list) else value
-        if asked not in (value, getattr(preset, name)):
-            why = f"{name} is {_written(value)} in the network of {init}"
-            raise UsageError(f"--set {name}={_written(asked)}", why, "Leave it out, or leave --init out")
-        found[name] = value
-    return replace(parameters, **found)
-
-
-def _written(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return network, old.architecture, old.settings, decode, old.voxel_size_nm or voxel_size
 
 
 def _patch(parameters: TrainParameters, size: Size, voxel_size: VoxelSize | None, network: Module) -> Size:
@@ -260,20 +223,6 @@ def _patch(parameters: TrainParameters, size: Size, voxel_size: VoxelSize | None
     )
     if cut != full:
         logging.getLogger(__name__).warning(
-            "patches of %s voxels, not of %s: the volume has %s", *map(_times, (cut, full, size))
+            "patches of %s voxels, not of %s: the volume has %s", *map(by, (cut, full, size))
         )
     return cut
-
-
-def _times(size: Size) -> str:
-    return " x ".join(map(str, size))
-
-
-def _warn_of_smaller(patch: Size, volumes: Sequence[Volume]) -> None:
-    """Say once which volumes do not hold a patch."""
-    small = {
-        one.name: one for one in volumes if any(p > n for p, n in zip(patch, one.spec.size, strict=True))
-    }
-    if small:
-        message = "patches of %s voxels are larger than %s: what is missing is mirrored"
-        logging.getLogger(__name__).warning(message, _times(patch), ", ".join(small))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from mitotools.volume.path import VolumePath
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mitotools.learn.metadata import ModelMetadata
+    from mitotools.learn.metadata import ModelMetadata, Normalisation
     from mitotools.learn.models import Module
     from mitotools.parameters import TrainParameters
     from mitotools.run.running import Running
@@ -90,11 +90,14 @@ class Validation:
         Grey values and labels.
     parameters : TrainParameters
     running : Running
+    grey_values : mapping of VolumePath to Normalisation
+        Of crops of what is learnt from, which the network is to see as it saw the rest.
     """
 
     pairs: Sequence[tuple[VolumePath, VolumePath]]
     parameters: TrainParameters
     running: Running
+    grey_values: Mapping[VolumePath, Normalisation] = field(default_factory=dict)
 
     def score(self, network: Module, metadata: ModelMetadata) -> Score:
         """Return how well a network does."""
@@ -126,7 +129,8 @@ class Validation:
         how = PredictParameters(
             device=self.parameters.device, precision=self.parameters.precision, backend="torch"
         )
-        predict_volume(pair[0], maps, model, how, running)
+        grey_values = self.grey_values.get(pair[0])
+        predict_volume(pair[0], maps, model, how, running, normalisation=grey_values)
         base = DecodeParameters(method=method)
         trials, _ = tune_decoding(maps, pair[1], base, grid, EvaluateParameters(), running)
         return trials
