@@ -216,7 +216,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_spoils_nothing(what, no
         average = {name: tensor.clone() for name, tensor in training.average.network.state_dict().items()}
         return weights(training), average
 
-    with pytest.raises(ModelError, match=r"^training: the loss is nan at iteration 3\. Try a lower"):
+    with pytest.raises(ModelError, match=r"^training: the loss is nan at iteration 3\. Begin again with a"):
         fitted(
             replace(QUICK, norm=norm, iterations=9),
             training,
