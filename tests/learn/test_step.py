@@ -116,7 +116,7 @@ def test_a_gradient_that_is_no_number_is_named_before_it_does_harm():
     training.iteration = 11
     next(training.network.parameters()).register_hook(lambda slope: slope * np.inf)
     before = weights(training)
-    with pytest.raises(ModelError, match=r"^training: the gradient is (nan|inf) at iteration 12\. Try"):
+    with pytest.raises(ModelError, match=r"^training: the gradient is (nan|inf) at iteration 12\. Begin"):
         step(training, feed()).learn()
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(training).items())
 
