@@ -84,7 +84,7 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
 @click.option(
     "--minutes",
     type=arguments.Number(min=0, min_open=True),
-    help="Stop after this time, if that is sooner.",
+    help="Stop after this time of training, if that is sooner; validation and saving come on top.",
 )
 @click.option(
     "--patch",
