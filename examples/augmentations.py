@@ -67,10 +67,10 @@ def around(array: np.ndarray, margin: tuple[int, int, int]) -> np.ndarray:
 def picture(image: np.ndarray, labels: np.ndarray, z: int, *, side: bool) -> np.ndarray:
     """Return one slice in colours, or a cut along z."""
     if not side:
-        return outlined(Slice(image[z], [Layer(labels[z])], ""), (0.1, 1.0), 1)
+        return outlined(Slice(image[z], [Layer(labels[z])], ""), (0.1, 1.0), image[z].shape)
     stretch = PATCH[1] // PATCH[0]
     cut = [array[:, PATCH[1] // 2].repeat(stretch, axis=0) for array in (image, labels)]
-    return outlined(Slice(cut[0], [Layer(cut[1])], ""), (0.1, 1.0), 1)
+    return outlined(Slice(cut[0], [Layer(cut[1])], ""), (0.1, 1.0), cut[0].shape)
 
 
 def pair(

@@ -197,7 +197,7 @@ class ViewParameters:
     hit_iou: float = 0.75
     """The least of a hit, where there is a truth."""
     longest: int = 1024
-    """Pixels of the longer side of a page's slices; larger ones are resampled."""
+    """Pixels of the longer side of slices; larger ones are resampled."""
 
 
 @dataclass(frozen=True)

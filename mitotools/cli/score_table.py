@@ -16,6 +16,9 @@ CLASSES = ("small", "medium", "large", "all")
 
 DIGITS = 3
 
+LEAST_WIDTH = 60
+"""Of the table on a terminal: a narrower one wraps its lines, where rich would leave digits out."""
+
 UNDEFINED_AP = -1
 """What tables say of an AP where there is no truth, as the benchmark's own do; other scores stay empty."""
 
@@ -136,6 +139,7 @@ def _print_rich(report: dict[str, Any]) -> None:
     for name, value in _rows_of_all(report):
         of_all.add_row(name, words(value))
     console = Console()
+    console.width = max(console.width, LEAST_WIDTH)
     for line in _headline(report):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for table in (by_class, of_all):

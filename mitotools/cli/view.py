@@ -80,7 +80,7 @@ _NAMED = 12
     type=click.IntRange(min=16),
     default=_DEFAULT.longest,
     show_default=True,
-    help="Pixels of a page's slices; of the longer side, at most.",
+    help="Pixels of slices; of the longer side, at most.",
 )
 @options.running
 def view(
@@ -101,9 +101,9 @@ def view(
     """Draw slices of the volume RAW, the instances of LABELS outlined, each in its own colour.
 
     Several LABELS are drawn one under the other. With --truth, colours tell hits, missed instances, false
-    positives, splits and merges. A page (.html) is one file that needs no network: slices to scroll through,
-    layers to switch, and instances to click on for what stats measures of them and for their match.
-    --neuroglancer prints the address that a browser of this machine opens.
+    positives, poor fits, splits and merges. A page (.html) is one file that needs no network: slices to
+    scroll through, layers to switch, and instances to click on for what stats measures of them and for their
+    match. --neuroglancer prints the address that a browser of this machine opens.
 
     \b
       $ mitotools view raw.zarr labels.zarr -o overlay.png

@@ -16,7 +16,8 @@ from mitotools.stages.blocks.planning import demand_of
 from mitotools.stages.blocks.steps import check_steps
 from mitotools.stages.scoring.judging import LEGEND, judge
 from mitotools.stages.viewing.page import Shown, page_bytes, write_view_page
-from mitotools.view.slices import DOTTED, Layer, Palette, Slice, draw_slices, picture_bytes
+from mitotools.view.montage import DOTTED, draw_slices, picture_bytes
+from mitotools.view.slices import Layer, Palette, Slice
 from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
@@ -107,14 +108,14 @@ def view_volume(
         positions = _positions(volumes[0], of_labels, parameters, MOST_SLICES[suffix], running)
         _check_memory(volumes, parameters, positions, suffix, running)
         judged = [] if truth is None else [judge(path, truth, parameters.hit_iou, running) for path in labels]
+        counts = [_counts(*both) for both in judged]
         if suffix == ".png":
-            _draw(target, volumes, judged, parameters, positions, running)
-    counts = [_counts(*both) for both in judged]
+            names = [_named(path) for path in labels or [raw]]
+            _draw(target, volumes, names, judged, _legend(counts), parameters, positions, running)
     if suffix == ".html":
         positions = sorted(set(positions))
         shown = [
-            Shown(path, Path(str(path)).name, parameters.ids, judged[0][0] if judged else None)
-            for path in labels
+            Shown(path, _named(path), parameters.ids, judged[0][0] if judged else None) for path in labels
         ]
         if truth is not None:
             shown.append(Shown(truth, "truth", None, judged[0][1], is_truth=True))
@@ -139,7 +140,8 @@ def _check_memory(
     else:
         itemsizes = 2 * image.spec.dtype.itemsize + sum(volume.spec.dtype.itemsize for volume in labels)
         amount = height * width * itemsizes * len(positions)
-        amount += picture_bytes((height, width), _pixel_nm(image, axis), len(positions) * max(len(labels), 1))
+        count = len(positions) * max(len(labels), 1)
+        amount += picture_bytes((height, width), _pixel_nm(image, axis), count, parameters.longest)
     demand = replace(demand_of(image.spec, volumes, amount), size=(1, 1, 1), unit=(1, 1, 1), sources=())
     check_steps([(demand, 0)], running)
 
@@ -155,6 +157,17 @@ def _pixel_nm(image: Volume, axis: int) -> tuple[float, float] | None:
 def _counts(predictions: Judged, truths: Judged) -> dict[str, int]:
     found = {side: list(judged.kinds.values()) for side, judged in (("p", predictions), ("t", truths))}
     return {kind: found["t" if kind == MISSED else "p"].count(kind) for kind in LEGEND}
+
+
+def _named(path: VolumePath) -> str:
+    return f"{Path(str(path)).name}{path.crop}"
+
+
+def _legend(counts: Sequence[dict[str, int]]) -> dict[str, str]:
+    """Return the colours of the kinds that there are, with how many instances are of each in all labels."""
+    sums = {kind: sum(found[kind] for found in counts) for kind in (LEGEND if counts else ())}
+    legend = {f"{kind} {count}": LEGEND[kind] for kind, count in sums.items() if count}
+    return {**legend, DOTTED: "#FFFFFF"} if counts else {}
 
 
 def _positions(
@@ -204,7 +217,9 @@ def _extent(volumes: Sequence[Volume], axis: int, ids: Sequence[int], running: R
 def _draw(
     target: Path,
     volumes: Sequence[Volume],
+    names: Sequence[str],
     judged: Sequence[tuple[Judged, Judged]],
+    legend: dict[str, str],
     parameters: ViewParameters,
     positions: Sequence[int],
     running: Running,
@@ -216,19 +231,28 @@ def _draw(
     boxes = [Box.slab(image.spec.size, axis, position, position) for position in positions]
     greys = [image.read(box).squeeze(axis) for box in boxes]
     captions = [f"{AXES[axis]} {position}" for position in positions]
-    rows = [[Slice(grey, (), words) for grey, words in zip(greys, captions, strict=True)]]
+    rows = [] if labels else [[Slice(grey, (), words) for grey, words in zip(greys, captions, strict=True)]]
     for number, volume in enumerate(labels):
         own, true = [Palette.of(one.kinds, LEGEND) for one in judged[number]] if judged else (None, None)
+        true_ids = _partners(judged[number], parameters.ids) if judged and parameters.ids else None
         row = []
         for box, grey, words in zip(boxes, greys, captions, strict=True):
             layers = [Layer(_chosen(volume.read(box).squeeze(axis), parameters.ids), own)]
             if truth is not None:
-                layers.append(Layer(truth.read(box).squeeze(axis), true, dotted=True))
-            row.append(Slice(grey, layers, f"{words}   {Path(volume.name).name}"))
+                layers.append(Layer(_chosen(truth.read(box).squeeze(axis), true_ids), true, dotted=True))
+            row.append(Slice(grey, layers, words))
         rows.append(row)
-    legend = {**LEGEND, DOTTED: "#FFFFFF"} if judged else None
     with create_file(target, force=running.force) as picture:
-        draw_slices(picture, rows[1:] or rows, _pixel_nm(image, axis), parameters.columns, legend)
+        named = list(zip(names, rows, strict=True))
+        draw_slices(picture, named, _pixel_nm(image, axis), parameters.columns, parameters.longest, legend)
+
+
+def _partners(judged: tuple[Judged, Judged], ids: Sequence[int]) -> list[int]:
+    """Return the truths that some predictions fit best, or that fit best to them."""
+    predictions, truths = judged
+    fitting = [number for number, (partner, _) in truths.partners.items() if partner in ids]
+    fitted = (predictions.partners[number][0] for number in ids if number in predictions.partners)
+    return fitting + [number for number in fitted if number is not None]
 
 
 def _chosen(labels: Array, ids: Sequence[int] | None) -> Array:

@@ -104,6 +104,8 @@ def words(table: Distribution) -> str:
     parts = [f"{name}: n = {len(table.volumes_um3)}"]
     if table.is_small:
         parts.append("too few to fit")
+    elif table.exponential is None:
+        parts.append("no fit without two whole ones of different volumes")
     if table.exponential is not None:
         fit = table.exponential
         parts.append(f"mean {fit.mean_um3:.3g} µm³ ({fit.low_um3:.3g} to {fit.high_um3:.3g})")
@@ -149,4 +151,6 @@ def numbers_page(svg: str, rows: Sequence[Sequence[str]], style: str = "", more:
     explanation += _OF_THE_CURVE if "Mean above it (µm³)" in header else ""
     explanation += _OF_THE_LINE if "Slope" in header else ""
     below = f"{numbers}<p>{escape(explanation)}</p>\n"
-    return page("Sizes of instances", _STYLE + style, svg, below + more)
+    names = [row[0] for row in rows]
+    title = f"Sizes of instances: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    return page(title, _STYLE + style, svg, below + more)

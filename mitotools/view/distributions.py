@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from mitotools.view.distribution_table import numbers_page, numbers_table, words
 from mitotools.view.plot_file import COLOURS, DPI, MOST_VECTOR_POINTS, write_plot
@@ -34,6 +34,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 BINS = (4, 40)
 """At least and at most; between, the root of the number of instances."""
+
+
+EVEN_DECADES, LABELLED_DECADES = 0.7, 2.5
+"""Logarithmic axes shorter than this have evenly spaced ticks, or numbers at 2 and 5 beside those at 1."""
 
 
 class _Style:
@@ -84,17 +88,16 @@ def draw_distributions(distributions: Sequence[Distribution]) -> Figure:
     return figure
 
 
-class _Plain(LogFormatter):
-    """Writes numbers between the powers of ten as these are written, where they are written at all."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        return f"{x:g}" if super().__call__(x, pos) else ""
-
-
 def _write_plainly(axis: Axis) -> None:
-    """Write numbers on a logarithmic axis without powers: 0.2, not 2 x 10^-1."""
+    """Write numbers on a logarithmic axis without powers: 0.2, not 2 x 10^-1; and few, so that none touch."""
+    low, high = np.log10(axis.get_view_interval())
+    if high - low < EVEN_DECADES:
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_minor_locator(NullLocator())
+    elif high - low < LABELLED_DECADES:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(_Plain())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _draw_volumes(axes: Axes, distributions: Sequence[Distribution]) -> None:
@@ -177,12 +180,12 @@ def _draw_legend(figure: Figure, distributions: Sequence[Distribution]) -> None:
             [],
             [],
             color=style.colour,
-            linestyle=style.dashes,
+            linestyle="none" if table.exponential is None and table.line is None else style.dashes,
             linewidth=1.8,
             marker=style.marker,
             markersize=5,
         )
-        for style in map(_Style, range(len(distributions)))
+        for style, table in zip(map(_Style, range(len(distributions))), distributions, strict=True)
     ]
     # Filled in afterwards: matplotlib takes a name that begins with _ for none, and $ for mathematics.
     legend = figure.legend(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import warnings
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+
+from mitotools import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +24,9 @@ SUFFIXES = (".png", ".html")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """For all kinds of colour vision (Okabe and Ito, 2008), without their yellow, too light for lines."""
 
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""Browsers keep a page from loading anything, and from running anything."""
+
 MOST_VECTOR_POINTS = 3000
 """More points than this are pixels in a page, which else would be many megabytes long."""
 
@@ -32,6 +38,8 @@ svg { max-width: 100%; height: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #ccc; }
+.origin { color: #555; font-size: 85%; overflow-wrap: anywhere; }
+@media print { .wide { overflow: visible; } h2 { break-after: avoid; } tr, figure { break-inside: avoid; } }
 """
 
 
@@ -92,20 +100,39 @@ def page(title: str, style: str, svg: str, below: str) -> str:
     below : str
         HTML that follows it, in whole lines.
     """
+    drawing = svg.strip().replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>{escape(title)}</title>
 <style>{_STYLE}{style}</style>
 </head>
 <body>
 <h1>{escape(title)}</h1>
-{svg.strip()}
+{drawing}
 {below}</body>
 </html>
 """
+
+
+def origin(command_line: str, voxel_size_nm: Sequence[float] | None) -> str:
+    """Return by which version, when and by which command a page is made, as HTML in a whole line.
+
+    Parameters
+    ----------
+    command_line : str
+    voxel_size_nm : (z, y, x), optional
+        What to say of the voxels.
+    """
+    now = dt.datetime.now(dt.UTC).isoformat(" ", "minutes")
+    parts = [f"mitotools {__version__}", now, command_line]
+    if voxel_size_nm is not None:
+        parts.append(f"voxels of {' x '.join(f'{length:g}' for length in voxel_size_nm)} nm (z, y, x)")
+    words = ", ".join(part for part in parts if part)
+    return f'<p class="origin">{escape(words)}</p>\n'
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

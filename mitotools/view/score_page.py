@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mitotools.view.distributions import DASHES
 from mitotools.view.plot_file import COLOURS, DPI, page, svg_of, table
 from mitotools.view.thumbnails import STYLE, gallery
 
@@ -49,7 +51,7 @@ class Curves:
     precision : mapping of str to Curve
         Precision over recall, by what the curve is called.
     sizes : mapping of str to (N,) array
-        Voxels of instances, by what became of them.
+        Voxels of instances, by what became of them; instances of each kind are stacked.
     """
 
     ap: Mapping[str, Curve]
@@ -66,6 +68,8 @@ def score_page(
     curves: Curves,
     worst: Sequence[Thumbnail],
     legend: Mapping[str, str],
+    notes: Sequence[str],
+    below: str = "",
 ) -> str:
     """Return a page of HTML that loads nothing.
 
@@ -79,17 +83,23 @@ def score_page(
     curves : Curves
     worst : sequence of Thumbnail
     legend : mapping of str to str
-        Colours of the thumbnails.
+        Colours of the thumbnails, and of the sizes.
+    notes : sequence of str
+        What explains the scores, a paragraph each.
+    below : str
+        HTML in whole lines.
 
-    All texts are plain, and escaped.
+    All other texts are plain, and escaped.
     """
-    scores = f"{table(('', ''), facts)}<h2>Scores</h2>\n{table(header, rows)}"
+    explained = "".join(f"<p>{escape(note)}</p>\n" for note in notes)
+    scores = f"{table(('', ''), facts)}<h2>Scores</h2>\n{table(header, rows)}{explained}"
     pictures = gallery("The worst instances", worst, legend)
-    return page(title, _STYLE + STYLE, svg_of(draw_score_curves(curves)), scores + pictures)
+    svg = svg_of(draw_score_curves(curves, legend))
+    return page(title, _STYLE + STYLE, svg, scores + pictures + below)
 
 
-def draw_score_curves(curves: Curves) -> Figure:
-    """Return the figure of a report: AP over IoU, precision over recall, and sizes."""
+def draw_score_curves(curves: Curves, legend: Mapping[str, str]) -> Figure:
+    """Return the figure of a report: AP over IoU, precision over recall, and sizes by kind."""
     figure = Figure(figsize=(11, 3.6), dpi=DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 3)
@@ -98,7 +108,7 @@ def draw_score_curves(curves: Curves) -> Figure:
         panels[0].fill_between(*curves.band, color=COLOURS[0], alpha=0.15, linewidth=0)
     _draw_lines(panels[1], curves.precision, "Recall", "Precision")
     panels[1].set_xlim(0, 1)
-    _draw_sizes(panels[2], curves.sizes)
+    _draw_sizes(panels[2], curves.sizes, legend)
     for panel in panels:
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=9)
@@ -107,7 +117,8 @@ def draw_score_curves(curves: Curves) -> Figure:
 
 def _draw_lines(axes: Axes, lines: Mapping[str, Curve], x: str, y: str) -> None:
     for place, (name, (across, up)) in enumerate(lines.items()):
-        axes.plot(across, up, color=COLOURS[place % len(COLOURS)], linewidth=1.8, label=name, clip_on=False)
+        colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
+        axes.plot(across, up, color=colour, linestyle=dashes, linewidth=1.8, label=name, clip_on=False)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_ylim(0, 1)
@@ -117,19 +128,24 @@ def _draw_lines(axes: Axes, lines: Mapping[str, Curve], x: str, y: str) -> None:
         axes.text(0.5, 0.5, "no truth", transform=axes.transAxes, ha="center", color="0.4")
 
 
-def _draw_sizes(axes: Axes, sizes: Mapping[str, Array]) -> None:
-    axes.set_xlabel("Voxels")
+def _draw_sizes(axes: Axes, sizes: Mapping[str, Array], legend: Mapping[str, str]) -> None:
+    axes.set_xlabel("Voxels (false positive, merged: of predictions)")
     axes.set_ylabel("Instances")
     every = np.concatenate([np.zeros(0), *sizes.values()])
     if len(every) == 0:
         return
     bins = min(max(round(len(every) ** 0.5), BINS[0]), BINS[1])
     edges = np.geomspace(every.min() * 0.95, every.max() * 1.05, bins + 1)
-    for place, (name, values) in enumerate(sizes.items()):
-        colour = COLOURS[place % len(COLOURS)]
-        counts = np.histogram(values, edges)[0]
-        axes.stairs(counts, edges, color=colour, linewidth=1.8, label=f"{name} ({len(values)})")
+    below = np.zeros(bins)
+    for name, values in sizes.items():
+        if len(values):
+            counts = np.histogram(values, edges)[0]
+            axes.bar(
+                edges[:-1], counts, np.diff(edges), below, align="edge", color=legend[name],
+                edgecolor="#404040", linewidth=0.6, label=f"{name} ({len(values)})",
+            )  # fmt: skip
+            below = below + counts
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))  # not on bars

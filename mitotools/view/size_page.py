@@ -22,6 +22,7 @@ def size_page(
     header: Sequence[str],
     rows: Mapping[str, Sequence[Sequence[str]]],
     pictures: Sequence[Thumbnail],
+    below: str = "",
 ) -> str:
     """Return a page of HTML that loads nothing.
 
@@ -32,10 +33,12 @@ def size_page(
     header, rows : sequence of str, mapping of str to rows of str
         The measurements of each table; plain text, which is escaped.
     pictures : sequence of Thumbnail
+    below : str
+        HTML in whole lines.
     """
     tables = "".join(
         f"<h2>{escape(printable(name))}</h2>\n{table(header, each)}" for name, each in rows.items() if each
     )
-    below = tables + gallery("Instances that stand out", pictures, {})
+    more = tables + gallery("Instances that stand out", pictures, {}) + below
     svg = svg_of(draw_distributions(distributions))
-    return numbers_page(svg, numbers_table(distributions), STYLE, below)
+    return numbers_page(svg, numbers_table(distributions), STYLE, more)

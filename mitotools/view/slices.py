@@ -1,4 +1,4 @@
-"""Slices side by side, with outlined instances and a scale bar."""
+"""Slices with outlined instances, as pixels."""
 
 from __future__ import annotations
 
@@ -7,37 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import numpy.typing as npt
-    from matplotlib.axes import Axes
 
     from mitotools.conventions import Array
 
-LEAST_PIXELS = 480
-"""Slices smaller than this are enlarged by a whole factor, so that outlines stay one pixel thin."""
+OUTLINES_ACROSS, LEAST_OUTLINE_PIXELS, DASH_OUTLINES = 350, 2, 4
+"""How many outlines would fill a slice, how thick they are at least, and how many times longer dashes."""
 
-GAP_PIXELS, CAPTION_PIXELS, LEGEND_PIXELS, DPI = 8, 26, 34, 100
-
-DASH_PIXELS = 4
-"""Of dotted outlines, before they are enlarged."""
-
-DOTTED = "dotted: truth"
-"""What a legend says of dotted outlines."""
+GOLDEN = 0x9E3779B97F4A7C15
+"""The golden ratio's fraction, of 2^64."""
 
 UNNAMED = (190, 190, 190)
 """The colour of instances that a palette does not have."""
-
-BYTES_OF_ONE, BYTES_OF_EACH = 110, 8
-"""Of each pixel: of the slice that is outlined and drawn, and of all that are in the picture (measured)."""
 
 SCALES_NM = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000)
 
@@ -83,11 +69,14 @@ class Layer:
     palette : Palette, optional
         By default, a bright colour for each id.
     dotted : bool
+    meant : int, optional
+        The instance that is outlined twice as thick.
     """
 
     labels: Array
     palette: Palette | None = None
     dotted: bool = False
+    meant: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,67 +94,6 @@ class Slice:
     image: Array
     layers: Sequence[Layer]
     caption: str
-
-
-def draw_slices(
-    path: Path,
-    rows: Sequence[Sequence[Slice]],
-    pixel_nm: tuple[float, float] | None,
-    columns: int,
-    legend: Mapping[str, str] | None = None,
-) -> None:
-    """Write a PNG with all slices, each row wrapped after `columns`.
-
-    Parameters
-    ----------
-    path : Path
-    rows : sequence of sequences of Slice
-        All of one shape.
-    pixel_nm : (vertical, horizontal) nanometres, or None
-        Pixels are drawn in these proportions; without them there is no scale bar.
-    columns : int
-    legend : mapping of str to str, optional
-        What colours (``#rrggbb``) mean.
-    """
-    lines = [row[i : i + columns] for row in rows for i in range(0, len(row), columns)]
-    height, width = rows[0][0].image.shape
-    enlarge, shown = shown_pixels((height, width), pixel_nm)
-    limits = grey_limits([piece.image for line in lines for piece in line])
-    count = max(len(line) for line in lines)
-    room = LEGEND_PIXELS if legend else 0
-    canvas = (len(lines) * (shown[0] + CAPTION_PIXELS + GAP_PIXELS) + room, count * (shown[1] + GAP_PIXELS))
-    figure = Figure(figsize=(canvas[1] / DPI, canvas[0] / DPI), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    for j, line in enumerate(lines):
-        for i, piece in enumerate(line):
-            left = i * (shown[1] + GAP_PIXELS) + GAP_PIXELS // 2
-            bottom = canvas[0] - (j + 1) * (shown[0] + CAPTION_PIXELS + GAP_PIXELS) + GAP_PIXELS // 2
-            axes = figure.add_axes(
-                (left / canvas[1], bottom / canvas[0], shown[1] / canvas[1], shown[0] / canvas[0])
-            )
-            axes.set_axis_off()
-            axes.imshow(outlined(piece, limits, enlarge), aspect="auto", interpolation="nearest")
-            axes.set_title(piece.caption, fontsize=9, loc="left", pad=3, parse_math=False)
-            if i == j == 0 and pixel_nm is not None:
-                _scale_bar(axes, width * pixel_nm[1], (height * enlarge, width * enlarge))
-    if legend:
-        _draw_legend(figure, legend)
-    figure.savefig(path, format="png", dpi=DPI)
-
-
-def shown_pixels(shape: tuple[int, int], pixel_nm: tuple[float, float] | None) -> tuple[int, tuple[int, int]]:
-    """Return the whole factor by which a slice is enlarged, and its (vertical, horizontal) pixels then."""
-    height, width = shape
-    stretch = 1.0 if pixel_nm is None else pixel_nm[0] / pixel_nm[1]
-    enlarge = max(math.ceil(LEAST_PIXELS / max(width, height * stretch)), 1)
-    return enlarge, (round(height * enlarge * stretch), width * enlarge)
-
-
-def picture_bytes(shape: tuple[int, int], pixel_nm: tuple[float, float] | None, count: int) -> int:
-    """Return what drawing `count` slices takes, the slices themselves not counted."""
-    enlarge, shown = shown_pixels(shape, pixel_nm)
-    pixels = max(math.prod(shape) * enlarge**2, math.prod(shown))
-    return pixels * (BYTES_OF_ONE + BYTES_OF_EACH * count)
 
 
 def grey_limits(images: Sequence[Array]) -> tuple[float, float]:
@@ -187,78 +115,87 @@ def as_greys(image: Array, limits: tuple[float, float]) -> npt.NDArray[np.uint8]
     return np.nan_to_num(shades, copy=False).astype(np.uint8)
 
 
-def outlined(piece: Slice, limits: tuple[float, float], enlarge: int) -> npt.NDArray[np.uint8]:
-    """Return a slice as (H, W, 3) colours: grey, and each instance outlined from inside in its own colour."""
-    grey = np.kron(as_greys(piece.image, limits), np.ones((enlarge, enlarge), np.uint8))
-    picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
+def scale_nm(width_nm: float) -> int | None:
+    """Return a round length, about a fifth of a slice; None where it is too narrow."""
+    return max((length for length in SCALES_NM if length <= width_nm / 3), default=None)
+
+
+def outlined(piece: Slice, limits: tuple[float, float], shown: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return a slice as colours: grey, and each instance outlined from inside in its own colour.
+
+    Parameters
+    ----------
+    piece : Slice
+    limits : (low, high)
+        The grey values that are black and white.
+    shown : (vertical, horizontal) pixels
+        Labels are brought to this size before they are outlined, so that all lines are as thick.
+
+    Returns
+    -------
+    (vertical, horizontal, 3) uint8
+    """
+    picture = np.repeat(_means(as_greys(piece.image, limits), shown)[..., np.newaxis], 3, axis=2)
+    thickness = max(round(max(shown) / OUTLINES_ACROSS), LEAST_OUTLINE_PIXELS)
+    rows, columns = (np.arange(n) * size // n for n, size in zip(shown, piece.image.shape, strict=True))
     for layer in piece.layers:
-        labels = layer.labels.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
-        rim = outlines(labels, thickness=max(enlarge // 2, 1) + 1)
+        labels = layer.labels[np.ix_(rows, columns)]
+        rim = outlines(labels, thickness)
+        if layer.meant is not None:
+            rim |= outlines(labels, 2 * thickness) & (labels == layer.meant)
         if layer.dotted:
-            rim &= _dashes(rim.shape, DASH_PIXELS * enlarge)
+            rim &= _dashes(labels, thickness)
         picture[rim] = colours(labels[rim]) if layer.palette is None else layer.palette[labels[rim]]
     return picture
 
 
-def _dashes(shape: tuple[int, ...], length: int) -> npt.NDArray[np.bool_]:
-    """Return diagonal stripes, which cut lines of all directions but one into dashes."""
-    stripes: npt.NDArray[np.bool_] = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) // length % 2 == 0
-    return stripes
+def _means(grey: npt.NDArray[np.uint8], shown: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return an image of another size: means where it is smaller, the same pixels where it is larger."""
+    means: Array = grey
+    for axis, length in enumerate(shown):
+        starts = np.arange(length) * grey.shape[axis] // length
+        counts = np.maximum(np.diff(starts, append=grey.shape[axis]), 1)
+        sums = np.add.reduceat(means, starts, axis, dtype=np.float32)
+        means = sums / np.expand_dims(counts.astype(np.float32), 1 - axis)
+    return means.astype(np.uint8)
+
+
+def _dashes(labels: Array, thickness: int) -> npt.NDArray[np.bool_]:
+    """Return stripes that cut outlines of any direction into dashes: by rows where they are upright."""
+    rows, columns = (np.arange(n) // (DASH_OUTLINES * thickness) % 2 == 0 for n in labels.shape)
+    dashes: npt.NDArray[np.bool_] = np.where(_edges(labels, thickness, axis=1), rows[:, np.newaxis], columns)
+    return dashes
 
 
 def outlines(labels: Array, thickness: int) -> npt.NDArray[np.bool_]:
     """Return the pixels of instances that lie within `thickness` of another id, along rows and columns."""
-    rim = np.zeros(labels.shape, dtype=bool)
-    for step in range(1, thickness + 1):
-        for axis in (0, 1):
-            ahead = np.take(labels, range(step, labels.shape[axis]), axis)
-            behind = np.take(labels, range(labels.shape[axis] - step), axis)
-            differ = ahead != behind
-            before = [(0, step) if a == axis else (0, 0) for a in (0, 1)]
-            after = [(step, 0) if a == axis else (0, 0) for a in (0, 1)]
-            rim |= np.pad(differ, before) | np.pad(differ, after)
+    rim = _edges(labels, thickness, axis=0) | _edges(labels, thickness, axis=1)
     inside: npt.NDArray[np.bool_] = rim & (labels > 0)
     return inside
+
+
+def _edges(labels: Array, thickness: int, axis: int) -> npt.NDArray[np.bool_]:
+    """Return the pixels within `thickness` of another id along an axis."""
+    rim = np.zeros(labels.shape, dtype=bool)
+    for step in range(1, min(thickness, labels.shape[axis] - 1) + 1):
+        ahead = np.take(labels, range(step, labels.shape[axis]), axis)
+        behind = np.take(labels, range(labels.shape[axis] - step), axis)
+        differ = ahead != behind
+        before = [(0, step) if a == axis else (0, 0) for a in (0, 1)]
+        after = [(step, 0) if a == axis else (0, 0) for a in (0, 1)]
+        rim |= np.pad(differ, before) | np.pad(differ, after)
+    return rim
 
 
 def colours(ids: Array) -> npt.NDArray[np.uint8]:
     """Return a bright colour for each id, (N,) to (N, 3): the same id has the same colour everywhere.
 
-    Hues follow each other by the golden ratio, so that neighbouring ids differ.
+    Hues follow each other by the golden ratio, so that neighbouring ids differ: in integers, as floats have
+    no digits left for those of ids beyond 2^53.
     """
-    hue = (ids.astype(np.float64) * 0.6180339887498949 + 0.1) % 1.0 * 6
+    turned = (ids.astype(np.uint64) * np.uint64(GOLDEN)) >> np.uint64(11)
+    hue = (turned.astype(np.float64) / 2**53 + 0.1) % 1.0 * 6
     offsets = np.array([5.0, 3.0, 1.0])
     k = (hue[:, np.newaxis] + offsets) % 6
     value = 1 - np.clip(np.minimum(k, 4 - k), 0, 1)
     return np.asarray(80 + 175 * value, dtype=np.uint8)
-
-
-def _draw_legend(figure: Figure, legend: Mapping[str, str]) -> None:
-    handles = [
-        Line2D([], [], color=colour, linewidth=4, linestyle=":" if words == DOTTED else "-", label=words)
-        for words, colour in legend.items()
-    ]
-    figure.legend(
-        handles=handles, loc="lower left", ncols=len(handles), fontsize=10, facecolor="#404040",
-        labelcolor="white", edgecolor="none", borderaxespad=0.2, handlelength=1.5, columnspacing=1.5,
-    )  # fmt: skip
-
-
-def _scale_bar(axes: Axes, width_nm: float, shape: tuple[int, int]) -> None:
-    """Draw a bar of a round length, about a fifth of the slice, at the lower left."""
-    fitting = [length for length in SCALES_NM if length <= width_nm / 3]
-    if not fitting:
-        return
-    length_nm = fitting[-1]
-    height, width = shape
-    length = width * length_nm / width_nm
-    thickness = max(height / 80, 2)
-    left, top = width * 0.03, height * 0.95
-    axes.add_patch(
-        Rectangle((left, top), length, thickness, facecolor="white", edgecolor="black", linewidth=0.6)
-    )
-    words = f"{length_nm / 1000:g} \u00b5m" if length_nm >= 1000 else f"{length_nm} nm"
-    axes.text(
-        left, top - thickness, words, color="white", fontsize=11, va="bottom",
-        bbox={"facecolor": "black", "alpha": 0.5, "pad": 1.5, "linewidth": 0},
-    )  # fmt: skip

@@ -14,7 +14,8 @@ STYLE = """figure { margin: 0; }
 figure img { width: 100%; height: 14em; object-fit: contain; background: #222; image-rendering: pixelated; }
 figcaption { font-size: 90%; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em; }
-.swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }
+.swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em;
+  print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 p.legend span { margin-right: 1.2em; white-space: nowrap; }
 """
 

@@ -194,6 +194,11 @@ def test_the_table_shows_who_is_who_and_how_sure_it_is(folder):
     assert rows["missed instances"] == ["1"]
 
 
+def test_a_narrow_terminal_shows_the_same_digits(folder):
+    line = ["evaluate", *BOTH.split(), "--bootstrap", "20", "-q"]
+    assert on_a_terminal(line, columns=40).split() == on_a_terminal(line).split()
+
+
 BAD_INPUT = {
     "float labels": ("float.h5 truth.h5", "float.h5: expected integer labels, found float32"),
     "float truth": ("prediction.h5 float.h5", "float.h5: expected integer labels, found float32"),

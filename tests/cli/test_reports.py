@@ -194,12 +194,12 @@ def test_a_program_without_arguments_shows_its_help(capsys):
     assert "Commands:" in capsys.readouterr().err
 
 
-def on_a_terminal(arguments):
+def on_a_terminal(arguments, columns=120):
     """Run a command in a pseudo-terminal and return all that it shows."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "mitotools", *arguments], stdout=follower, stderr=follower, stdin=follower,
-        env={**os.environ, "COLUMNS": "120"},
+        env={**os.environ, "COLUMNS": str(columns)},
     )  # fmt: skip
     os.close(follower)
     shown = b""

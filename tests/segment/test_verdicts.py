@@ -95,9 +95,19 @@ def test_each_instance_is_of_one_kind():
     of_predictions, of_truths = kinds(found(instances, 0.6))
 
     assert of_predictions == {
-        1: "hit", 2: "split", 3: "split", 4: "merged", 5: "false positive", 6: "false positive"
+        1: "hit", 2: "split", 3: "split", 4: "merged", 5: "false positive", 6: "poor fit"
     }  # fmt: skip
-    assert of_truths == {5: "hit", 6: "split", 7: "merged", 8: "merged", 9: "missed", 10: "missed"}
+    assert of_truths == {5: "hit", 6: "split", 7: "merged", 8: "merged", 9: "missed", 10: "poor fit"}
+
+
+def test_what_is_found_but_fits_badly_is_neither_missed_nor_a_false_positive():
+    # Truth 5 (20): 3 voxels in 1 (13), so IoU 3 / 30. Truth 6 (20): 1 in 2 (10), IoU 1 / 29, under the .1.
+    instances = bars((1, 5, 3), (1, 0, 10), (0, 5, 17), (2, 6, 1), (2, 0, 9), (0, 6, 19))
+
+    assert kinds(found(instances, 0.75)) == (
+        {1: "poor fit", 2: "false positive"},
+        {5: "poor fit", 6: "missed"},
+    )
 
 
 def test_a_match_that_is_split_or_merged_at_that_is_of_that_kind():

@@ -15,6 +15,7 @@ from PIL import Image, ImageColor
 from segment.labelings import pairs
 from stages.networks import write_volume
 
+from mitotools import __version__
 from mitotools.cli.main import run
 from mitotools.parameters import PROTOCOLS
 from mitotools.segment.scores.average_precision import average_precision, precision_curve
@@ -60,14 +61,42 @@ def test_the_worst_instances_are_named_and_pictured_in_the_colour_of_their_kind(
     assert evaluate("found.h5", "truth.h5", "--report", "a.html", "--raw", "raw.h5") == 0
     page = (folder / "a.html").read_text()
     assert captions(page) == [
-        "missed truth 2: 1600 voxels, IoU 0.00, z 5",
-        "false positive prediction 3: 1600 voxels, IoU 0.00, z 6",
-        "merged truth 4, prediction 4: 6400 voxels, IoU 0.50, z 5",
-        "hit truth 1, prediction 1: 1600 voxels, IoU 0.95, z 4",
-    ]
-    for picture, kind in zip(pictures(page), ("missed", "false positive", "merged", "hit"), strict=True):
+        "missed truth 2: 1600 voxels, IoU 0.00, z 5, bar 100 nm",
+        "false positive prediction 3: 1600 voxels, IoU 0.00, z 6, bar 100 nm",
+        "merged truth 4, prediction 4: 6400 voxels, IoU 0.50, z 5, bar 100 nm",
+    ]  # an IoU of .95, as of the hit, is not bad
+    for picture, kind in zip(pictures(page), ("missed", "false positive", "merged"), strict=True):
         assert (picture == ImageColor.getrgb(LEGEND[kind])).all(axis=2).any()
         assert picture.shape[0] == picture.shape[1] >= 320
+
+
+def test_the_page_says_what_its_numbers_are_of_and_how_it_was_made(folder):
+    assert evaluate("found.h5", "truth.h5", "--report", "a.html", "--raw", "raw.h5", "--bootstrap", "20") == 0
+    page = (folder / "a.html").read_text()
+    for told in (
+        "<title>found.h5 compared with truth.h5</title>",
+        "the 95% interval of AP, from 20 samples of the instances",
+        "have no partner of an IoU of 0.1; a poor fit has one, but not of 0.75",
+        "<td>VOI</td><td>split 0.048, merge 0.715</td>",
+        "voxels of 5 x 5 x 5 nm (z, y, x)",
+        "default-src 'none'",
+        f">mitotools {__version__}, ",
+        'aria-label="found.h5 compared with truth.h5"',
+    ):
+        assert told in page
+
+
+def test_a_merger_is_pictured_where_both_are_though_it_is_larger_elsewhere(folder):
+    truth, found = np.zeros((2, *SHAPE), np.uint8)
+    truth[0:6, 10:50, 10:50] = 1  # alone, and large
+    truth[4:9, 50:60, 10:50] = 2
+    found[0:9, 10:60, 10:50] = 1
+    found[0:4, 50:60], found[6:9, 10:50] = 0, 0
+    write_volume(folder / "truth.h5", truth)
+    write_volume(folder / "found.h5", found)
+    assert evaluate("found.h5", "truth.h5", "--report", "a.html") == 0
+    (merged,) = [one for one in captions((folder / "a.html").read_text()) if one.startswith("merged")]
+    assert re.search(r"z (\d+)", merged)[1] in ("4", "5")
 
 
 def test_the_table_holds_the_scores_that_are_printed(folder, capsys):

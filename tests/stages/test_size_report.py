@@ -43,9 +43,9 @@ def test_the_extremes_are_named_and_pictured(folder, capsys):
     page = (folder / "a.html").read_text()
     told = captions(page)
     assert told[:3] == [
-        "largest 3: voxels 12000, z 8",
-        "largest 1: voxels 800, z 10",
-        "smallest 2: voxels 144, z 10",  # the border cuts none of these
+        "largest 3: voxels 12000, z 8, bar 100 nm",
+        "largest 1: voxels 800, z 10, bar 100 nm",
+        "smallest 2: voxels 144, z 10, bar 100 nm",  # the border cuts none of these
     ]
     assert told[4].startswith("most elongated 1: elongation")
     texts = re.findall(r'src="data:image/png;base64,([^"]*)"', page)
@@ -54,6 +54,14 @@ def test_the_extremes_are_named_and_pictured(folder, capsys):
         picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"))
         assert (picture == ImageColor.getrgb(POINTED_OUT)).all(axis=2).any()
     assert capsys.readouterr().out.count("\n") == 4  # the table is printed as ever
+
+
+def test_an_instance_is_pictured_where_it_is_largest(folder):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[0:18, 40, 40], labels[3, 30:60, 30:60] = 1, 1  # a stalk, and a plate in slice 3
+    write_volume(folder / "labels.h5", labels)
+    assert stats("labels.h5", "--report", "a.html") == 0
+    assert captions((folder / "a.html").read_text())[0] == "largest 1: voxels 917, z 3, bar 100 nm"
 
 
 def test_the_table_has_the_mean_and_quantiles_of_each_measurement(folder):

@@ -10,8 +10,9 @@ from PIL import Image, ImageColor
 from stages.networks import write_volume
 
 from mitotools.cli.main import run
+from mitotools.stages import view
 from mitotools.stages.scoring.judging import LEGEND
-from mitotools.view.slices import picture_bytes
+from mitotools.view.montage import picture_bytes
 
 RAW = np.full((12, 60, 60), 100, np.uint8)
 RAW[:, :, 0] = 0
@@ -48,7 +49,7 @@ def test_colours_tell_what_became_of_instances(folder, capsys):
     assert {of("hit"), of("missed"), of("false positive")} <= colours_in(folder / "a.png")
     told = capsys.readouterr().err
     assert "a.png: slices 3, 8 along z" in told
-    assert "found.h5: hit 1, missed 1, false positive 1, split 0, merged 0" in told
+    assert "found.h5: hit 1, poor fit 0, missed 1, false positive 1, split 0, merged 0" in told
 
 
 def test_the_kind_of_an_instance_is_that_of_the_volume_not_of_the_slice(folder):
@@ -61,16 +62,16 @@ def test_the_kind_of_an_instance_is_that_of_the_volume_not_of_the_slice(folder):
             == 0
         )
         with Image.open(folder / name) as picture:
-            pixels = np.asarray(picture.convert("RGB"))[:-34].reshape(-1, 3)  # above the legend
+            pixels = np.asarray(picture.convert("RGB"))[:-56].reshape(-1, 3)  # above the legend
         counts.append([int((pixels == of(kind)).all(axis=1).sum() > 0) for kind in LEGEND])
-    assert counts == [[1, 1, 0, 0, 0], [0, 0, 1, 0, 0]]
+    assert counts == [[1, 0, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0]]
 
 
-def test_a_higher_threshold_makes_a_hit_a_miss(folder, capsys):
+def test_a_higher_threshold_makes_a_hit_a_poor_fit(folder, capsys):
     nearly = np.zeros(RAW.shape, np.uint8)
     nearly[1:5, 5:15, 5:25] = 7  # 4 of the 5 slices: IoU .8
     write_volume(folder / "nearly.h5", nearly)
-    for iou, hits in (("0.8", 1), ("0.81", 0)):
+    for iou, told in (("0.8", "hit 1, poor fit 0, missed 1,"), ("0.81", "hit 0, poor fit 1, missed 1,")):
         words = [
             "view",
             "raw.h5",
@@ -84,7 +85,7 @@ def test_a_higher_threshold_makes_a_hit_a_miss(folder, capsys):
             "--force",
         ]
         assert run(words) == 0
-        assert f"hit {hits}," in capsys.readouterr().err
+        assert told in capsys.readouterr().err
 
 
 def test_slices_are_chosen_where_the_instances_asked_for_are_and_only_they_are_outlined(folder, capsys):
@@ -92,6 +93,32 @@ def test_slices_are_chosen_where_the_instances_asked_for_are_and_only_they_are_o
     assert "slices 6, 7, 8, 9, 10 along z" in capsys.readouterr().err
     assert run(["view", "raw.h5", "found.h5", "-o", "b.png", "--ids", "9", "--slices", "3"]) == 0
     assert all(r == g == b for r, g, b in colours_in(folder / "b.png"))
+
+
+def test_of_the_truth_only_what_fits_the_instances_asked_for_is_outlined(folder):
+    line = ["view", "raw.h5", "found.h5", "--truth", "truth.h5", "--slices", "3"]
+    assert run([*line, "--ids", "7", "-o", "hit.png"]) == 0
+    assert run([*line, "-o", "all.png"]) == 0
+    missed = []
+    for name in ("hit.png", "all.png"):
+        with Image.open(folder / name) as picture:
+            pixels = np.asarray(picture.convert("RGB"))[:-56]  # above the legend
+        missed.append(bool((pixels == of("missed")).all(axis=2).any()))
+    assert missed == [False, True]
+
+
+def test_a_row_is_named_with_its_crop(folder, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(view, "draw_slices", lambda path, rows, *_: (path.touch(), drawn.extend(rows)))
+    assert run(["view", "raw.h5[2:8,:,:]", "found.h5[2:8,:,:]", "-o", "a.png", "--slices", "0"]) == 0
+    assert [(name, row[0].caption) for name, row in drawn] == [("found.h5[2:8,:,:]", "z 0")]
+
+
+def test_a_legend_lists_the_kinds_that_there_are_with_their_counts(folder, monkeypatch):
+    legends = []
+    monkeypatch.setattr(view, "draw_slices", lambda path, *of: (path.touch(), legends.append(of[-1])))
+    assert run(["view", "raw.h5", "found.h5", "--truth", "truth.h5", "-o", "a.png"]) == 0
+    assert list(legends[0]) == ["hit 1", "missed 1", "false positive 1", "dotted: truth"]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +154,7 @@ def test_slices_across_any_axis_are_drawn_with_the_proportions_of_the_voxels(fol
     with Image.open(folder / "a.png") as picture:
         width, height = picture.size
     stretch = 1 if axis == "z" else 4
-    assert (height - 34) / (width - 8) == pytest.approx(stretch * shape[0] / shape[1], rel=0.02)
+    assert (height - 34 - 26) / (width - 8) == pytest.approx(stretch * shape[0] / shape[1], rel=0.02)
 
 
 @pytest.mark.parametrize("target", ["a.png", "a.html"])
@@ -160,7 +187,9 @@ def test_a_budget_that_is_too_small_is_refused_and_the_least_is_enough(folder, c
 
 def test_a_picture_of_more_slices_needs_more_memory():
     """Of 1000 x 1000 pixels 110 bytes while one is drawn, and 8 for each that is in the picture."""
-    assert picture_bytes((1000, 1000), None, 6) == 158 * 10**6
+    assert picture_bytes((1000, 1000), None, 6, 1024) == 158 * 10**6
     # Of slices that are enlarged (120 to 480) or stretched (30 nm to 10), their pixels as they are shown.
-    assert picture_bytes((120, 120), None, 1) == 480 * 480 * 118
-    assert picture_bytes((1000, 1000), (30.0, 10.0), 1) == 3 * 118 * 10**6
+    assert picture_bytes((120, 120), None, 1, 1024) == 480 * 480 * 118
+    assert picture_bytes((1000, 1000), (30.0, 10.0), 1, 4096) == 3 * 118 * 10**6
+    # Larger ones are read as they are.
+    assert picture_bytes((2000, 2000), None, 1, 1000) == 4 * 118 * 10**6

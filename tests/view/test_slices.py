@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mitotools.view.slices import (
     UNNAMED,
@@ -13,7 +12,6 @@ from mitotools.view.slices import (
     Slice,
     as_greys,
     colours,
-    draw_slices,
     grey_limits,
     outlined,
     outlines,
@@ -66,10 +64,17 @@ def test_colours_of_huge_ids_are_colours():
     assert colours(np.array([2**64 - 1], np.uint64)).shape == (1, 3)
 
 
+def test_neighbours_beyond_2_53_differ_and_small_ids_turn_by_the_golden_ratio():
+    huge = colours(np.uint64(2**63) + np.arange(200, dtype=np.uint64)).astype(int)
+    assert np.abs(np.diff(huge, axis=0)).sum(axis=1).min() > 60
+    # Hue .1 is 36 degrees, .718... is 258: in the blue third, with no green.
+    assert colours(np.array([0, 1])).tolist() == [[255, 185, 80], [133, 80, 255]]
+
+
 def test_grey_values_are_stretched_and_instances_coloured():
     image = np.array([[0, 50], [100, 200]], np.uint8)
     labels = np.array([[0, 0], [0, 3]])
-    picture = outlined(Slice(image, [Layer(labels)], ""), (0, 100), enlarge=1)
+    picture = outlined(Slice(image, [Layer(labels)], ""), (0, 100), (2, 2))
     assert picture[0, 0].tolist() == [0, 0, 0]
     assert picture[0, 1].tolist() == [127, 127, 127]
     assert picture[1, 1].tolist() == colours(np.array([3]))[0].tolist()
@@ -78,24 +83,6 @@ def test_grey_values_are_stretched_and_instances_coloured():
 def test_limits_of_a_constant_image_leave_a_span():
     low, high = grey_limits([np.full((3, 3), 7)])
     assert low < high
-
-
-@pytest.mark.parametrize("pixel_nm", [None, (8.0, 8.0), (30.0, 8.0)])
-def test_a_montage_has_the_proportions_of_the_voxels(tmp_path, pixel_nm):
-    image = np.zeros((20, 40), np.uint8)
-    draw_slices(tmp_path / "a.png", [[Slice(image, (), "z 0")]], pixel_nm, columns=3)
-    with Image.open(tmp_path / "a.png") as picture:
-        width, height = picture.size
-    stretch = 1 if pixel_nm is None else pixel_nm[0] / pixel_nm[1]
-    assert (width - 8) / (height - 34) == pytest.approx(40 / (20 * stretch), rel=0.02)
-
-
-def test_slices_wrap_after_the_columns(tmp_path):
-    row = [Slice(np.zeros((500, 500), np.uint8), (), f"z {z}") for z in range(5)]
-    draw_slices(tmp_path / "a.png", [row], None, columns=2)
-    with Image.open(tmp_path / "a.png") as picture:
-        width, height = picture.size
-    assert (round(width / 508), round(height / 534)) == (2, 3)
 
 
 def test_a_palette_gives_each_id_the_colour_of_its_kind_and_the_others_grey():
@@ -110,22 +97,44 @@ def test_a_dotted_layer_leaves_gaps_through_which_the_one_below_is_seen():
     labels[4:36, 4:36] = 1
     below, above = (Palette.of({1: "it"}, {"it": colour}) for colour in ("#FF0000", "#0000FF"))
     piece = Slice(np.zeros((40, 40)), [Layer(labels, below), Layer(labels, above, dotted=True)], "")
-    picture = outlined(piece, (0, 1), enlarge=1)
+    picture = outlined(piece, (0, 1), (40, 40))
     rim = picture[outlines(labels, thickness=2)]
     red, blue = ((rim == colour).all(axis=1).mean() for colour in ((255, 0, 0), (0, 0, 255)))
     assert red + blue == 1
     assert 0.4 < red < 0.6
 
 
-def test_a_legend_stands_below_the_slices(tmp_path):
-    heights = []
-    for legend in (None, {"hit": "#00FF00", "missed": "#FFFF00"}):
-        draw_slices(tmp_path / "a.png", [[Slice(np.zeros((500, 500), np.uint8), (), "")]], None, 1, legend)
-        with Image.open(tmp_path / "a.png") as picture:
-            heights.append(picture.size[1])
-            bottom = np.asarray(picture.convert("RGB"))[-30:].reshape(-1, 3)
-    assert heights[1] - heights[0] == 34
-    assert (bottom == (0, 255, 0)).all(axis=1).any()
+@pytest.mark.parametrize("steps", [(0, 1), (1, 0), (1, 1), (1, -1), (1, 2), (2, -1)])
+def test_a_dotted_edge_of_any_direction_is_drawn_in_part_wherever_it_lies(steps):
+    down, right = np.indices((120, 120))
+    for shift in range(0, 16, 3):
+        labels = (down * steps[0] + right * steps[1] > 60 * sum(steps) + shift).astype(int)
+        palette = Palette.of({1: "it"}, {"it": "#FF0000"})
+        piece = Slice(np.zeros((120, 120)), [Layer(labels, palette, dotted=True)], "")
+        rim = outlines(labels, thickness=2)
+        share = (outlined(piece, (0, 1), (120, 120))[rim] == (255, 0, 0)).all(axis=1).mean()
+        assert 0.3 < share < 0.7
+
+
+def test_an_outline_of_slices_that_are_stretched_is_as_thick_in_all_directions():
+    labels = np.zeros((20, 80), int)
+    labels[5:15, 20:60] = 1
+    picture = outlined(Slice(np.zeros((20, 80)), [Layer(labels)], ""), (0, 1), (80, 80))
+    rim = picture.any(axis=2)
+    assert rim.sum() == 40 * 40 - 36 * 36
+
+
+def test_the_instance_that_is_meant_is_outlined_twice_as_thick():
+    labels = np.zeros((60, 60), int)
+    labels[5:25, 5:25], labels[35:55, 35:55] = 1, 2
+    picture = outlined(Slice(np.zeros((60, 60)), [Layer(labels, meant=2)], ""), (0, 1), (60, 60))
+    rim = picture.any(axis=2)
+    assert (rim[:30].sum(), rim[30:].sum()) == (20**2 - 16**2, 20**2 - 12**2)
+
+
+def test_a_slice_that_is_made_smaller_shows_means():
+    image = np.array([[0, 100, 200, 200], [100, 200, 200, 200]], np.uint8)
+    assert outlined(Slice(image, (), ""), (0, 255), (1, 2))[0, :, 0].tolist() == [100, 200]
 
 
 def test_what_is_no_number_counts_for_nothing_and_is_black():

@@ -1,4 +1,4 @@
-"""What became of every instance, one by one: hit, missed, false alarm; split, merged."""
+"""What became of every instance, one by one: hit, missed, false alarm; split, merged, a poor fit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ IGNORED = "ignored"
 """The verdict on instances that the scores leave out."""
 
 
-HIT, MISSED, FALSE_POSITIVE, SPLIT, MERGED = KINDS = ("hit", "missed", "false positive", "split", "merged")
+KINDS = ("hit", "poor fit", "missed", "false positive", "split", "merged")
+HIT, POOR_FIT, MISSED, FALSE_POSITIVE, SPLIT, MERGED = KINDS
 """What people look for; each instance is of one kind."""
 
 
@@ -112,7 +113,8 @@ def kinds(found: Iterable[Verdict]) -> tuple[dict[int, str], dict[int, str]]:
     """Return of which of `KINDS` each prediction and each truth is, by id.
 
     A split truth takes all its pieces along, and a merging prediction all that it merges, even if one of
-    them is a hit at that. What is ignored is of no kind.
+    them is a hit at that. Of the rest, missed and false positive are what `find_errors` calls missed and
+    spurious; what was found, but fits too badly for a hit, is a poor fit. What is ignored is of no kind.
     """
     rows = [row for row in found if row.verdict != IGNORED]
     split = {row.truth for row in rows if "split" in row.errors}
@@ -122,12 +124,17 @@ def kinds(found: Iterable[Verdict]) -> tuple[dict[int, str], dict[int, str]]:
         if row.verdict != "fp" and row.truth is not None:
             other = MERGED if row.prediction in merged and "missed" not in row.errors else None
             kind = SPLIT if row.truth in split else other
-            of_truths[row.truth] = kind or (HIT if row.verdict == "tp" else MISSED)
+            of_truths[row.truth] = kind or _fit(row, "missed", MISSED)
         if row.verdict != "fn" and row.prediction is not None:
             other = SPLIT if row.truth in split and "spurious" not in row.errors else None
             kind = MERGED if row.prediction in merged else other
-            of_predictions[row.prediction] = kind or (HIT if row.verdict == "tp" else FALSE_POSITIVE)
+            of_predictions[row.prediction] = kind or _fit(row, "spurious", FALSE_POSITIVE)
     return of_predictions, of_truths
+
+
+def _fit(row: Verdict, error: str, kind: str) -> str:
+    """Return the kind of what is neither split nor merged; the one named is that of an error."""
+    return HIT if row.verdict == "tp" else kind if error in row.errors else POOR_FIT
 
 
 def _best_pairs(instances: Instances, column: Indices, count: int) -> Indices:

@@ -9,7 +9,8 @@ import numpy as np
 
 from mitotools.segment.measures.size_distribution import size_distribution
 from mitotools.segment.measures.summary import SUMMARISED, spread
-from mitotools.stages.measuring.thumbnails import middle_of, picture_of
+from mitotools.stages.measuring.thumbnails import bar_words, best_view, picture_of
+from mitotools.view.plot_file import origin
 from mitotools.view.size_page import size_page
 from mitotools.view.slices import Palette
 from mitotools.view.thumbnails import Thumbnail
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mitotools.parameters import StatsParameters
     from mitotools.run.running import Running
     from mitotools.stages.measuring.one_pass import Columns
+    from mitotools.volume.base import Volume
     from mitotools.volume.path import VolumePath
 
 EXTREMES = (
@@ -76,8 +78,15 @@ def write_size_report(
     drawn = [size_distribution(name, columns) for name, columns in tables.items()]
     header = ["", "instances", "mean", *(f"{100 * quantile:g} %" for quantile in parameters.quantiles)]
     rows = {name: _rows(columns, parameters.quantiles) for name, columns in tables.items()}
-    pictures = [] if labels is None else _extremes(next(iter(tables.values())), labels, raw)
-    page = size_page(drawn, header, rows, pictures)
+    pictures: list[Thumbnail] = []
+    voxel_size_nm = None
+    if labels is not None:
+        with ExitStack() as stack:
+            volume = stack.enter_context(open_volume(labels, "labels"))
+            image = None if raw is None else stack.enter_context(open_volume(raw, "image"))
+            voxel_size_nm = volume.spec.voxel_size_nm
+            pictures = _extremes(next(iter(tables.values())), volume, image)
+    page = size_page(drawn, header, rows, pictures, origin(running.command_line, voxel_size_nm))
     with create_file(file, force=running.force) as path:
         path.write_text(page, "utf-8")
 
@@ -102,27 +111,24 @@ def _known(columns: Columns, name: str) -> Array:
     return np.asarray(~np.isnan(column) if column.dtype.kind == "f" else np.ones(len(column), bool))
 
 
-def _extremes(columns: Columns, labels: VolumePath, raw: VolumePath | None) -> list[Thumbnail]:
+def _extremes(columns: Columns, volume: Volume, image: Volume | None) -> list[Thumbnail]:
     """Return pictures of the instances that stand out; what the border cuts is only the largest."""
     table: Any = columns
     corners = [np.stack([table[f"{axis}_{end}"] for axis in "zyx"], axis=1) for end in ("min", "max")]
     pictures = []
-    with ExitStack() as stack:
-        volume = stack.enter_context(open_volume(labels, "labels"))
-        image = None if raw is None else stack.enter_context(open_volume(raw, "image"))
-        for words, name, highest in EXTREMES:
-            if columns.get(name) is None:
-                continue
-            usable = _known(columns, name) & (table[name] > 0)
-            if not highest:
-                usable &= ~table["touches_border"]
-            ranked = np.flatnonzero(usable)
-            order = np.argsort(-table[name][ranked] if highest else table[name][ranked], kind="stable")
-            for row in ranked[order][:EACH]:
-                box = middle_of(corners[0][row], corners[1][row], volume.spec.size)
-                number = int(table["id"][row])
-                palette = Palette.of({number: words}, {words: POINTED_OUT})
-                picture = picture_of(box, [volume], [palette], image)
-                told = f"{number}: {name} {_written(float(table[name][row]))}, z {box.start[0]}"
-                pictures.append(Thumbnail(picture, words, told))
+    for words, name, highest in EXTREMES:
+        if columns.get(name) is None:
+            continue
+        usable = _known(columns, name) & (table[name] > 0)
+        if not highest:
+            usable &= ~table["touches_border"]
+        ranked = np.flatnonzero(usable)
+        order = np.argsort(-table[name][ranked] if highest else table[name][ranked], kind="stable")
+        for row in ranked[order][:EACH]:
+            number = int(table["id"][row])
+            box = best_view(volume, number, corners[0][row], corners[1][row])
+            palette = Palette.of({number: words}, {words: POINTED_OUT})
+            picture = picture_of(box, [volume], [palette], [number], image)
+            told = f"{number}: {name} {_written(float(table[name][row]))}, z {box.start[0]}"
+            pictures.append(Thumbnail(picture, words, told + bar_words(box, volume)))
     return pictures

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mitotools.segment.scores.average_precision import iou_thresholds, precision_curve, select_thresholds
-from mitotools.segment.scores.verdicts import FALSE_POSITIVE, HIT, MERGED, MISSED, SPLIT, kinds
+from mitotools.segment.scores.verdicts import (
+    FALSE_POSITIVE,
+    HIT,
+    KINDS,
+    MERGED,
+    MISSED,
+    POOR_FIT,
+    SPLIT,
+    kinds,
+)
 from mitotools.stages.measuring.one_pass import demand_to_measure, known_columns, measure_volume
-from mitotools.stages.measuring.thumbnails import middle_of, picture_of
+from mitotools.stages.measuring.thumbnails import bar_words, best_view, picture_of
 from mitotools.stages.scoring.judging import LEGEND
+from mitotools.view.plot_file import origin
 from mitotools.view.score_page import Curves, score_page
 from mitotools.view.slices import Palette
 from mitotools.view.thumbnails import Thumbnail
@@ -20,8 +31,7 @@ from mitotools.volume.atomic import create_file
 from mitotools.volume.files import open_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -34,10 +44,16 @@ if TYPE_CHECKING:
     from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
 
-CLASSES = ("all", "small", "medium", "large")
+CLASSES = ("small", "medium", "large", "all")
+"""The order of the papers' tables."""
+
+SHOWN_KINDS = (MISSED, FALSE_POSITIVE, MERGED, SPLIT, POOR_FIT, HIT)
 
 SHOWN = 3
 """Of each kind, the largest ones are pictured; of hits, those that fit least."""
+
+WELL = 0.95
+"""Hits of this IoU are not among the worst."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,15 +121,26 @@ def write_score_report(
     """
     report = about.report
     ((name, iou), *_) = select_thresholds(about.protocol.name, parameters.iou).items()
-    worst = _thumbnails(about.found, volumes, running) if volumes else []
+    worst: list[Thumbnail] = []
+    voxel_size_nm = None
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(open_volume(path, "labels" if i < 2 else "image"))
+            for i, path in enumerate(volumes)
+        ]
+        if opened:
+            worst, voxel_size_nm = _thumbnails(about.found, opened, running), opened[0].spec.voxel_size_nm
+    names = [Path(report[side]["path"]).name for side in ("prediction", "truth")]
     page = score_page(
-        "Instances compared",
+        " compared with ".join(names),
         _facts(report, name),
         ("", *CLASSES),
         _rows(report),
         _curves(about, name, iou),
         worst,
         LEGEND,
+        list(_notes(report, name, parameters)),
+        origin(running.command_line, voxel_size_nm),
     )
     with create_file(file, force=running.force) as path:
         path.write_text(page, "utf-8")
@@ -136,7 +163,23 @@ def _facts(report: dict[str, Any], iou: str) -> list[tuple[str, str]]:
         ("instances that are", errors),
         ("hits", f"from an IoU of {iou} on"),
         ("foreground Jaccard index", _number(report["foreground"]["jaccard"])),
+        ("VOI", ", ".join(f"{key} {_number(value)}" for key, value in report["voi"].items())),
+        ("adapted Rand error", _number(report["adapted_rand_error"])),
     ]
+
+
+def _notes(report: dict[str, Any], iou: str, parameters: EvaluateParameters) -> Iterator[str]:
+    if "bootstrap" in report:
+        sample = report["bootstrap"]
+        yield (
+            f"In brackets, and shaded: the {sample['level']:.0%} interval of AP, from {sample['samples']} "
+            "samples of the instances."
+        )
+    yield (
+        "tp, fp and fn count instances matched one to one. Missed truths, and false positives (spurious "
+        f"predictions), have no partner of an IoU of {parameters.errors.found_iou:g}; a poor fit has one, "
+        f"but not of {iou}."
+    )
 
 
 def _number(value: float | None) -> str:
@@ -159,7 +202,7 @@ def _rows(report: dict[str, Any]) -> list[list[str]]:
     for threshold, by_class in report["detection"].items():
         rows += [
             [f"{key} {threshold}", *(_number(by_class[size][key]) for size in CLASSES)]
-            for key in ("precision", "recall", "f1", "tp", "fp", "fn")
+            for key in ("precision", "recall", "f1", "accuracy", "pq", "tp", "fp", "fn")
         ]
     return rows
 
@@ -170,7 +213,7 @@ def _curves(about: ReportOf, name: str, iou: float) -> Curves:
     ap = about.report["ap"]
     lines = {
         size: (across, np.array([ap[label][size] for label, _ in ten], float))
-        for size in CLASSES
+        for size in ("all", *CLASSES[:-1])
         if ap[name][size] is not None
     }
     intervals = about.report.get("bootstrap", {}).get("ap", {})
@@ -178,24 +221,16 @@ def _curves(about: ReportOf, name: str, iou: float) -> Curves:
     band = None if not all(ends) else (across, *np.array(ends, float).T)
     curve = precision_curve(about.instances, about.protocol, iou, about.ranks)
     precision = {} if curve is None else {f"IoU {name}": (np.linspace(0, 1, len(curve)), curve)}
-    sizes = {
-        words: np.array(
-            [getattr(row, f"{side}_voxels") for row in about.found if row.verdict == verdict], float
-        )
-        for words, side, verdict in (
-            ("truth: hit", "truth", "tp"),
-            ("truth: missed", "truth", "fn"),
-            ("false positive", "prediction", "fp"),
-        )
-    }
+    by_kind = _by_kind(about.found, *kinds(about.found))
+    sizes = {kind: np.array([one.voxels for one in by_kind[kind]], float) for kind in KINDS}
     return Curves(lines, band, precision, sizes)
 
 
-def _worst(
+def _by_kind(
     found: Sequence[Verdict], of_predictions: dict[int, str], of_truths: dict[int, str]
-) -> list[_Worst]:
-    """Return the largest instances of each kind of error, then the hits that fit least."""
-    by_kind: dict[str, list[_Worst]] = {kind: [] for kind in (MISSED, FALSE_POSITIVE, MERGED, SPLIT, HIT)}
+) -> dict[str, list[_Worst]]:
+    """Return the truths of each kind; false positives and what merges are predictions."""
+    by_kind: dict[str, list[_Worst]] = {kind: [] for kind in SHOWN_KINDS}
     for row in found:
         if row.verdict != "fn" and row.prediction in of_predictions:
             kind = of_predictions[row.prediction]
@@ -203,31 +238,32 @@ def _worst(
                 by_kind[kind].append(_Worst(kind, row, 0, row.prediction, row.prediction_voxels or 0))
         if row.verdict != "fp" and row.truth in of_truths:
             kind = of_truths[row.truth]
-            if kind in (MISSED, SPLIT, HIT):
+            if kind not in (FALSE_POSITIVE, MERGED):
                 by_kind[kind].append(_Worst(kind, row, 1, row.truth, row.truth_voxels or 0))
-    by_kind[HIT].sort(key=lambda one: one.row.iou)
-    for kind in (MISSED, FALSE_POSITIVE, MERGED, SPLIT):
-        by_kind[kind].sort(key=lambda one: -one.voxels)
-    return [one for ones in by_kind.values() for one in ones[:SHOWN]]
+    return by_kind
 
 
-def _thumbnails(found: Sequence[Verdict], paths: Sequence[VolumePath], running: Running) -> list[Thumbnail]:
+def _worst(by_kind: dict[str, list[_Worst]]) -> list[_Worst]:
+    """Return the largest instances of each kind of error, then the hits that fit least."""
+    ranked = {kind: sorted(ones, key=lambda one: -one.voxels) for kind, ones in by_kind.items()}
+    ranked[HIT] = sorted((one for one in by_kind[HIT] if one.row.iou < WELL), key=lambda one: one.row.iou)
+    return [one for ones in ranked.values() for one in ones[:SHOWN]]
+
+
+def _thumbnails(found: Sequence[Verdict], volumes: Sequence[Volume], running: Running) -> list[Thumbnail]:
     both = kinds(found)
-    worst = _worst(found, *both)
     palettes = [Palette.of(one, LEGEND) for one in both]
-    with ExitStack() as stack:
-        volumes = [
-            stack.enter_context(open_volume(path, "labels" if i < 2 else "image"))
-            for i, path in enumerate(paths)
-        ]
-        extents = [measure_volume(volume, running, "report") for volume in volumes[:2]]
-        pictured = []
-        for one in worst:
-            measured = extents[one.side]
-            place = int(np.searchsorted(measured.ids, one.id))
-            box = middle_of(measured.starts[place], measured.stops[place], volumes[0].spec.size)
-            picture = picture_of(box, volumes[:2], palettes, *volumes[2:])
-            pictured.append(Thumbnail(picture, one.kind, _words(one, box), LEGEND[one.kind]))
+    extents = [measure_volume(volume, running, "report") for volume in volumes[:2]]
+    pictured = []
+    for one in _worst(_by_kind(found, *both)):
+        measured, other = extents[one.side], volumes[1 - one.side]
+        place = int(np.searchsorted(measured.ids, one.id))
+        parted = other if one.kind in (MERGED, SPLIT) else None
+        box = best_view(volumes[one.side], one.id, measured.starts[place], measured.stops[place], parted)
+        meant = [one.id if side == one.side else None for side in (0, 1)]
+        picture = picture_of(box, volumes[:2], palettes, meant, *volumes[2:])
+        words = _words(one, box) + bar_words(box, volumes[0])
+        pictured.append(Thumbnail(picture, one.kind, words, LEGEND[one.kind]))
     return pictured
 
 
