@@ -124,7 +124,8 @@ def view(
     with options.source_volumes(raw, *labels, *true) as (image, *others):
         instances = others[: len(labels)]
         shown = view_volume(image, instances, output, parameters, running, *others[len(labels) :])
-    options.say(f"{output}: slices {_in_words(shown.positions)} along {axis}")
+    megabytes = f"{max(output.stat().st_size / 1e6, 0.1):.1f} MB"
+    options.say(f"{output}: slices {_in_words(shown.positions)} along {axis}, {megabytes}")
     for volume, counts in zip(labels, shown.counts, strict=False):
         options.say(f"{volume}: {', '.join(f'{kind} {count}' for kind, count in counts.items())}")
 

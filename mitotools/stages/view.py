@@ -15,7 +15,7 @@ from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.planning import demand_of
 from mitotools.stages.blocks.steps import check_steps
 from mitotools.stages.scoring.judging import LEGEND, judge
-from mitotools.stages.viewing.page import Shown, page_bytes, write_view_page
+from mitotools.stages.viewing.page import Shown, page_bytes, shown_name, write_view_page
 from mitotools.view.montage import DOTTED, draw_slices, picture_bytes
 from mitotools.view.slices import Layer, Palette, Slice
 from mitotools.volume.atomic import check_file, create_file
@@ -110,15 +110,13 @@ def view_volume(
         judged = [] if truth is None else [judge(path, truth, parameters.hit_iou, running) for path in labels]
         counts = [_counts(*both) for both in judged]
         if suffix == ".png":
-            names = [_named(path) for path in labels or [raw]]
+            names = [shown_name(path) for path in labels or [raw]]
             _draw(target, volumes, names, judged, _legend(counts), parameters, positions, running)
     if suffix == ".html":
         positions = sorted(set(positions))
-        shown = [
-            Shown(path, _named(path), parameters.ids, judged[0][0] if judged else None) for path in labels
-        ]
+        shown = [Shown(path, parameters.ids, judged[0][0] if judged else None) for path in labels]
         if truth is not None:
-            shown.append(Shown(truth, "truth", None, judged[0][1], is_truth=True))
+            shown.append(Shown(truth, None, judged[0][1], is_truth=True))
         legend, found = (LEGEND, counts[0]) if judged else ({}, {})
         write_view_page(raw, shown, target, parameters, positions, legend, found, running)
     return View(positions, counts)
@@ -157,10 +155,6 @@ def _pixel_nm(image: Volume, axis: int) -> tuple[float, float] | None:
 def _counts(predictions: Judged, truths: Judged) -> dict[str, int]:
     found = {side: list(judged.kinds.values()) for side, judged in (("p", predictions), ("t", truths))}
     return {kind: found["t" if kind == MISSED else "p"].count(kind) for kind in LEGEND}
-
-
-def _named(path: VolumePath) -> str:
-    return f"{Path(str(path)).name}{path.crop}"
 
 
 def _legend(counts: Sequence[dict[str, int]]) -> dict[str, str]:

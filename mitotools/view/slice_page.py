@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 VIEWER = files("mitotools.view") / "viewer"
 
+SCRIPTS = ("slices.js", "picture.js", "instances.js", "page.js")
+"""One script on the page, in this order."""
+
 POLICY = (
     "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'"
@@ -60,7 +63,8 @@ def end_page(page: TextIO, facts: Mapping[str, Any]) -> None:
     """Write what stands behind the images: what is known of slices and instances, and the script."""
     text = json.dumps(facts, allow_nan=False, separators=(",", ":"))
     page.write(f'<script type="application/json" id="meta">{_harmless(text)}</script>\n')
-    page.write(f"<script>\n{(VIEWER / 'viewer.js').read_text('utf-8')}</script>\n</body>\n</html>\n")
+    script = "\n".join((VIEWER / name).read_text("utf-8") for name in SCRIPTS)
+    page.write(f"<script>\n{script}</script>\n</body>\n</html>\n")
 
 
 def _harmless(text: str) -> str:

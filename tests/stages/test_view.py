@@ -111,7 +111,7 @@ def test_a_row_is_named_with_its_crop(folder, monkeypatch):
     drawn = []
     monkeypatch.setattr(view, "draw_slices", lambda path, rows, *_: (path.touch(), drawn.extend(rows)))
     assert run(["view", "raw.h5[2:8,:,:]", "found.h5[2:8,:,:]", "-o", "a.png", "--slices", "0"]) == 0
-    assert [(name, row[0].caption) for name, row in drawn] == [("found.h5[2:8,:,:]", "z 0")]
+    assert [(name, row[0].caption) for name, row in drawn] == [("found.h5[2:8,0:,0:]", "z 0")]
 
 
 def test_a_legend_lists_the_kinds_that_there_are_with_their_counts(folder, monkeypatch):
@@ -164,7 +164,7 @@ def test_masks_and_volumes_with_holes_are_drawn(folder, capsys, kind, target, lo
     array = RAW > 150 if kind == "mask" else np.where(RAW > 150, np.nan, RAW).astype(np.float32)
     write_volume(folder / "odd.h5", array)
     assert run(["view", "odd.h5", "truth.h5", "-o", target, "--slices", "3", "--longest", longest]) == 0
-    assert capsys.readouterr().err == f"mitotools view: {target}: slices 3 along z\n"
+    assert capsys.readouterr().err == f"mitotools view: {target}: slices 3 along z, 0.1 MB\n"
 
 
 @pytest.mark.parametrize(

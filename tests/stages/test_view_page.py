@@ -1,4 +1,4 @@
-"""The page of `mitotools view`, in a real browser where there is one (Debian's chromium)."""
+"""What the page of `mitotools view` holds; test_view_browser.py opens it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -15,9 +14,8 @@ from stages.networks import write_volume
 
 from mitotools.cli.main import run
 from mitotools.stages.viewing import page as view_page
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+from mitotools.view.slices import colours
+from mitotools.volume.path import parse_volume_path
 
 SHAPE = (12, 60, 80)
 LARGE_ID = 2**60
@@ -65,7 +63,7 @@ def test_a_page_holds_every_slice_and_the_rows_of_its_instances(folder):
     assert [row[0] for row in found["rows"]] == [7, str(LARGE_ID)]  # which is no number to a browser
     assert found["kinds"] == ["hit", "false positive"]
     assert found["partners"] == [[1, 1.0], [None, 0.0]]
-    assert found["middles"] == [3, 8]  # z 1 to 5, and 6 to 10
+    assert found["slices"] == [3, 8]  # of z 1 to 5, and 6 to 10, which are all as large: the middle
     assert truth["kinds"] == ["hit", "missed"]
     assert truth["rows"][0][truth["names"].index("voxels")] == 5 * 10 * 20
     numbers = image_of(folder / "a.html", "labels-0-8")
@@ -113,6 +111,52 @@ def test_names_of_files_cannot_become_part_of_the_page(folder):
     assert facts_of(folder / "a.html")["layers"][0]["name"] == "found <b>&.h5"
 
 
+def test_an_instance_is_shown_on_the_slice_with_most_of_it(folder):
+    """A bow: the slices in the middle of its extent are empty, and of its ends one is larger."""
+    bow = np.zeros(SHAPE, np.uint8)
+    bow[1, 5:15, 5:25] = 1
+    bow[9, 5:10, 5:25] = 1
+    bow[6, 30, 30] = 2
+    write_volume(folder / "bow.h5", bow)
+    view("bow.h5", "-o", "a.html", "--slices", "1,5,9")
+    assert facts_of(folder / "a.html")["layers"][0]["slices"] == [0, None]
+
+
+@pytest.mark.parametrize("first", [1, LARGE_ID])
+def test_each_id_has_the_colour_that_pictures_give_it(folder, first):
+    ids = np.array([first, first + 1], np.uint64)
+    labels = np.zeros(SHAPE, np.uint64)
+    labels[3, 3], labels[3, 5] = ids
+    write_volume(folder / "near.h5", labels)
+    view("near.h5", "-o", "a.html")
+    told = facts_of(folder / "a.html")["layers"][0]["colours"]
+    assert told == [f"#{bytes(colour).hex()}" for colour in colours(ids)]
+    assert len(set(told)) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("runs/a.h5:volumes/labels", "a.h5:volumes/labels"),
+        ("a.h5:volumes/labels[0:5,:,:]", "a.h5:volumes/labels[0:5,0:,0:]"),
+        ("runs/a.tif", "a.tif"),
+    ],
+)
+def test_volumes_are_told_apart_by_file_dataset_and_crop(given, name):
+    assert view_page.shown_name(parse_volume_path(given)) == name
+
+
+def test_the_page_names_the_truth_and_the_crop(folder):
+    assert run(["view", "raw.h5[2:4,:,:]", "truth.h5[2:4,:,:]", "-o", "a.html", "--force", "-q"]) == 0
+    facts = facts_of(folder / "a.html")
+    assert facts["raw"] == {"name": "raw.h5[2:4,0:,0:]", "path": "raw.h5[2:4,0:,0:]", "crop": "[2:4,0:,0:]"}
+    view("found <b>&.h5", "--truth", "truth.h5", "-o", "a.html")
+    assert [layer["name"] for layer in facts_of(folder / "a.html")["layers"]] == [
+        "found <b>&.h5",
+        "truth.h5",
+    ]
+
+
 def test_labels_without_an_instance_and_a_volume_without_labels_make_a_page(folder):
     write_volume(folder / "none.h5", np.zeros(SHAPE, np.uint8))
     view("none.h5", "--truth", "truth.h5", "-o", "a.html")
@@ -134,129 +178,3 @@ def test_labels_without_an_instance_and_a_volume_without_labels_make_a_page(fold
 def test_what_no_page_can_show_is_said(folder, capsys, words, why):
     assert run(["view", "raw.h5", *words]) == 2
     assert why in capsys.readouterr().err
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser, folder):
-    """The page of the volumes above, opened; what goes wrong in it, or leaves it, fails the test."""
-    view("found <b>&.h5", "--truth", "truth.h5", "-o", "a.html")
-    wrong = []
-    page = browser.new_page(viewport={"width": 1280, "height": 720})
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda asked: wrong.append(asked.url) if asked.url.startswith("http") else None)
-    page.goto((folder / "a.html").as_uri())
-    drawn(page, 0)
-    yield page
-    page.close()
-    assert wrong == []
-
-
-def drawn(page, number):
-    page.wait_for_selector(f"#picture[data-slice='{number}']")
-
-
-def colours_in(page) -> set[tuple[int, ...]]:
-    """Return the colours of the canvas."""
-    text = page.evaluate("document.querySelector('#picture').toDataURL()").split(",")[1]
-    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
-        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    return set(map(tuple, np.unique(pixels, axis=0).tolist()))
-
-
-BLUE, YELLOW, RED = (86, 180, 233), (240, 228, 66), (213, 94, 0)
-
-
-@in_a_browser
-def test_the_colours_of_a_slice_tell_what_became_of_its_instances(page):
-    page.keyboard.press("PageDown")
-    drawn(page, 10)
-    assert RED in colours_in(page)
-    for _ in range(7):
-        page.keyboard.press("ArrowUp")
-    drawn(page, 3)
-    colours = colours_in(page)
-    assert {BLUE, YELLOW} <= colours
-    assert RED not in colours
-    assert page.inner_text("#where") == "z 3 (4 of 12)"
-
-
-@in_a_browser
-def test_an_instance_is_clicked_on_and_leads_to_its_match(page):
-    page.evaluate("show(3)")
-    drawn(page, 3)
-    box = page.locator("#picture").bounding_box()
-    page.mouse.click(box["x"] + 15.5 / 80 * box["width"], box["y"] + 10.5 / 60 * box["height"])
-    page.wait_for_selector("#selected table")
-    told = page.inner_text("#selected")
-    assert "truth 1 hit" in told  # the truth lies above
-    assert "voxels\t1000" in told
-    page.click("#selected button")
-    page.wait_for_selector("#selected :text(' 7')")
-    assert page.inner_text("#selected strong") == "found <b>&.h5 7"
-
-
-@in_a_browser
-def test_layers_are_switched_with_mouse_and_keys(page):
-    page.evaluate("show(3)")
-    drawn(page, 3)
-    page.keyboard.press("2")
-    page.wait_for_selector("#picture[data-layers='0']")
-    assert not page.is_checked("#layers input >> nth=2")
-    colours = colours_in(page)
-    assert YELLOW not in colours
-    assert BLUE in colours
-    page.click("#layers input >> nth=1")
-    page.wait_for_selector("#picture[data-layers='']")
-    assert all(max(colour) - min(colour) < 8 for colour in colours_in(page))  # greys, but for WebP's losses
-
-
-@in_a_browser
-def test_all_of_it_is_reached_with_keys_alone(page):
-    page.keyboard.press("n")
-    drawn(page, 8)  # the middle of the worst: the false positive
-    assert f"{LARGE_ID} false positive" in page.inner_text("#selected")
-    page.keyboard.press("n")
-    drawn(page, 3)
-    assert "7 hit" in page.inner_text("#selected")
-    page.keyboard.press("Escape")
-    page.wait_for_selector("#selected table", state="detached")
-    page.focus("#search")
-    page.keyboard.type("7")  # which is no command there
-    assert page.locator("#instances tr").count() == 1
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#selected table")
-
-
-@in_a_browser
-def test_the_wheel_moves_through_slices_and_with_ctrl_zooms_where_the_mouse_is(page):
-    page.mouse.move(300, 300)
-    page.mouse.wheel(0, 100)
-    drawn(page, 1)
-    before = page.locator("#picture").bounding_box()
-    page.keyboard.down("Control")
-    page.mouse.wheel(0, -100)
-    page.keyboard.up("Control")
-    after = page.locator("#picture").bounding_box()
-    assert after["width"] == pytest.approx(1.2 * before["width"], rel=0.01)
-    place = [(300 - box["x"]) / box["width"] for box in (before, after)]
-    assert place[0] == pytest.approx(place[1], abs=0.002)
-
-
-@in_a_browser
-def test_on_a_narrow_window_the_panel_stands_below(page):
-    page.set_viewport_size({"width": 700, "height": 900})
-    panel, stage = (page.locator(name).bounding_box() for name in ("aside", "#stage"))
-    assert panel["y"] >= stage["y"] + stage["height"]
-    assert panel["width"] == 700

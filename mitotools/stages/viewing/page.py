@@ -20,7 +20,7 @@ from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.blocks.views import Scaled
 from mitotools.stages.stats import measure_instances
 from mitotools.view.slice_page import add_image, begin_page, end_page
-from mitotools.view.slices import as_greys, grey_limits
+from mitotools.view.slices import Palette, as_greys, colours, grey_limits
 from mitotools.volume.atomic import create_file
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
@@ -63,8 +63,6 @@ class Shown:
     Parameters
     ----------
     path : VolumePath
-    name : str
-        What they are called there.
     ids : tuple of int, optional
         The instances that are shown; None: all.
     judged : Judged, optional
@@ -73,10 +71,15 @@ class Shown:
     """
 
     path: VolumePath
-    name: str
     ids: tuple[int, ...] | None = None
     judged: Judged | None = None
     is_truth: bool = False
+
+
+def shown_name(path: VolumePath) -> str:
+    """Return what a volume is called beside its picture: its file, without the folders, dataset and crop."""
+    dataset = f":{path.dataset}" if path.dataset else ""
+    return f"{Path(path.file).name}{dataset}{path.crop}"
 
 
 def page_bytes(shape: Sequence[int]) -> int:
@@ -114,7 +117,7 @@ def write_view_page(
     ------
     InputError, TargetError
     """
-    tables = [_Instances.of(one, parameters.axis, running) for one in labels]
+    tables = [_Instances.of(one, parameters.axis, legend, running) for one in labels]
     axis = "zyx".index(parameters.axis)
     with ExitStack() as stack:
         image = stack.enter_context(open_volume(raw, "image"))
@@ -122,32 +125,40 @@ def write_view_page(
         factor = min(1.0, parameters.longest / max(_in_plane(image.spec.size, axis)))
         scaled = partial(_scaled, factor=factor, axis=axis)
         seen = [scaled(image, is_labels=False), *(scaled(volume, is_labels=True) for volume in volumes)]
-        title = " ".join([Path(str(raw)).name, *(one.name for one in labels)])
+        title = " ".join([shown_name(raw), *(shown_name(one.path) for one in labels)])
+        limits = _limits(seen[0], axis, positions)
         facts = {
             "title": title,
+            "raw": {"name": shown_name(raw), "path": f"{raw}{raw.crop}", "crop": raw.crop},
+            "limits": limits,
             "axis": parameters.axis,
             "positions": list(positions),
             **_proportions(image, seen[0], axis),
             "legend": dict(legend) or None,
             "counts": dict(counts),
-            "layers": [table.facts for table in tables],
         }
         with create_file(target, force=running.force) as file, file.open("w", encoding="utf-8") as page:
             begin_page(page, title)
-            for name, kind, content in _images(seen, tables, axis, positions, running):
+            for name, kind, content in _images(seen, tables, limits, axis, positions, running):
                 add_image(page, name, kind, content)
-            end_page(page, facts)
+            end_page(page, {**facts, "layers": [table.told() for table in tables]})
 
 
 @dataclass(frozen=True, eq=False)
 class _Instances:
-    """The instances of a layer, and what the page is told of it."""
+    """The instances of a layer, where the middle of each lies, and what the page is told of it.
+
+    `slices` are those that show most of each instance; -1 where none does. `scores` are in pixels.
+    """
 
     ids: Array
+    middles: Array
     facts: dict[str, Any]
+    slices: Array
+    scores: Array
 
     @classmethod
-    def of(cls, shown: Shown, axis: str, running: Running) -> _Instances:
+    def of(cls, shown: Shown, axis: str, legend: Mapping[str, str], running: Running) -> _Instances:
         """Measure them."""
         table = measure_instances(shown.path, StatsParameters(), running)
         columns = {name: column for name, column in table.columns.items() if column is not None}
@@ -160,17 +171,33 @@ class _Instances:
         rows = [list(row) for row, keep in zip(table.rows, kept.tolist(), strict=True) if keep]
         middles = (columns[f"{axis}_min"] + columns[f"{axis}_max"] - 1) / 2
         facts = {
-            "name": shown.name,
+            "name": shown_name(shown.path),
+            "path": f"{shown.path}{shown.path.crop}",
             "truth": shown.is_truth,
             "names": table.names,
             "rows": [[_number(row[0]), *row[1:]] for row in rows],
-            "middles": middles[kept].tolist(),
         }
+        drawn = colours(ids[kept])
         if shown.judged is not None:
             partners = [shown.judged.partners.get(row[0], (None, 0.0)) for row in rows]
             facts["kinds"] = [shown.judged.kinds.get(row[0]) for row in rows]
             facts["partners"] = [[_number(partner), iou] for partner, iou in partners]
-        return cls(ids[kept], facts)
+            drawn = Palette.of(shown.judged.kinds, legend)[ids[kept]]
+        facts["colours"] = [f"#{bytes(colour).hex()}" for colour in drawn]
+        count = int(np.count_nonzero(kept))
+        return cls(ids[kept], middles[kept], facts, np.full(count, -1), np.zeros(count))
+
+    def look(self, number: int, position: int, pixels: Array) -> None:
+        """Take note of the (K,) pixels of each instance on a slice; of equal ones the middlemost counts."""
+        distance = abs(self.middles - position)
+        score = pixels - distance / (2 * distance.max(initial=0) + 2)
+        better = (pixels > 0) & (score > self.scores)
+        self.slices[better] = number
+        self.scores[better] = score[better]
+
+    def told(self) -> dict[str, Any]:
+        """Return what the page is told, after all slices were looked at."""
+        return {**self.facts, "slices": [None if number < 0 else number for number in self.slices.tolist()]}
 
     def rows(self, labels: Array) -> Array:
         """Return the row of each voxel's instance, counted from 1; 0 where it has none."""
@@ -198,34 +225,49 @@ def _scaled(volume: Volume, *, factor: float, axis: int, is_labels: bool) -> See
 
 
 def _proportions(image: Volume, seen: Seen, axis: int) -> dict[str, Any]:
-    """Return the pixels of a slice, how many times as high as wide they are, and the width in nm."""
+    """Return the pixels and voxels of a slice, how many times as high as wide they are, and lengths in nm."""
     size, voxel_nm = _in_plane(seen.spec.size, axis), image.spec.voxel_size_nm
+    voxels = _in_plane(image.spec.size, axis)
     if voxel_nm is None:
-        return {"size": size, "stretch": 1.0, "width_nm": None}
-    lengths = [
-        n * nm for n, nm in zip(_in_plane(image.spec.size, axis), _in_plane(voxel_nm, axis), strict=True)
-    ]
+        return {"size": size, "voxels": voxels, "stretch": 1.0, "width_nm": None, "depth_nm": None}
+    lengths = [n * nm for n, nm in zip(voxels, _in_plane(voxel_nm, axis), strict=True)]
     stretch = lengths[0] / size[0] / (lengths[1] / size[1])
-    return {"size": size, "stretch": stretch, "width_nm": lengths[1]}
+    return {
+        "size": size,
+        "voxels": voxels,
+        "stretch": stretch,
+        "width_nm": lengths[1],
+        "depth_nm": voxel_nm[axis],
+    }
+
+
+def _limits(image: Seen, axis: int, positions: Sequence[int]) -> tuple[float, float]:
+    """Return the grey values that are black and white, by some slices."""
+    sample = np.unique(np.linspace(0, len(positions) - 1, SAMPLED).round().astype(int))
+    boxes = [Box.slab(image.spec.size, axis, positions[i], positions[i]) for i in sample]
+    return grey_limits([image.read(box) for box in boxes])
 
 
 def _images(
-    seen: Sequence[Seen], tables: Sequence[_Instances], axis: int, positions: Sequence[int], running: Running
+    seen: Sequence[Seen],
+    tables: Sequence[_Instances],
+    limits: tuple[float, float],
+    axis: int,
+    positions: Sequence[int],
+    running: Running,
 ) -> Iterator[tuple[str, str, bytes]]:
-    """Yield name, kind and content of each slice and its labels, slice after slice."""
-    image = seen[0]
-    sample = np.unique(np.linspace(0, len(positions) - 1, SAMPLED).round().astype(int))
-    limits = grey_limits(
-        [image.read(Box.slab(image.spec.size, axis, positions[i], positions[i])) for i in sample]
-    )
+    """Yield name, kind and content of each slice and its labels, slice after slice, which tables see."""
 
-    def encoded(task: tuple[int, int, Array]) -> tuple[str, str, bytes]:
+    def encoded(task: tuple[int, int, Array]) -> tuple[Array, tuple[str, str, bytes]]:
         layer, number, plane = task
         if layer < 0:
-            return f"raw-{number}", GREY_KIND, encoded_greys(as_greys(plane, limits))
-        return f"labels-{layer}-{number}", NUMBERS_KIND, encoded_numbers(tables[layer].rows(plane))
+            return plane, (f"raw-{number}", GREY_KIND, encoded_greys(as_greys(plane, limits)))
+        rows = tables[layer].rows(plane)
+        pixels = np.bincount(rows.ravel(), minlength=len(tables[layer].ids) + 1)[1:]
+        return pixels, (f"labels-{layer}-{number}", NUMBERS_KIND, encoded_numbers(rows))
 
-    groups = list(_groups(image, axis, positions, (memory_of(running) - resident_bytes()) // PART_OF_MEMORY))
+    room = (memory_of(running) - resident_bytes()) // PART_OF_MEMORY
+    groups = list(_groups(seen[0], axis, positions, room))
     with ThreadPoolExecutor(running.threads) as pool:
         for group in running.track(groups, len(groups), "view", "slab"):
             first, last = positions[group[0]], positions[group[-1]]
@@ -233,7 +275,10 @@ def _images(
                 voxels = volume.read(Box.slab(volume.spec.size, axis, first, last))
                 planes = [voxels.take(positions[number] - first, axis) for number in group]
                 tasks = [(layer, number, plane) for number, plane in zip(group, planes, strict=True)]
-                yield from pool.map(encoded, tasks)
+                for number, (pixels, content) in zip(group, pool.map(encoded, tasks), strict=True):
+                    if layer >= 0:
+                        tables[layer].look(number, positions[number], pixels)
+                    yield content
 
 
 def _groups(image: Seen, axis: int, positions: Sequence[int], room: int) -> Iterator[list[int]]:
