@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from html.parser import HTMLParser
 
@@ -193,3 +194,24 @@ def test_bins_are_even_on_a_logarithmic_axis_and_more_for_more_instances():
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="pdf"):
         write_distributions(tmp_path / "a.pdf", ".pdf", [table()])
+
+
+def test_no_line_stands_for_a_table_without_a_fit_and_the_reason_is_given():
+    cut = {"volume_um3": np.linspace(1, 2, 20), "touches_border": np.arange(20) > 0}  # but one is cut
+    figure = draw_distributions([size_distribution("cut", cut), table("b")])
+    assert [handle.get_linestyle() == "None" for handle in figure.legends[0].get_lines()] == [True, False]
+    assert texts(figure)[0] == "cut: n = 20, no fit without two whole ones of different volumes"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0003, 0.0005), (0.0003, 0.002), (0.0003, 0.02), (0.0003, 30)])
+def test_numbers_on_an_axis_do_not_touch(low, high):
+    columns = {"volume_um3": np.geomspace(low, high, 30), "skeleton_length_um": np.geomspace(low, high, 30)}
+    figure = draw_distributions([size_distribution("a", columns)])
+    figure.canvas.draw()
+    for axes in figure.axes:
+        left, right = axes.bbox.intervalx
+        labels = [label for label in axes.get_xticklabels(which="both") if label.get_text()]
+        ends = sorted(tuple(label.get_window_extent().intervalx) for label in labels)
+        ends = [(first, last) for first, last in ends if left <= (first + last) / 2 <= right]
+        assert len(ends) >= 2
+        assert all(one[1] < other[0] for one, other in itertools.pairwise(ends))
