@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 import warnings
 from contextlib import contextmanager
@@ -119,7 +118,9 @@ def page(title: str, style: str, svg: str, below: str) -> str:
 
 
 def origin(command_line: str, voxel_size_nm: Sequence[float] | None) -> str:
-    """Return by which version, when and by which command a page is made, as HTML in a whole line.
+    """Return by which version and by which command a page is made, as HTML in a whole line.
+
+    Not when: the same command makes the same page.
 
     Parameters
     ----------
@@ -127,8 +128,7 @@ def origin(command_line: str, voxel_size_nm: Sequence[float] | None) -> str:
     voxel_size_nm : (z, y, x), optional
         What to say of the voxels.
     """
-    now = dt.datetime.now(dt.UTC).isoformat(" ", "minutes")
-    parts = [f"mitotools {__version__}", now, command_line]
+    parts = [f"mitotools {__version__}", command_line]
     if voxel_size_nm is not None:
         parts.append(f"voxels of {' x '.join(f'{length:g}' for length in voxel_size_nm)} nm (z, y, x)")
     words = ", ".join(part for part in parts if part)
