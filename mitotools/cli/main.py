@@ -89,6 +89,7 @@ def mitotools() -> None:
 def main() -> NoReturn:
     """Run the command line of this process."""
     signal.signal(signal.SIGTERM, _interrupt)
+    _open_streams()
     status = run(sys.argv[1:])
     for number in (signal.SIGINT, signal.SIGTERM):  # what is done is done, and the status says so
         signal.signal(number, signal.SIG_IGN)
@@ -98,6 +99,13 @@ def main() -> NoReturn:
         # Python would complain once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Let streams that were closed (``>&-``) lead nowhere: a file of ours would take their number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (for the whole process)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -137,3 +137,11 @@ def test_info_describes_what_comes_through_a_pipe_and_takes_it_away(shell):
     assert result.returncode == 0, result.stderr
     assert "shape\t4 6 8" in result.stdout
     assert temporaries(shell) == []
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_lead_nowhere(shell, closed):
+    assert shell(f"mitotools convert labels.h5 copy.h5 {closed}").returncode == 0
+    assert shell(f"mitotools info labels.h5 {closed}").returncode == 0
+    with h5py.File(shell.folder / "labels.h5") as file, h5py.File(shell.folder / "copy.h5") as copy:
+        assert np.array_equal(copy["main"], file["main"])
