@@ -203,4 +203,7 @@ def is_of_a_run(path: Path) -> bool:
 
 def write_sidecar(path: Path, history: History) -> None:
     """Write the history of a file in a format without attributes beside it."""
-    sidecar(path).write_text(to_json(history) + "\n")
+    file = sidecar(path)
+    file.unlink(missing_ok=True)  # a link is not followed
+    with file.open("x", encoding="utf-8") as opened:
+        opened.write(to_json(history) + "\n")

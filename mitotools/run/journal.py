@@ -5,13 +5,11 @@ The first line says what is made, so that a run that continues can tell whether 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from mitotools.errors import TargetError
+from mitotools.locking import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,8 +48,7 @@ def new_journal(path: Path, made: dict[str, Any]) -> Iterator[Journal]:
     TargetError
         Where another run has it open.
     """
-    with _opened(path, "ab") as file:  # opened without losing what stands there: it may be another run's
-        _lock(file, path)
+    with locked(path) as file:
         try:
             file.truncate(0)
             file.write(_line(made))
@@ -71,22 +68,11 @@ def continued_journal(path: Path) -> Iterator[Journal]:
     TargetError
         Where another run has it open.
     """
-    with _opened(path, "r+b") as file:
-        _lock(file, path)
+    with locked(path, is_new=False) as file:
         done, length = _whole_entries(file)
         file.seek(length)
         file.truncate()
         yield Journal(file, done)
-
-
-@contextmanager
-def _opened(path: Path, mode: Literal["ab", "r+b"]) -> Iterator[BinaryIO]:
-    file = path.open(mode)
-    try:
-        yield file
-    finally:
-        with suppress(OSError):  # what a full disk does not take was said when it was flushed
-            file.close()
 
 
 def made(path: Path) -> dict[str, Any] | None:
@@ -132,15 +118,3 @@ def _entry(line: bytes) -> Entry | None:
     if not isinstance(found, list) or not all(isinstance(number, int) for number in found):
         return None
     return tuple(found)
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise TargetError(str(path), "another run is writing this output", "Wait for it") from error
-    except OSError:
-        return  # a file system without locks
-    if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-        # The run that had it open has just ended, and removed it.
-        raise TargetError(str(path), "another run was writing this output", "Try again")

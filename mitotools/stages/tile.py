@@ -14,7 +14,7 @@ from mitotools.run.budget import BlockPlan, plan_blocks, written
 from mitotools.stages.blocks.pieces import read_pieces, write_pieces
 from mitotools.stages.blocks.planning import check_disk, demand_of, disk_needs, memory_of
 from mitotools.stages.blocks.resuming import is_complete, is_worth_continuing, journal_for, made_of
-from mitotools.volume.atomic import check_file, create_file
+from mitotools.volume.atomic import appearing, check_file, create_file
 from mitotools.volume.blocks import grid
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.formats import is_glob
@@ -129,7 +129,7 @@ class _Cutter:
 def _cut(volume: Volume, plan: Plan, target: Path, running: Running) -> None:
     with (
         journal_for(target, made_of(plan.history), running) as journal,
-        create_file(
+        appearing(
             target,
             force=running.force or bool(running.resume),
             is_continued=bool(journal.done),

@@ -28,7 +28,7 @@ from mitotools.stages.blocks.resuming import (
 from mitotools.stages.training.log import TrainingLog, check_log
 from mitotools.stages.training.plan import TrainingFiles, planned
 from mitotools.stages.training.validation import Validation
-from mitotools.volume.atomic import check_file, create_file, journal_of, unfinished_of
+from mitotools.volume.atomic import appearing, check_file, journal_of, unfinished_of
 from mitotools.volume.outputs import check_apart
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, p
         return _fitted(training, plan, running, Hooks(), processes)
     with (
         journal_for(target, what, running, SAVED, or_copies=True) as journal,
-        create_file(
+        appearing(
             target,
             force=running.force or bool(running.resume),
             is_continued=bool(journal.done),

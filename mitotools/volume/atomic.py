@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mitotools import history
 from mitotools.errors import TargetError
+from mitotools.locking import lock_file
 from mitotools.volume.plan import PLAN_NAME, extent_in_name
 
 if TYPE_CHECKING:
@@ -39,16 +41,16 @@ _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @contextmanager
-def create_file(
-    final: Path,
-    *,
-    force: bool = False,
-    is_continued: bool = False,
-    is_kept: Callable[[], bool] = lambda: False,
-) -> Iterator[Path]:
-    """Yield a path to write a file or folder to, renamed to `final` when the block ends without an error."""
-    check_file(final, force=force, resume=is_continued)
-    with appearing(final, force=force, is_continued=is_continued, is_kept=is_kept) as path:
+def create_file(final: Path, *, force: bool = False) -> Iterator[Path]:
+    """Yield a path to write a file or folder to, renamed to `final` when the block ends without an error.
+
+    Raises
+    ------
+    TargetError
+        Where it cannot be written, exists and `force` is not given, or is being written by another run.
+    """
+    check_file(final, force=force)
+    with lock_file(journal_of(final)), appearing(final, force=force) as path:
         yield path
 
 
@@ -62,6 +64,8 @@ def check_file(final: Path, *, force: bool = False, resume: bool = False) -> Non
     if final.exists() and not (force or resume):
         raise TargetError(str(final), "exists already", "Use --force to replace it")
     unfinished, replaced = (final.with_name(final.name + suffix) for suffix in (UNFINISHED, REPLACED))
+    if unfinished.is_symlink() and not force:  # what it leads to is not ours to write
+        raise TargetError(str(unfinished), "is a link", "Delete it")
     if unfinished.exists() and not (force or resume):
         why = "another run is writing this output, or was killed"
         # Where no block is done there is nothing to continue.
@@ -69,7 +73,8 @@ def check_file(final: Path, *, force: bool = False, resume: bool = False) -> Non
         if _has_entries(journal_of(final)):
             what_next = "Use --resume to continue, or --force to start over"
         raise TargetError(str(unfinished), why, what_next)
-    if replaced.exists() and not force:
+    # Where the new one is in place, the old one is litter, and goes with the next one.
+    if replaced.exists() and not final.exists() and not force:
         why = "is what a run that was killed had begun to replace"
         raise TargetError(str(replaced), why, "Use --force to start over")
     if final.is_dir() and not is_output(final):
@@ -101,11 +106,30 @@ def journal_of(final: Path) -> Path:
 
 
 @contextmanager
-def appearing(final: Path, *, force: bool, is_continued: bool, is_kept: Callable[[], bool]) -> Iterator[Path]:
-    """Yield what a file or folder is called until it is complete; rename it when the block ends."""
+def appearing(
+    final: Path,
+    *,
+    force: bool,
+    is_continued: bool = False,
+    is_kept: Callable[[], bool] = lambda: False,
+) -> Iterator[Path]:
+    """Yield what a file or folder is called until it is complete; rename it when the block ends.
+
+    Parameters
+    ----------
+    final : Path
+        Locked by the caller, by its journal.
+    force : bool
+        Replace what is there.
+    is_continued : bool
+        Write on into what an earlier run left.
+    is_kept : callable
+        Asked after a failure whether what there is stays, so that another run can continue it.
+    """
+    check_file(final, force=force, resume=is_continued)  # again, now that no other run can be at it
     path = unfinished_of(final)
     sidecar = history.sidecar(path)
-    if force and not is_continued:
+    if not is_continued:
         remove(path)
         remove(sidecar)
     try:
@@ -140,7 +164,12 @@ def _replace(path: Path, final: Path) -> None:
     except BaseException:
         old.rename(final)
         raise
-    remove(old)
+    try:
+        remove(old)
+    except BaseException:
+        why = "%s is complete; %s is what is left of the one that it replaced, and may be deleted"
+        logging.getLogger(__name__).warning(why, final, old)
+        raise
 
 
 def remove(path: Path) -> None:

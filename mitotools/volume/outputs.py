@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mitotools import history
 from mitotools.errors import MitotoolsError, TargetError, UsageError
-from mitotools.volume.atomic import appearing, check_file, refuse_to_lose
+from mitotools.locking import lock_file
+from mitotools.volume.atomic import appearing, check_file, journal_of, refuse_to_lose
 from mitotools.volume.formats import OME_ZARR, Format, is_glob, writable_format_of
 from mitotools.volume.path import VolumePath
 
@@ -108,6 +109,7 @@ def create_volume(
     spec: VolumeSpec,
     *,
     force: bool = False,
+    is_locked: bool = False,
     is_continued: bool = False,
     is_kept: Callable[[], bool] = lambda: False,
 ) -> Iterator[OpenWriter]:
@@ -119,6 +121,8 @@ def create_volume(
     spec : VolumeSpec
     force : bool
         Replace what is there.
+    is_locked : bool
+        The caller keeps other runs from it, by its journal.
     is_continued : bool
         Write on into the unfinished volume that an earlier run left.
     is_kept : callable
@@ -139,7 +143,10 @@ def create_volume(
     module = kind.load()
     if target.dataset:
         final.parent.mkdir(exist_ok=True)  # the image's first labels
-    with appearing(final, force=force, is_continued=is_continued, is_kept=is_kept) as path:
+    with (
+        nullcontext() if is_locked else lock_file(journal_of(final)),
+        appearing(final, force=force, is_continued=is_continued, is_kept=is_kept) as path,
+    ):
         begin = module.reopen_writer if is_continued else module.create_writer
         opened = begin(path, whole, Path(target.file) if is_glob(target.file) else final)
         try:

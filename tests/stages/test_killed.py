@@ -191,7 +191,8 @@ def test_a_volume_that_one_process_writes_survives_while_its_blocks_are_computed
     stopped(started(folder, *TO_HDF5, *slowly(TO_HDF5, 7)), journal_of(staged), 3)
     done = len(lines(journal_of(staged)))
     kept = chunks_done(staged)
-    assert names_in(folder) == ["v.h5.staged.zarr.unfinished", "v.h5.staged.zarr.unfinished.journal"]
+    left = [".lock", ".unfinished", ".unfinished.journal"]
+    assert names_in(folder) == [f"v.h5.staged.zarr{suffix}" for suffix in left]
     status, words = ran(folder, *TO_HDF5[:-1])
     assert status == 1, words
     assert "Use --resume" in words
@@ -215,11 +216,30 @@ def test_a_volume_that_one_process_writes_survives_while_it_is_packed(folder, sl
     wait_until(unfinished(target).exists, process)
     os.kill(process.pid, signal.SIGKILL)
     finished(process)
-    assert set(names_in(folder)) - {"v.h5.unfinished.journal"} == {"v.h5.staged.zarr", "v.h5.unfinished"}
+    assert {"v.h5.staged.zarr", "v.h5.unfinished"} <= set(names_in(folder))
+    assert set(names_in(folder)) <= {
+        "v.h5.staged.zarr", "v.h5.staged.zarr.lock", "v.h5.unfinished", "v.h5.unfinished.journal",
+    }  # fmt: skip
     kept = stamps(staged)
     process = started(folder, *TO_HDF5, *slowly(TO_HDF5, 7))
     wait_until(lambda: unfinished(target).exists() and unfinished(target).stat().st_size > 2**20, process)
     assert stamps(staged) == kept  # complete, and not computed again
+    status, words = finished(process)
+    assert status == 0, words
+    assert names_in(folder) == ["v.h5"]
+    assert np.array_equal(voxels(target), RAW)
+
+
+def test_a_run_is_refused_while_another_has_not_packed(folder, slowly):
+    """Else one deleted the zarr that the other was reading."""
+    target, staged = folder / "v.h5", folder / "v.h5.staged.zarr"
+    process = started(folder, *TO_HDF5, *slowly(TO_HDF5, 7))
+    wait_until(staged.exists, process)
+    os.kill(process.pid, signal.SIGSTOP)
+    status, words = ran(folder, *TO_HDF5)
+    os.kill(process.pid, signal.SIGCONT)
+    assert status == 1, words
+    assert "v.h5.staged.zarr.lock: another run is writing this output. Wait for it." in words
     status, words = finished(process)
     assert status == 0, words
     assert names_in(folder) == ["v.h5"]

@@ -60,7 +60,7 @@ def test_a_failure_leaves_what_it_would_have_replaced(tmp_path, name):
 def test_nothing_stands_under_the_name_while_it_is_written(tmp_path, name):
     with create_volume(VolumePath(str(tmp_path / name)), SPEC) as writer:
         writer.write(Box.whole((2, 3, 4)), NEW)
-        assert names_in(tmp_path) == [f"{name}.unfinished"]
+        assert names_in(tmp_path) == [f"{name}.unfinished", f"{name}.unfinished.journal"]
     assert f"{name}.unfinished" not in names_in(tmp_path)
 
 
@@ -204,7 +204,7 @@ def test_a_sidecar_goes_when_something_without_one_replaces_its_volume(tmp_path)
 def test_a_file_appears_when_it_is_complete(tmp_path):
     with create_file(tmp_path / "table.tsv") as path:
         path.write_text("words")
-        assert names_in(tmp_path) == ["table.tsv.unfinished"]
+        assert names_in(tmp_path) == ["table.tsv.unfinished", "table.tsv.unfinished.journal"]
     assert (tmp_path / "table.tsv").read_text() == "words"
 
 

@@ -35,7 +35,7 @@ from mitotools.stages.blocks.resuming import (
     made_of,
     not_done,
 )
-from mitotools.stages.blocks.staging import check_staged, is_staged, remove_staged, staged_of
+from mitotools.stages.blocks.staging import check_staged, is_staged, remove_staged, staged_of, staging
 from mitotools.stages.blocks.work import Work
 from mitotools.volume.atomic import remove
 from mitotools.volume.blocks import Box, grid
@@ -198,6 +198,7 @@ def _opened(
             target,
             spec,
             force=running.force or bool(running.resume),
+            is_locked=True,
             is_continued=bool(journal.done),
             is_kept=lambda: is_worth_continuing(final, alone),
         ) as writer,
@@ -281,8 +282,13 @@ def _write_staged(target: VolumePath, spec: VolumeSpec, work: Work, running: Run
         plans += _planned([packing], memory_of(alone), alone.threads, 0)
         running.dry_run(needs(target, plain, plans))
         return
-    write_volume(staged, plain, work, running)
-    with open_volume(staged) as volume:
-        copy = Work(lambda box, threads: read_pieces(volume, box, threads), f"{work.label}: pack", [volume])
-        write_volume(target, spec, copy, alone)
-    remove(Path(staged.file))
+    with staging(target):
+        if is_made(target, spec.history, running):  # by a run that has ended just now
+            return
+        write_volume(staged, plain, work, running)
+        with open_volume(staged) as volume:
+            copy = Work(
+                lambda box, threads: read_pieces(volume, box, threads), f"{work.label}: pack", [volume]
+            )
+            write_volume(target, spec, copy, alone)
+        remove(Path(staged.file))

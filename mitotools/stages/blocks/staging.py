@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mitotools.errors import TargetError
+from mitotools.locking import lock_file
 from mitotools.volume.atomic import journal_of, remove, unfinished_of
 from mitotools.volume.formats import format_of
 from mitotools.volume.outputs import final_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mitotools.run.running import Running
     from mitotools.volume.path import VolumePath
 
 SUFFIX = ".staged.zarr"
+LOCK = ".lock"
 
 
 def is_staged(target: VolumePath, running: Running) -> bool:
@@ -28,6 +32,23 @@ def staged_of(target: VolumePath) -> Path:
     """Return the zarr that is written first."""
     final = final_of(target)
     return final.with_name(final.name + SUFFIX)
+
+
+@contextmanager
+def staging(target: VolumePath) -> Iterator[None]:
+    """Keep other runs from the zarr while it is written, packed and deleted.
+
+    Raises
+    ------
+    TargetError
+        Where another run is at it.
+    """
+    with lock_file(_lock_of(staged_of(target))):
+        yield
+
+
+def _lock_of(staged: Path) -> Path:
+    return staged.with_name(staged.name + LOCK)
 
 
 def check_staged(target: VolumePath, running: Running) -> None:
@@ -44,5 +65,5 @@ def remove_staged(target: VolumePath, running: Running) -> None:
     """Delete what a run left, unless this run packs it."""
     if running.resume is False:
         staged = staged_of(target)
-        for left in (staged, unfinished_of(staged), journal_of(staged)):
+        for left in (staged, unfinished_of(staged), journal_of(staged), _lock_of(staged)):
             remove(left)
