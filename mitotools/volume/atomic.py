@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mitotools import history
 from mitotools.errors import TargetError
-from mitotools.locking import lock_file
+from mitotools.locking import lock_file, locked
 from mitotools.volume.plan import PLAN_NAME, extent_in_name
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ UNFINISHED = ".unfinished"
 
 JOURNAL = ".journal"
 """Suffix of the list of blocks that are done, behind that of the unfinished output."""
+
+PARTS = ".parts"
+"""Suffix of the folder of an output that several runs write, a part each, behind that as well."""
 
 REPLACED = ".replaced"
 """Suffix under which the folder that an output replaces is kept until it is replaced."""
@@ -105,6 +108,25 @@ def journal_of(final: Path) -> Path:
     return final.with_name(final.name + UNFINISHED + JOURNAL)
 
 
+def parts_of(final: Path) -> Path:
+    """Return the folder of an output that several runs write, a part each."""
+    return final.with_name(final.name + UNFINISHED + PARTS)
+
+
+def check_parts(final: Path, *, force: bool = False) -> None:
+    """Raise TargetError where several runs write an output, which one alone is to write.
+
+    With `force` it may be what runs left that were killed.
+    """
+    folder = parts_of(final)
+    if folder.exists() and not force:
+        why = "parts of this output are being written, or were when they were killed"
+        raise TargetError(str(folder), why, "Run the other parts, or use --force to start over")
+    for journal in folder.glob(f"*{JOURNAL}"):
+        with locked(journal, is_new=False):  # refused where a run has it
+            pass
+
+
 @contextmanager
 def appearing(
     final: Path,
@@ -127,6 +149,8 @@ def appearing(
         Asked after a failure whether what there is stays, so that another run can continue it.
     """
     check_file(final, force=force, resume=is_continued)  # again, now that no other run can be at it
+    check_parts(final, force=force)
+    remove(parts_of(final))
     path = unfinished_of(final)
     sidecar = history.sidecar(path)
     if not is_continued:

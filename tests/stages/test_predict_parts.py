@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -149,3 +151,116 @@ def test_several_runs_replace_nothing(folder, tmp_path):
     with pytest.raises(UsageError, match="would be lost with each part"):
         predicted(folder, tmp_path / "maps.zarr", (1, 2), replace(QUIET, force=True))
     assert list(tmp_path.iterdir()) == []
+
+
+def parts_folder(target):
+    return target.with_name(f"{target.name}.unfinished.parts")
+
+
+def test_parts_never_join_what_a_run_of_the_whole_left(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    half_predicted(folder, target, dtype="float32")
+    with pytest.raises(
+        TargetError, match=r"maps\.zarr\.unfinished: another run is writing all of this output"
+    ):
+        predicted(folder, target, (1, 2))
+    shutil.rmtree(tmp_path / "maps.zarr.unfinished")
+    for number in (1, 2):
+        predicted(folder, target, (number, 2))
+    assert content(target).dtype == np.uint8
+    assert np.array_equal(content(target), content(folder / "direct.zarr"))
+
+
+def half_predicted(folder, target, running=QUIET, **change):
+    """Leave what a run of the whole leaves that is killed."""
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    kept = target.with_name("kept")
+
+    def killed(items, total, label, unit):
+        shutil.copytree(unfinished, kept)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predicted(folder, target, None, replace(running, track=killed), **change)
+    kept.rename(unfinished)
+
+
+def test_a_run_of_the_whole_does_not_join_parts_and_force_starts_over(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    predicted(folder, target, (1, 2))
+    for running in (QUIET, replace(QUIET, resume=False)):
+        with pytest.raises(TargetError, match=r"parts of this output are being written.*--force"):
+            predicted(folder, target, None, running)
+    predicted(folder, target, None, replace(QUIET, resume=False, force=True))
+    assert np.array_equal(content(target), content(folder / "direct.zarr"))
+    assert [path.name for path in tmp_path.iterdir()] == ["maps.zarr"]
+
+
+def test_the_second_part_after_a_run_of_the_whole_began_again_does_not_complete_it(folder, tmp_path):
+    """Else what that run had not written would be zeros in maps that are called complete."""
+    target = tmp_path / "maps.zarr"
+    predicted(folder, target, (1, 2))
+    half_predicted(folder, target, replace(QUIET, force=True))
+    with pytest.raises(TargetError, match="another run is writing all of this output"):
+        predicted(folder, target, (2, 2))
+    assert not target.exists()
+
+
+def test_parts_whose_volume_is_gone_are_refused(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    predicted(folder, target, (1, 2))
+    shutil.rmtree(parts_folder(target) / "maps.zarr.unfinished")
+    with pytest.raises(
+        TargetError, match=r"has lost its volume\. Delete that folder, and run all parts again"
+    ):
+        predicted(folder, target, (2, 2))
+
+
+@pytest.mark.parametrize("words", ["", "{", "[" * 10**5, "\udcff"])
+def test_parts_of_nobody_knows_what_are_refused(folder, tmp_path, words):
+    target = tmp_path / "maps.zarr"
+    predicted(folder, target, (1, 2))
+    (parts_folder(target) / "made.json").write_bytes(words.encode(errors="surrogateescape"))
+    with pytest.raises(TargetError, match=r"made\.json: cannot be read"):
+        predicted(folder, target, (2, 2))
+
+
+def test_force_does_not_take_the_volume_from_under_a_part_that_runs(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    refused = pytest.raises(TargetError, match=r"another run is writing this output\. Wait for it")
+    with stopped_inside(folder, target), refused:
+        predicted(folder, target, None, replace(QUIET, force=True))
+    predicted(folder, target, (2, 2))
+    assert np.array_equal(content(target), content(folder / "direct.zarr"))
+
+
+@contextmanager
+def stopped_inside(folder, target):
+    """Run the block while the first of two parts is half done."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait_after_the_first(items, total, label, unit):
+        for item in items:
+            yield item
+            inside.set()
+            go_on.wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(predicted, folder, target, (1, 2), replace(QUIET, track=wait_after_the_first))
+        try:
+            assert inside.wait(60)
+            yield
+        finally:
+            go_on.set()
+        run.result()
+
+
+def test_what_a_kill_left_after_the_volume_got_its_name_goes(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    predicted(folder, target, (1, 2))
+    shutil.copytree(parts_folder(target), tmp_path / "kept")
+    predicted(folder, target, (2, 2))
+    (tmp_path / "kept").rename(parts_folder(target))
+    shutil.rmtree(parts_folder(target) / "maps.zarr.unfinished")
+    predicted(folder, target, (2, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["maps.zarr"]

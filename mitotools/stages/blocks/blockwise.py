@@ -37,7 +37,7 @@ from mitotools.stages.blocks.resuming import (
 )
 from mitotools.stages.blocks.staging import check_staged, is_staged, remove_staged, staged_of, staging
 from mitotools.stages.blocks.work import Work
-from mitotools.volume.atomic import remove
+from mitotools.volume.atomic import check_parts, remove
 from mitotools.volume.blocks import Box, grid
 from mitotools.volume.files import open_volume
 from mitotools.volume.formats import format_of
@@ -83,6 +83,8 @@ def write_volume(target: VolumePath, spec: VolumeSpec, work: Work, running: Runn
         _write_staged(target, spec, work, running)
         return spec
     check_staged(target, running)
+    if not target.is_remote:
+        check_parts(final_of(target), force=running.force)
     demands = [work.demand(spec, is_distributed=running.is_distributed), *level_demands(spec)]
     if running.dry_run:
         plans = _planned(demands, memory_of(running), running.threads, running.workers)

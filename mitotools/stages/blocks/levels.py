@@ -42,6 +42,6 @@ def level_work(writer: OpenWriter, level: int) -> Iterator[Work]:
     # What is not finished behind a URL does not state its voxel size: the writer knows it.
     finer, coarser = (writer.at_level(number).spec for number in (level - 1, level))
     factors = step(finer.size, finer.voxel_size_nm)
-    with open_volume(VolumePath(str(writer.path), str(level - 1))) as volume:
+    with open_volume(VolumePath(str(writer.path), str(level - 1)), unfinished=True) as volume:
         halved = Halved.of(volume, factors, coarser)
         yield Work(lambda box, threads: read_pieces(halved, box, threads), f"level {level}", [halved])

@@ -1,7 +1,7 @@
 """One volume that several runs write, a part each, without knowing of each other.
 
-They share its unfinished name. Beside it lies a folder with a journal a part, and a file for each part that
-is complete; the run that completes the set gives the volume its name.
+It lies in a folder with a journal a part, and a file for each part that is complete, so that none of them is
+ever taken for that of another volume; the run that completes the set gives the volume its name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mitotools.run.journal import continued_journal, entries, new_journal
 from mitotools.stages.blocks.blockwise import fill, plan_of
 from mitotools.stages.blocks.planning import check_disk, needs
 from mitotools.stages.blocks.resuming import check_same, is_made, made_of
-from mitotools.volume.atomic import remove, unfinished_of
+from mitotools.volume.atomic import parts_of, remove, unfinished_of
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.formats import OME_ZARR, format_of
 from mitotools.volume.outputs import OpenWriter, check_target, final_of, planned
@@ -31,10 +31,8 @@ if TYPE_CHECKING:
     from mitotools.volume.base import VolumeSpec
     from mitotools.volume.path import VolumePath
 
-PARTS = ".parts"
-"""Suffix of the folder, behind that of the unfinished volume."""
-
 _MADE = "made.json"
+DELETE = "Delete that folder, and run all parts again"
 
 Item = TypeVar("Item")
 
@@ -106,9 +104,11 @@ def write_part(target: VolumePath, spec: VolumeSpec, work: Work, running: Runnin
     """
     check_shared(target, running)
     spec = planned(target, spec)
-    if is_made(target, spec.history, running, "Delete it first"):
-        return spec
     final = final_of(target)
+    if is_made(target, spec.history, running, "Delete it first"):
+        if _is_emptied(parts_of(final)):  # by a run that was killed then
+            remove(parts_of(final))
+        return spec
     box = part.box(spec.size, spec.unit)
     size_here = replace(spec, shape=spec.shape[:-3] + box.shape)
     if running.dry_run:
@@ -117,8 +117,9 @@ def write_part(target: VolumePath, spec: VolumeSpec, work: Work, running: Runnin
         return spec
     check_disk(target, size_here.nbytes, spec.compression)
     what = made_of(spec.history, shape=spec.shape, type=str(spec.dtype), unit=spec.unit, parts=part.count)
-    folder = _joined(final, what)
-    writer = _opened(target, spec)
+    folder = _joined(target, spec, what)
+    volume, kind = _volume_in(folder, final), format_of(target.file)
+    writer = OpenWriter(kind.load().reopen_writer(volume, spec, final), kind, volume, final, spec)
     journal_file = folder / f"{part.number}.journal"
     is_begun = bool(entries(journal_file))
     if is_begun and not running.resume:
@@ -154,50 +155,61 @@ def check_shared(target: VolumePath, running: Running) -> None:
     check_target(target, resume=True)
     if final_of(target).exists() and not running.resume:
         raise TargetError(str(final_of(target)), "exists already", "Delete it first, or say --resume")
+    if unfinished_of(final_of(target)).exists():
+        why = "another run is writing all of this output, or was killed"
+        raise TargetError(str(unfinished_of(final_of(target))), why, "Continue that one, or delete it first")
 
 
-def _joined(final: Path, what: dict[str, object]) -> Path:
+def _joined(target: VolumePath, spec: VolumeSpec, what: dict[str, object]) -> Path:
     """Return the folder of the parts, made by the first one; refuse to join others.
 
     Raises
     ------
     TargetError
     """
-    folder = unfinished_of(final).with_name(unfinished_of(final).name + PARTS)
-    folder.mkdir(exist_ok=True)
-    made = folder / _MADE
-    if not made.exists():
-        new = folder / f"{_MADE}.{uuid4().hex}"
-        new.write_text(json.dumps(what))
-        new.replace(made)  # parts that start together write the same, or are refused below
-    check_same(
-        final, json.loads(made.read_text()), json.loads(json.dumps(what)), "Delete what there is first"
-    )
-    return folder
-
-
-def _opened(target: VolumePath, spec: VolumeSpec) -> OpenWriter:
-    """Return a writer into the unfinished volume, which the first part makes."""
-    final, kind = final_of(target), format_of(target.file)
-    unfinished, module = unfinished_of(final), kind.load()
-    if not unfinished.exists():
-        new = unfinished.with_name(f"{unfinished.name}.{uuid4().hex}")
+    final = final_of(target)
+    folder = parts_of(final)
+    if not folder.exists():
+        # Of parts that start together one gives it its name, complete.
+        new = folder.with_name(f"{folder.name}.{uuid4().hex}")
+        new.mkdir()
         try:
-            module.create_writer(new, spec, final).close()
-            new.rename(unfinished)
+            (new / _MADE).write_text(json.dumps(what))
+            format_of(target.file).load().create_writer(_volume_in(new, final), spec, final).close()
+            new.rename(folder)
         except OSError:
-            if not unfinished.exists():
+            if not folder.exists():
                 raise
         finally:
             remove(new)
-    return OpenWriter(module.reopen_writer(unfinished, spec, final), kind, unfinished, final, spec)
+    check_same(final, _made(folder), json.loads(json.dumps(what)), "Delete what there is first")
+    if not _volume_in(folder, final).exists():
+        raise TargetError(str(folder), "has lost its volume", DELETE)
+    return folder
+
+
+def _made(folder: Path) -> dict[str, object]:
+    try:
+        found = json.loads((folder / _MADE).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise TargetError(str(folder / _MADE), f"cannot be read ({error})", DELETE) from error
+    return found if isinstance(found, dict) else {}
+
+
+def _volume_in(folder: Path, final: Path) -> Path:
+    return folder / unfinished_of(final).name
+
+
+def _is_emptied(folder: Path) -> bool:
+    """Whether all parts are done, and the volume has left for its name."""
+    return (folder / _MADE).exists() and not any(entry.is_dir() for entry in folder.iterdir())
 
 
 def _finish(final: Path, folder: Path, count: int) -> None:
     """Give the volume its name, where no part is missing; of two that find so, one does."""
     if all((folder / f"{number}.done").exists() for number in range(1, count + 1)):
         try:
-            unfinished_of(final).rename(final)
+            _volume_in(folder, final).rename(final)
         except FileNotFoundError:
             return
         remove(folder)
