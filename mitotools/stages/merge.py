@@ -15,7 +15,7 @@ from mitotools.stages.blocks.blockwise import write_volume
 from mitotools.stages.blocks.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, size3
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import check_finished, open_volume, source_of
 from mitotools.volume.formats import HDF5, is_glob, matching
 from mitotools.volume.outputs import check_target
 from mitotools.volume.path import VolumePath, parse_volume_path
@@ -89,6 +89,7 @@ def merge_tiles(
 def _tile_paths(tiles: Iterable[str], *, accepts_holes: bool) -> Iterable[VolumePath]:
     for name in tiles:
         path = Path(name)
+        check_finished(path)  # once, not for every tile
         if path.suffix == ".json":
             plan = read_plan(path)
             files = (path.parent / plan.file_name(tile) for tile in plan.tiles)

@@ -11,6 +11,7 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, UsageError
+from mitotools.volume.atomic import UNFINISHED
 from mitotools.volume.base import Volume
 from mitotools.volume.formats import MARKS, OME_ZARR, SLICES, TILE_SET, format_of, is_glob
 
@@ -67,7 +68,7 @@ def _open_reader(path: VolumePath) -> OpenReader:
     return OpenReader(opener.open_reader(Path(path.file), path.dataset, root=Path(path.root)), path)
 
 
-def open_volume(path: VolumePath, kind: Kind = "any") -> Volume:
+def open_volume(path: VolumePath, kind: Kind = "any", *, unfinished: bool = False) -> Volume:
     """Open a volume for reading.
 
     Parameters
@@ -76,18 +77,35 @@ def open_volume(path: VolumePath, kind: Kind = "any") -> Volume:
     kind : {"any", "image", "labels", "maps"}
         What the caller needs: "image" and "labels" are (Z, Y, X), and labels are integers; "maps" are
         (C, Z, Y, X) uint8 or floating point.
+    unfinished : bool
+        Whether it may be one that is being written.
 
     Raises
     ------
     InputError
-        Where the volume is missing, unreadable, empty or of another kind.
+        Where the volume is missing, unreadable, empty, of another kind, or named as what no run has finished.
     """
+    if not unfinished:
+        check_finished(Path(path.file) / (path.dataset or ""))
+        check_finished(Path(path.file))
     reader = _open_reader(path)
     try:
         return _as_kind(_viewed(path, reader), kind)
     except BaseException:
         reader.close()
         raise
+
+
+def check_finished(path: Path) -> None:
+    """Raise InputError where a file or folder, or the folder that it lies in, is an output yet unfinished.
+
+    What is missing of it would be read as background.
+    """
+    for place in (path, path.parent):
+        if place.name.endswith(UNFINISHED) and os.path.exists(place):  # noqa: PTH110
+            why = "is not finished: another run is writing it, or was killed"
+            what_next = "Wait for it, or continue it with --resume; to read what there is, rename it"
+            raise InputError(str(place), why, what_next)
 
 
 def source_of(path: VolumePath, volume: Volume) -> history.Input:

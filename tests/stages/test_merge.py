@@ -63,6 +63,15 @@ def test_cut_tiles_merge_into_the_volume_whatever_their_size_and_halo(
     assert np.array_equal(found, array)
 
 
+@pytest.mark.parametrize("name", ["t.unfinished", "t.unfinished/plan.json", "t.unfinished/*.h5"])
+def test_tiles_that_are_not_all_cut_are_refused_once(tmp_path, name):
+    cut(tmp_path, VOLUME)
+    (tmp_path / "tiles").rename(tmp_path / "t.unfinished")
+    with pytest.raises(InputError) as caught:
+        merge(tmp_path / name, tmp_path / "out.h5")
+    assert str(caught.value).startswith(f"{tmp_path / 't.unfinished'}: is not finished: another run is writing")
+
+
 @pytest.mark.parametrize("name", ["tiles", "tiles/plan.json", "tiles/*.h5", "til*/raw_*.h5"])
 def test_tiles_are_named_by_folder_plan_or_pattern(tmp_path, name):
     cut(tmp_path, VOLUME)
