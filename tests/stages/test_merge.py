@@ -69,7 +69,7 @@ def test_tiles_that_are_not_all_cut_are_refused_once(tmp_path, name):
     (tmp_path / "tiles").rename(tmp_path / "t.unfinished")
     with pytest.raises(InputError) as caught:
         merge(tmp_path / name, tmp_path / "out.h5")
-    assert str(caught.value).startswith(f"{tmp_path / 't.unfinished'}: is not finished: another run is writing")
+    assert str(caught.value).startswith(f"{tmp_path / 't.unfinished'}: is not finished: another run")
 
 
 @pytest.mark.parametrize("name", ["tiles", "tiles/plan.json", "tiles/*.h5", "til*/raw_*.h5"])
