@@ -60,6 +60,8 @@ class ZarrReader:
 
     def __init__(self, place: Place, found: Found) -> None:
         array = found.array
+        if 0 in (*array.chunks, *(array.shards or ())):
+            raise InputError(str(place), f"states chunks of no voxels: {array.shards or array.chunks}")
         self._place = place
         self._array = FastArray(array)
         self._axes = axes_of(found.image, array.ndim)
@@ -95,6 +97,8 @@ class ZarrReader:
             self._missing.update(file for file in self._array.files(index) if not file.exists())
         try:
             array = self._patiently_read(index)
+        except InputError:
+            raise
         except Exception as error:  # what codecs raise over a damaged chunk is theirs to say
             raise InputError(str(self._place), f"{box} cannot be read ({error})") from error
         kept = [axis for axis in self._axes if axis in AXES]

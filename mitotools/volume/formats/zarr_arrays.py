@@ -9,21 +9,23 @@ codec pipeline in Rust that zarr accepts in place of its own, both take 1.1 to 1
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import os
 import re
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numcodecs
 import numpy as np
 import zarr
 from zarr.codecs import GzipCodec, ZstdCodec
 from zarr.core.sync import sync
-from zarr.storage import LocalStore
+from zarr.storage import LocalStore, StorePath
 
 from mitotools.volume.formats.ngff import axis_names
-from mitotools.volume.formats.zarr_places import store_at
+from mitotools.volume.formats.zarr_places import check_stored, store_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +53,9 @@ COMPRESSIONS: dict[int, dict[str, Any]] = {
     },
 }
 
+MOST_GROWTH, MOST_OVERHEAD = 2, 2**20
+"""How much larger than its voxels a chunk may be stored, in times and bytes."""
+
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 _configuring = threading.Lock()
@@ -72,6 +77,9 @@ class FastArray:
     def __init__(self, array: ZarrArray) -> None:
         self.plain = array
         self._fast = _with_zarrs(array) if _is_fit(array) else None
+        nbytes = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
+        # A shard may keep what is no longer used, and of a large one only parts are read.
+        self._most_bytes = math.inf if array.shards else nbytes * MOST_GROWTH + MOST_OVERHEAD
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process opens the array with."""
@@ -82,7 +90,15 @@ class FastArray:
         self.__init__(state["plain"])  # type: ignore[misc]
 
     def read(self, index: tuple[slice | int, ...]) -> Array:
-        """Return the voxels at an index."""
+        """Return the voxels at an index.
+
+        Raises
+        ------
+        InputError
+            Where a chunk is no file, or much larger than its voxels.
+        """
+        for file in self._names(index):
+            check_stored(file, self._most_bytes)
         try:
             return np.asarray(self._chosen[index])
         except Exception:
@@ -126,15 +142,17 @@ class FastArray:
 
     def files(self, index: tuple[slice | int, ...]) -> Iterator[Path]:
         """Yield the files that hold the voxels at an index; nothing where the array is not in a folder."""
+        yield from map(Path, self._names(index))
+
+    def _names(self, index: tuple[slice | int, ...]) -> Iterator[str]:
         store = self.plain.store
         if not isinstance(store, LocalStore):
             return
         unit = self.plain.shards or self.plain.chunks
         ranges = [_touched(part, n, u) for part, n, u in zip(index, self.plain.shape, unit, strict=True)]
-        folder = Path(store.root) / self.plain.path
-        for number in np.ndindex(*(len(range_) for range_ in ranges)):
-            coordinates = tuple(range_[i] for range_, i in zip(ranges, number, strict=True))
-            yield folder / self.plain.metadata.encode_chunk_key(coordinates)
+        folder = str(Path(store.root) / self.plain.path)
+        for coordinates in itertools.product(*ranges):
+            yield f"{folder}/{self.plain.metadata.encode_chunk_key(coordinates)}"
 
     @property
     def _chosen(self) -> ZarrArray:
@@ -182,10 +200,12 @@ def _with_zarrs(array: ZarrArray) -> ZarrArray | None:
         "codec_pipeline.strict": True,
         "threading.max_workers": 1,  # the caller has threads of its own, as many as the user allows
     }
+    # A store of another class is asked for every chunk, in Python: four times the time of small ones.
+    store = LocalStore(cast("LocalStore", array.store).root, read_only=array.store.read_only)
     with _configuring:
         try:
             with zarr.config.set(pipeline):
-                fast = zarr.AsyncArray(metadata=array.metadata, store_path=array.store_path)
+                fast = zarr.AsyncArray(metadata=array.metadata, store_path=StorePath(store, array.path))
         except Exception:  # a codec that zarrs does not know
             return None
     return zarr.Array(fast)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -15,7 +16,8 @@ from zarr.storage import FsspecStore, LocalStore
 from mitotools.errors import InputError, MitotoolsError, TargetError
 
 if TYPE_CHECKING:
-    from zarr.abc.store import Store
+    from zarr.abc.store import ByteRequest, Store
+    from zarr.core.buffer import Buffer, BufferPrototype
 
     from mitotools.volume.formats.ngff import Json
 
@@ -24,6 +26,10 @@ Place = Path | str
 
 ROOT_FILES = ("zarr.json", ".zgroup", ".zarray")
 """One of these makes a folder a zarr."""
+
+METADATA = (*ROOT_FILES, ".zattrs", ".zmetadata")
+
+MOST_METADATA_BYTES = 2**26
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 """The extra of this package that a kind of URL needs."""
@@ -46,6 +52,30 @@ def within(place: Place, name: str) -> Place:
     return f"{place.rstrip('/')}/{name}" if is_url(place) else Path(place) / name
 
 
+class Folder(LocalStore):
+    """A folder of which metadata are read where they are files of a size that metadata may have."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return what a file holds; None where there is none."""
+        if key.rpartition("/")[2] in METADATA:
+            check_stored(f"{self.root}/{key}", MOST_METADATA_BYTES)
+        return await super().get(key, prototype, byte_range)
+
+
+def check_stored(file: str, most_bytes: float) -> None:
+    """Raise InputError where a file is larger than it may be, or none: pipes and devices have no end."""
+    try:
+        found = os.stat(file)  # noqa: PTH116 (a third of the time of Path's, for every chunk)
+    except OSError:  # it is missing, which is well, or this is said when it is read
+        return
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise InputError(file, "is a pipe or a device, and no file")
+    if found.st_size > most_bytes:
+        raise InputError(file, f"is too large to be true: {found.st_size} bytes", "Copy it again")
+
+
 def store_at(place: Place, *, read_only: bool) -> Store:
     """Return the zarr store of a place.
 
@@ -55,7 +85,7 @@ def store_at(place: Place, *, read_only: bool) -> Store:
         Where the kind of URL is unknown, or its library is not installed.
     """
     if not is_url(place):
-        return LocalStore(place, read_only=read_only)
+        return Folder(place, read_only=read_only)
     url = str(place)
     try:
         return FsspecStore.from_url(url, storage_options=_options(url), read_only=read_only)
@@ -200,6 +230,7 @@ def consolidate_again(place: Place) -> None:
 
 def _content(file: Place) -> bytes | None:
     if not is_url(file):
+        check_stored(str(file), MOST_METADATA_BYTES)
         return Path(file).read_bytes() if Path(file).is_file() else None
     system, path = filesystem(str(file))
     try:
