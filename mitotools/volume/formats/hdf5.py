@@ -1,13 +1,7 @@
-"""HDF5: one dataset a volume, its voxel size and history in the dataset's attributes.
-
-Files are locked while they are read, as HDF5 does it: what another program has open for writing is refused,
-for half of it may be missing. Where the file system has no locks (some network disks), files are read without
-one. The environment variable HDF5_USE_FILE_LOCKING has the last word: FALSE reads whatever is there.
-"""
+"""HDF5: one dataset a volume, its voxel size and history in the dataset's attributes."""
 
 from __future__ import annotations
 
-import errno
 import math
 import threading
 from contextlib import suppress
@@ -23,6 +17,7 @@ from mitotools.volume.base import VolumeSpec, channels_first, has_channels_last,
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.formats.hdf5_direct import direct
 from mitotools.volume.formats.hdf5_filters import check_filters, pipeline_of
+from mitotools.volume.formats.hdf5_links import Hdf5Files, listed, shown
 from mitotools.volume.formats.hdf5_writer import (
     COMPRESSIONS,
     DATASET,
@@ -48,16 +43,13 @@ TILE_ATTRIBUTES = ("core", "volume_size")
 LARGEST_CHUNK_BYTES = 2**32 - 1
 """A chunk of a file that every HDF5 reads has its size in 32 bits."""
 
-_BUSY = (errno.EAGAIN, errno.EACCES)
-"""What locking says of a file that another program has locked."""
-
 
 class Hdf5Reader:
     """A dataset of an HDF5 file."""
 
-    def __init__(self, path: Path, file: h5py.File, dataset: h5py.Dataset) -> None:
-        self._name = f"{path}:{dataset.name}"
-        self._file = file
+    def __init__(self, path: Path, files: Hdf5Files, dataset: h5py.Dataset) -> None:
+        self._name = f"{path}:{shown(dataset.name)}"
+        self._files = files
         self._dataset = dataset
         self._lock = threading.Lock()
         self._channels_last = is_last = has_channels_last(dataset.shape) and not _is_ours(dataset)
@@ -89,24 +81,24 @@ class Hdf5Reader:
         return found
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and those that it leads to."""
         if self._direct:
             self._direct.close()
-        self._file.close()
+        self._files.close()
 
 
 def open_reader(path: Path, dataset: str | None) -> Hdf5Reader:
     """Open a dataset: the one named, else the only one, else `main`."""
-    file = _opened(path)
+    files = Hdf5Files(path)
     try:
-        return Hdf5Reader(path, file, _dataset(path, file, dataset))
+        return Hdf5Reader(path, files, _dataset(path, files, dataset))
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        file.close()
+        files.close()
         raise InputError(
             str(path), f"cannot be read as HDF5 ({error})", "Check that the file is complete"
         ) from error
     except BaseException:
-        file.close()
+        files.close()
         raise
 
 
@@ -132,68 +124,27 @@ def create_writer(path: Path, spec: VolumeSpec, target: Path) -> Hdf5Writer:
     return Hdf5Writer(path, spec, target)
 
 
-def _opened(path: Path) -> h5py.File:
-    try:
-        try:
-            return h5py.File(path, "r")
-        except OSError as error:
-            if not _cannot_lock(error) or error.errno in _BUSY:
-                raise
-            return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise _in_words(path, error) from error
-
-
-def _cannot_lock(error: OSError) -> bool:
-    return "unable to lock file" in str(error)
-
-
-def _in_words(path: Path, error: OSError) -> InputError:
-    if _cannot_lock(error) and error.errno in _BUSY:
-        return InputError(str(path), "another program is writing it", "Try again when it has closed the file")
-    if "already open for write" in str(error):
-        return InputError(
-            str(path),
-            "another program is writing it, or was killed while it did",
-            "If none is, 'h5clear --status' makes it readable",
-        )
-    return InputError(str(path), f"cannot be read as HDF5 ({error})", "Check that the file is complete")
-
-
-def _dataset(path: Path, file: h5py.File, name: str | None) -> h5py.Dataset:
-    named = file.get(DATASET if name is None else name)
-    if isinstance(named, h5py.Dataset) and (name is not None or _is_volume(named)):
+def _dataset(path: Path, files: Hdf5Files, name: str | None) -> h5py.Dataset:
+    named = files.dataset(DATASET if name is None else name)
+    if named is not None and (name is not None or _is_volume(named.shape)):
         return _with_shape(path, named)
-    found = _datasets(file)
-    listing = ", ".join(f"{key} {item.shape}" for key, item in found.items()) or "no dataset"
+    found = files.shapes()
     if name is not None:
-        raise InputError(f"{path}:{name}", f"no such dataset; the file holds {listing}")
-    volumes = [key for key, item in found.items() if _is_volume(item)] or list(found)
-    if len(volumes) == 1 or DATASET in volumes:
-        return _with_shape(path, found[volumes[0] if len(volumes) == 1 else DATASET])
-    raise InputError(str(path), f"which dataset? It holds {listing}", f"Say {path}:NAME")
+        raise InputError(f"{path}:{name}", f"no such dataset; the file holds {listed(found)}")
+    volumes = [key for key, shape in found.items() if _is_volume(shape)] or list(found)
+    chosen = files.dataset(volumes[0]) if len(volumes) == 1 else named if DATASET in volumes else None
+    if chosen is None:
+        raise InputError(str(path), f"which dataset? It holds {listed(found)}", f"Say {path}:NAME")
+    return _with_shape(path, chosen)
 
 
-def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """Return all datasets by name; of one with several names, links among them, the first that is none."""
-    found: dict[str, h5py.Dataset] = {}
-    links: list[str] = []
-    file.visititems(lambda key, item: found.update({key: item}) if isinstance(item, h5py.Dataset) else None)
-    file.visititems_links(lambda key, link: None if isinstance(link, h5py.HardLink) else links.append(key))
-    for key in links:
-        with suppress(OSError, RuntimeError):  # one that leads nowhere
-            if isinstance(item := file.get(key), h5py.Dataset) and item not in found.values():
-                found[key] = item
-    return found
-
-
-def _is_volume(dataset: h5py.Dataset) -> bool:
-    return len(dataset.shape or ()) in (3, 4)
+def _is_volume(shape: tuple[int, ...] | None) -> bool:
+    return len(shape or ()) in (3, 4)
 
 
 def _with_shape(path: Path, dataset: h5py.Dataset) -> h5py.Dataset:
     if dataset.shape is None:
-        raise InputError(f"{path}:{dataset.name}", "is empty: it has no shape")
+        raise InputError(f"{path}:{shown(dataset.name)}", "is empty: it has no shape")
     return dataset
 
 
