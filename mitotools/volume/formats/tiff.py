@@ -58,7 +58,7 @@ class TiffReader:
         self._samples = self._lengths.get("c", 1) if "S" in axes else 1
         self._shape = shape
         self._dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
-        self._offset = _offset(path, series)
+        self._offset = _offset(path, series) if series.keyframe.parent is file else None
         self._pages = TiffPages(path, series)
         pages = math.prod(shape) // (self._samples * math.prod(self._pages.size))
         if self._offset is None and len(self._pages) != pages:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import struct
 import threading
 import xml.etree.ElementTree as ET
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,6 @@ from mitotools.volume.voxel_size import stated_voxel_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from mitotools.conventions import Array, VoxelSize
 
@@ -31,6 +32,12 @@ UNITS_NM = {
 
 SLICE_AXES = "ZIQT"
 """Names under which TIFF dialects count slices: z, image, other, time."""
+
+MOST_PLANES = 10**6
+"""Of an OME-TIFF, whatever its size: for each one that is stated, tifffile keeps an entry of a list."""
+
+_BYTES_OF_A_PLANE = 32
+"""What a page takes in a file, voxels or none, and more."""
 
 OME_TYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
 """Types of voxel that OME-XML has a name for."""
@@ -96,7 +103,7 @@ def without_unit_axes(axes: str, shape: Sequence[int]) -> tuple[str, tuple[int, 
 
 def only_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     """Return the image of a file that may hold it at several resolutions."""
-    _check_pages(path, file)
+    _check_ome(path, file, _counted_pages(path, file))
     series = [item for item in file.series if not item.keyframe.is_reduced]
     if not series:
         raise InputError(str(path), "cannot be read as TIFF (it has no pages)")
@@ -122,8 +129,8 @@ def _stacked(series: Sequence[tifffile.TiffPageSeries]) -> tifffile.TiffPageSeri
     return tifffile.TiffPageSeries([item.pages[0] for item in series], shape, first.dtype, axes)
 
 
-def _check_pages(path: Path, file: tifffile.TiffFile) -> None:
-    """Raise InputError where the pages follow each other in a circle, which tifffile may walk for ever."""
+def _counted_pages(path: Path, file: tifffile.TiffFile) -> int:
+    """Return the number of pages; InputError where they are a circle, which tifffile may walk for ever."""
     tiff, handle = file.tiff, file.filehandle
     seen: set[int] = set()
     with suppress(IndexError, struct.error):  # no page, or a broken one: this is said when it is read
@@ -138,6 +145,38 @@ def _check_pages(path: Path, file: tifffile.TiffFile) -> None:
             raise InputError(
                 str(path), "is damaged: its pages follow each other in a circle", "Copy it again"
             )
+    return len(seen)
+
+
+def _check_ome(path: Path, file: tifffile.TiffFile, pages: int) -> None:
+    """Raise InputError where OME-XML names files elsewhere, which tifffile would open, or too many planes."""
+    try:
+        root = ET.fromstring(file.ome_metadata or "<OME/>")  # noqa: S314 (expat bounds entities)
+    except ET.ParseError:  # tifffile says so
+        return
+    folder = Path(file.filehandle.dirname).resolve()
+    for name in {element.get("FileName") for element in root.iter()} - {None}:
+        other = (folder / str(name)).resolve()
+        if not other.is_relative_to(folder) or (other.exists() and not other.is_file()):
+            why = f"names {str(name)!r} as a part of its image, which is no file in its folder"
+            raise InputError(str(path), why, "Put all parts of the image into one folder")
+    stated = sum(_stated_planes(element, pages) for element in root.iter())
+    if stated > max(MOST_PLANES, file.filehandle.size // _BYTES_OF_A_PLANE):
+        why = f"states {stated} planes in its OME-XML, more than a file of its size can hold"
+        raise InputError(str(path), why, "Copy it again")
+
+
+def _stated_planes(element: ET.Element, pages: int) -> int:
+    """Return how many planes, or labels of an axis, an element of OME-XML makes tifffile go through."""
+    kind, stated = element.tag.rpartition("}")[2], element.attrib
+    if kind == "Pixels":
+        return abs(math.prod(int(stated.get(f"Size{axis}", 1)) for axis in "CZT"))
+    if kind == "TiffData":
+        count = stated.get("PlaneCount", stated.get("NumPlanes", 1 if "IFD" in stated else 0))
+        return abs(int(count)) or pages
+    if kind.startswith("ModuloAlong") and "Start" in stated:
+        return abs(int((float(stated["End"]) - float(stated["Start"])) / float(stated.get("Step", 1))))
+    return 0
 
 
 def layout(path: Path, axes: str, shape: tuple[int, ...], *, is_imagej: bool) -> str:

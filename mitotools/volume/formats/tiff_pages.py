@@ -5,6 +5,7 @@ Bytes are read under a lock, for a file has one position; they are decoded outsi
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ class TiffPages:
         self._first = series.keyframe
         self.size = (self._first.imagelength, self._first.imagewidth)
         """(y, x) pixels of a page."""
+        _check_sizes(self._first)
         self._check_codecs()
         if any(page is None for page in self._pages):
             index = [page is None for page in self._pages].index(True)
@@ -62,16 +64,13 @@ class TiffPages:
 
     @property
     def chunk(self) -> tuple[int, int]:
-        """The (y, x) pixels that are decoded together; of an uncompressed page, all."""
-        if self._first.is_final:
-            return self.size
-        height, width = _segment(self._first)
-        return min(height, self.size[0]), min(width, self.size[1])
+        """The (y, x) pixels that are decoded together: a whole tile, however small the page is."""
+        return self.size if self._first.is_final else _segment(self._first)
 
     @property
     def reads_parts(self) -> bool:
         """Whether a part of a page costs less to read than all of it."""
-        return self._first.is_final or self.chunk != self.size
+        return self._first.is_final or math.prod(self.chunk) < math.prod(self.size)
 
     def read(self, index: int, rows: slice, columns: slice, out: Array) -> None:
         """Fill `out`, (samples, y, x), with a part of a page."""
@@ -96,6 +95,10 @@ class TiffPages:
             keyframe = _keyframe(page)
             if keyframe.shaped != self._first.shaped:
                 raise ValueError(f"its shape is {keyframe.shape}, not {self._first.shape}")
+            _check_sizes(keyframe)
+            # Whoever planned with memory knows the first page.
+            if math.prod(_segment(keyframe)) > max(math.prod(self.chunk), math.prod(self.size)):
+                raise ValueError(f"its tiles have {_segment(keyframe)} pixels, those of page 0 {self.chunk}")
             keyframe.init_decode()
             return page
 
@@ -158,6 +161,12 @@ def _keyframe(page: Page) -> tifffile.TiffPage:
     """Return the page that says how a page is stored."""
     assert page.keyframe is not None  # noqa: S101 (for the type checker: a page has one)
     return page.keyframe
+
+
+def _check_sizes(page: tifffile.TiffPage) -> None:
+    if min(page.imagelength, page.imagewidth, *_segment(page)) < 1:
+        size, segment = (page.imagelength, page.imagewidth), _segment(page)
+        raise ValueError(f"its header states {size} pixels in pieces of {segment}")
 
 
 def _segment(page: tifffile.TiffPage) -> tuple[int, int]:
