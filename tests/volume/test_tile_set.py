@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
-from volume_files import outcome, values
+from volume_files import outcome, read, refusal, values
 
 from mitotools.errors import InputError
 from mitotools.volume.formats.tile_pixels import zoomed
@@ -144,6 +144,19 @@ def test_tiles_are_zoomed_as_scipy_does(dtype, ratio):
     else:  # halves may be rounded either way
         assert np.allclose(found.astype(float), expected.astype(float), atol=1 if dtype == "uint8" else 1e-6)
         assert (found == expected).mean() > 0.9 or dtype == "float32"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_tiles_are_zoomed_in_strips_as_they_are_in_one(monkeypatch, dtype):
+    array = values((7, 9), dtype)
+    whole = zoomed(array, 3)
+    monkeypatch.setattr("mitotools.volume.formats.tile_pixels.STRIP_PIXELS", 4 * 27)
+    assert np.array_equal(zoomed(array, 3), whole)
+
+
+def test_a_zoom_that_makes_no_tile_of_the_volume_is_refused_before_it_is_done(tmp_path):
+    path = slices(tmp_path, np.zeros((2, 4, 4), "uint8"), tile_ratio=10**9)
+    assert f"expected 4 x 4 pixels, found {4 * 10**9} x {4 * 10**9}" in str(refusal(read, path))
 
 
 def test_zoomed_ids_are_ids(tmp_path):

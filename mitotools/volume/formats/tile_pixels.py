@@ -17,6 +17,15 @@ IMAGE_TYPES = ("uint8", "float16", "float32", "float64")
 """Others are taken for ids, which are never mixed where tiles are zoomed."""
 
 
+STRIP_PIXELS = 2**20
+"""That are interpolated at once, in double precision."""
+
+
+def zoomed_size(size: tuple[int, ...], ratio: float) -> tuple[int, ...]:
+    """Return the (y, x) pixels that an image of (y, x) pixels has when it is zoomed."""
+    return tuple(round(length * ratio) for length in size)
+
+
 def zoomed(array: Array, ratio: float) -> Array:
     """Return a (Y, X) image in another size, of the same type.
 
@@ -25,25 +34,30 @@ def zoomed(array: Array, ratio: float) -> Array:
     """
     if ratio == 1:
         return array
-    positions = [_positions(length, ratio) for length in array.shape]
+    size = zoomed_size(array.shape, ratio)
+    y, x = (_positions(length, count) for length, count in zip(array.shape, size, strict=True))
     if array.dtype.name not in IMAGE_TYPES:
-        y, x = (np.floor(position + 0.5).astype(int) for position in positions)
-        nearest: Array = array[np.ix_(y, x)]
+        nearest: Array = array[np.ix_(*(np.floor(position + 0.5).astype(int) for position in (y, x)))]
         return nearest
-    result: Array = array.astype(float)
-    for axis, position in enumerate(positions):
-        low = np.minimum(np.floor(position).astype(int), array.shape[axis] - 1)
-        high = np.minimum(low + 1, array.shape[axis] - 1)
-        weight = (position - low).reshape((-1, 1) if axis == 0 else (1, -1))
-        result = (1 - weight) * result.take(low, axis) + weight * result.take(high, axis)
-    if array.dtype.kind == "u":
-        result = np.floor(result + 0.5)
-    return result.astype(array.dtype)
+    result = np.empty(size, array.dtype)
+    rows = max(STRIP_PIXELS // max(array.shape[1], len(x), 1), 1)
+    for start in range(0, len(y), rows):
+        strip = _mixed(_mixed(array, y[start : start + rows], 0), x, 1)
+        result[start : start + rows] = np.floor(strip + 0.5) if array.dtype.kind == "u" else strip
+    return result
 
 
-def _positions(length: int, ratio: float) -> Array:
+def _mixed(array: Array, position: Array, axis: int) -> Array:
+    """Return an image interpolated at positions along an axis, in double precision."""
+    low = np.minimum(np.floor(position).astype(int), array.shape[axis] - 1)
+    high = np.minimum(low + 1, array.shape[axis] - 1)
+    weight = (position - low).reshape((-1, 1) if axis == 0 else (1, -1))
+    result: Array = (1 - weight) * array.take(low, axis) + weight * array.take(high, axis)
+    return result
+
+
+def _positions(length: int, count: int) -> Array:
     """Return where along the old pixels the new ones lie."""
-    count = round(length * ratio)
     step = (length - 1) / (count - 1) if count > 1 else 0.0
     positions: Array = np.minimum(np.arange(count) * step, length - 1)
     return positions

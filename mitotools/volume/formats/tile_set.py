@@ -18,7 +18,13 @@ from mitotools.volume.blocks import Box, boxes_within, size3
 from mitotools.volume.formats.chunked import read_json
 from mitotools.volume.formats.slice_cache import SliceCache
 from mitotools.volume.formats.slice_files import read_slice
-from mitotools.volume.formats.tile_pixels import IMAGE_TYPES, cast_to, ids_or_greys, zoomed
+from mitotools.volume.formats.tile_pixels import (
+    IMAGE_TYPES,
+    cast_to,
+    ids_or_greys,
+    zoomed,
+    zoomed_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,10 +100,11 @@ class TileSetReader:
         self._tiles = tiles
         self._folder = folder
         _check_files(path, [folder / file for file in tiles.files()], folder)
-        self._dtype = tiles.dtype or self._pixels(0, 0, 0).dtype.newbyteorder("=")
+        first = self._pixels(0, 0, 0)
+        self._dtype = tiles.dtype or first.dtype.newbyteorder("=")
         self._grid = tuple(-(-n // t) for n, t in zip(tiles.size[1:], tiles.tile_size, strict=True))
         self._cache = SliceCache(self._tile)
-        self._cache.get(0)  # so that a wrong size is found before work starts
+        self._check_size(0, 0, 0, first)  # before work starts
         self.spec = VolumeSpec(
             shape=tiles.size,
             dtype=self._dtype,
@@ -135,17 +142,22 @@ class TileSetReader:
         """Return a tile zoomed, in the type of the volume."""
         rows, columns = self._grid
         z, row, column = number // columns // rows, number // columns % rows, number % columns
+        array = self._pixels(z, row, column)
+        self._check_size(z, row, column, array)
         file = self._folder / self._tiles.file(z, row, column)
-        array = zoomed(cast_to(file, self._pixels(z, row, column), self._dtype), self._tiles.ratio)
+        return zoomed(cast_to(file, array, self._dtype), self._tiles.ratio)
+
+    def _check_size(self, z: int, row: int, column: int, array: Array) -> None:
+        """Raise InputError where a tile has not the size that the volume has it have."""
+        size = zoomed_size(array.shape, self._tiles.ratio)
         full = self._tiles.unit(z)[1:]
         starts = (row * full[0], column * full[1])
         ends = [min(n, total - a) for n, total, a in zip(full, self._tiles.size[1:], starts, strict=True)]
         # Tiles at the volume's end are cut to it, or filled up.
-        if any(length not in (n, end) for length, n, end in zip(array.shape, full, ends, strict=True)):
-            expected = " x ".join(str(n) for n in full)
-            found = " x ".join(str(n) for n in array.shape)
+        if any(length not in (n, end) for length, n, end in zip(size, full, ends, strict=True)):
+            expected, found = (" x ".join(str(n) for n in lengths) for lengths in (full, size))
+            file = self._folder / self._tiles.file(z, row, column)
             raise InputError(str(file), f"expected {expected} pixels, found {found}")
-        return array
 
 
 def open_reader(path: Path, dataset: str | None, root: Path | None = None) -> TileSetReader:
