@@ -13,7 +13,7 @@ from mitotools import history
 from mitotools.errors import InputError, UsageError
 from mitotools.volume.atomic import UNFINISHED
 from mitotools.volume.base import Volume
-from mitotools.volume.formats import MARKS, OME_ZARR, SLICES, TILE_SET, format_of, is_glob
+from mitotools.volume.formats import MARKS, OME_ZARR, SLICES, TILE_SET, check_stored, format_of, is_glob
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array
@@ -59,6 +59,7 @@ def _open_reader(path: VolumePath) -> OpenReader:
     # Path.exists raises an OSError for a name that is too long, os.path.exists does not.
     if not is_glob(path.file) and not os.path.exists(path.file):  # noqa: PTH110
         raise InputError(path.file, "no such file or folder")
+    check_stored(path.file)
     kind = format_of(path.file)
     if path.root is None:
         return OpenReader(kind.load().open_reader(Path(path.file), path.dataset), path)

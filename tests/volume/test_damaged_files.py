@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -113,6 +115,21 @@ def test_a_damaged_chunk_is_reported_once_and_nothing_else_is_said(tmp_path, cap
     error = refusal(read, tmp_path / "v.zarr", (6, 24, 24))
     assert "[0:6,0:24,0:24] cannot be read" in str(error)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["v.h5", "v.zarr", "v.tif", "v.nii", "v.nii.gz", "v.npy", "v.mrc", "v.json"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    assert str(refusal(read, tmp_path / name)) == f"{tmp_path / name}: is a pipe or a device, and no file."
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_pipe_among_slices_is_not_waited_for(tmp_path, suffix):
+    write(tmp_path / f"v/*{suffix}", VOLUME)
+    file = tmp_path / "v" / f"z0003{suffix}"
+    file.unlink()
+    os.mkfifo(file)
+    assert str(refusal(read, tmp_path / "v")) == f"{file}: is a pipe or a device, and no file."
 
 
 def test_a_slice_that_cannot_be_read_is_named(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import mrcfile
 import numpy as np
 import pytest
@@ -51,6 +53,20 @@ def test_a_box_is_read_behind_an_extended_header(tmp_path):
     with mrcfile.new(tmp_path / "v.rec", array) as file:
         file.set_extended_header(np.frombuffer(b"words that are no voxels", "V24"))
     assert np.array_equal(crop(tmp_path / "v.rec", (1, 2, 3), (3, 5, 4)), array[1:3, 2:5, 3:4])
+
+
+def test_an_extended_header_is_not_read_however_long_it_says_it_is(tmp_path):
+    array = values((2, 3, 4), "int16")
+    long = 2**31 - 1
+    path = saved(tmp_path / "v.mrc", array, nsymbt=long)
+    assert f"is truncated: its header promises {1024 + long + 48} bytes" in unreadable(path)
+    with path.open("r+b") as file:  # a hole on the disk
+        file.seek(1024 + long)
+        file.write(array.tobytes())
+    tracemalloc.start()
+    assert np.array_equal(load(path)[0], array)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
 
 
 def test_angstroms_are_tenths_of_nanometres(tmp_path):

@@ -38,6 +38,14 @@ def saved(path, array, zooms=(4, 8, 30), unit="micron", version=nibabel.Nifti1Im
     return path
 
 
+def scaled(path, array, slope, intercept):
+    """Save an array with a scale for readers to apply, which nibabel would apply itself."""
+    content = bytearray(saved(path, array).read_bytes())
+    content[112:120] = np.array([slope, intercept], "<f4").tobytes()
+    path.write_bytes(content)
+    return path
+
+
 def unscaled(path):
     """Return the stored voxels as (..., z, y, x)."""
     return np.asarray(nibabel.load(path).dataobj.get_unscaled()).T
@@ -151,14 +159,20 @@ def test_a_voxel_size_reads_back_and_an_unknown_one_stays_unknown(tmp_path, voxe
     ],
 )
 def test_values_are_scaled_where_the_header_scales_them(tmp_path, stored, slope, intercept, expected):
-    array = values((2, 3, 4), stored)
-    path = saved(tmp_path / "v.nii", array)
-    content = bytearray(path.read_bytes())
-    content[112:120] = np.array([slope, intercept], "<f4").tobytes()
-    path.write_bytes(content)
+    path = scaled(tmp_path / "v.nii", values((2, 3, 4), stored), slope, intercept)
     found, spec = load(path)
     assert spec.dtype == expected
     assert np.array_equal(found, nibabel.load(path).get_fdata().T.astype(expected))
+
+
+def test_integers_that_the_header_scales_beyond_all_numbers_are_refused(tmp_path):
+    path = scaled(tmp_path / "v.nii", values((2, 3, 4)), 1e38, -1e38)
+    assert "(its header scales voxels by 1e+38, and adds -1e+38)" in unreadable(path)
+
+
+def test_numbers_that_are_scaled_beyond_their_type_are_infinite(tmp_path):
+    path = scaled(tmp_path / "v.nii", np.array([[[1, -1e30, np.inf]]], "float32"), 1e30, 0)
+    assert load(path)[0].tolist() == [[[np.float32(1e30), -np.inf, np.inf]]]
 
 
 def test_the_affine_neither_flips_nor_permutes_and_is_kept(tmp_path):

@@ -120,6 +120,12 @@ def test_a_file_that_is_no_volume_is_refused(tmp_path, content, why):
     assert why in unreadable(tmp_path / "v.npy")
 
 
+def test_a_length_of_true_is_one(tmp_path):
+    """It is an integer to the parser of NumPy."""
+    (tmp_path / "v.npy").write_bytes(header((True, 3, 4)) + bytes(range(12)))
+    assert load(tmp_path / "v.npy")[0].tolist() == [[[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]]
+
+
 def test_pickles_are_never_loaded(tmp_path):
     np.save(tmp_path / "v.npy", np.array([[[{"a": 1}]]], dtype=object), allow_pickle=True)
     assert "found object" in unreadable(tmp_path / "v.npy")

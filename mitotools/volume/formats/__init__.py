@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import glob
 import importlib
+import math
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
@@ -113,6 +116,18 @@ def matching(pattern: Path) -> list[Path]:
     # Where the folder is there, brackets in its name are no pattern.
     folder = glob.escape(str(pattern.parent)) if pattern.parent.is_dir() else str(pattern.parent)
     return [Path(name) for name in glob.glob(f"{folder}/{pattern.name}")]  # noqa: PTH207
+
+
+def check_stored(file: str | Path, most_bytes: float = math.inf) -> None:
+    """Raise InputError where a file is larger than it may be, or none: pipes and devices may have no end."""
+    try:
+        found = os.stat(file)  # noqa: PTH116 (a third of the time of Path's, for every chunk)
+    except OSError:  # it is missing, which is well, or this is said when it is read
+        return
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise InputError(str(file), "is a pipe or a device, and no file")
+    if found.st_size > most_bytes:
+        raise InputError(str(file), f"is too large to be true: {found.st_size} bytes", "Copy it again")
 
 
 def format_of(file: str) -> Format:

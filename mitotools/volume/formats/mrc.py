@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import mrcfile
 import numpy as np
+from mrcfile.dtypes import HEADER_DTYPE
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
@@ -41,8 +42,7 @@ class MrcReader:
     """An MRC file."""
 
     def __init__(self, path: Path) -> None:
-        with mrcfile.open(path, header_only=True) as opened:
-            header = opened.header.copy()
+        header = _header(path)
         shape = mrcfile.utils.data_shape_from_header(header)
         shape = shape if len(shape) > 2 else (1, *shape)
         dtype = _dtype(header)
@@ -97,6 +97,19 @@ def create_writer(path: Path, spec: VolumeSpec, target: Path) -> NoReturn:  # no
 def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
     """Refuse."""
     planned(spec, target)
+
+
+def _header(path: Path) -> Any:
+    """Return the header; mrcfile would read the extended one behind it too, as long as it says it is."""
+    with path.open("rb") as file:
+        content = file.read(HEADER_BYTES)
+    if len(content) < HEADER_BYTES:
+        raise ValueError("it ends in its header")
+    header: Any = np.frombuffer(content, HEADER_DTYPE).reshape(()).view(np.recarray)
+    if not bytes(header.map).startswith(b"MAP"):
+        raise ValueError("it does not say that it is one")
+    order = mrcfile.utils.byte_order_from_machine_stamp(header.machst)
+    return header.view(header.dtype.newbyteorder(order))
 
 
 def _dtype(header: Any) -> np.dtype[Any]:

@@ -66,6 +66,8 @@ class NiftiReader:
         stored = path.stat().st_size
         flat.check_size(path, unpacked_limit(stored) if compressed else stored, offset, shape, dtype)
         self._scale = _scale(header)
+        if self._scale is not None:
+            _check_scale(dtype, *self._scale)
         self._array = (
             GzippedArray(path, shape, dtype, offset)
             if compressed
@@ -87,7 +89,8 @@ class NiftiReader:
         if self._scale is None:
             return array
         slope, intercept = self._scale
-        return (array * np.float64(slope) + intercept).astype(self.spec.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers that become infinite
+            return (array * np.float64(slope) + intercept).astype(self.spec.dtype)
 
     def close(self) -> None:
         """Close the file."""
@@ -202,6 +205,13 @@ def _scale(header: Any) -> tuple[float, float] | None:
     if slope == 0 or not (math.isfinite(slope) and math.isfinite(intercept)):
         return None
     return None if (slope, intercept) == (1.0, 0.0) else (slope, intercept)
+
+
+def _check_scale(dtype: np.dtype[Any], slope: float, intercept: float) -> None:
+    """Raise ValueError where integers are scaled beyond the type that they then have."""
+    limits, most = np.iinfo(dtype) if dtype.kind in "ui" else None, np.finfo(_scaled_type(dtype)).max
+    if limits and max(-limits.min, limits.max) * abs(slope) + abs(intercept) > float(most):
+        raise ValueError(f"its header scales voxels by {slope:g}, and adds {intercept:g}")
 
 
 def _scaled_type(dtype: np.dtype[Any]) -> np.dtype[Any]:

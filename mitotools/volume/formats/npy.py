@@ -107,7 +107,8 @@ def _header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], Literal["C", 
     if len(shape) not in (3, 4) or min(shape) < 0:
         why = f"expected three dimensions (z, y, x), or four with channels, found shape {shape}"
         raise InputError(str(path), why)
-    return shape, "F" if is_fortran else "C", dtype
+    # True is an integer to NumPy's parser.
+    return tuple(map(int, shape)), "F" if is_fortran else "C", dtype
 
 
 def _new_header(spec: VolumeSpec) -> bytes:

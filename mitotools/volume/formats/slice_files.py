@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mitotools.errors import InputError
 from mitotools.volume.blocks import Box
-from mitotools.volume.formats import is_glob, matching
+from mitotools.volume.formats import check_stored, is_glob, matching
 from mitotools.volume.formats.tiff import TiffReader
 from mitotools.volume.formats.tiff_header import errors_in_words, opaque, voxel_size_of
 from mitotools.volume.voxel_size import stated_voxel_size
@@ -173,7 +173,8 @@ def read_slice(file: Path) -> Array:
 
 
 def is_tiff(file: Path) -> bool:
-    """Whether an image is TIFF, which some name .png."""
+    """Whether an image is TIFF, which some name .png; InputError where it is no file."""
+    check_stored(file)
     if file.suffix.lower() != ".png":
         return True
     with _image_errors(file), file.open("rb") as opened:

@@ -24,8 +24,9 @@ from zarr.codecs import GzipCodec, ZstdCodec
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, StorePath
 
+from mitotools.volume.formats import check_stored
 from mitotools.volume.formats.ngff import axis_names
-from mitotools.volume.formats.zarr_places import check_stored, store_at
+from mitotools.volume.formats.zarr_places import store_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
