@@ -12,6 +12,7 @@ import click
 
 from mitotools import __version__
 from mitotools.errors import MitotoolsError, UsageError
+from mitotools.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,6 +128,8 @@ def run(arguments: Sequence[str]) -> int:
         return _report(f"{program}: {error}", FAILED)
     except click.Abort:
         return INTERRUPTED
+    except RecursionError:  # what commands read is nested; nothing that they do is
+        return _report(f"{program}: an input: what it says of itself is nested too deeply.", FAILED)
     except (MemoryError, RuntimeError, ImportError, OSError) as error:
         if _is_short_of_memory(error):
             return _report(f"{program}: this machine's memory: there is not enough of it.", FAILED)
@@ -144,7 +147,7 @@ def _is_short_of_memory(error: Exception) -> bool:
 
 
 def _report(line: str, status: int, advice: str = "") -> int:
-    click.echo(" ".join(part for part in (line, advice) if part), err=True)
+    click.echo(printable(" ".join(part for part in (line, advice) if part)), err=True)
     return status
 
 

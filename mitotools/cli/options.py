@@ -211,8 +211,9 @@ def engines(command: Function) -> Function:
 
 def _print_needs(needs: Mapping[str, str]) -> None:
     """Print what a command would need, as a table of one row."""
-    click.echo("\t".join(needs))
-    click.echo("\t".join(needs.values()))
+    from mitotools.volume.table import tsv_lines
+
+    click.echo("\n".join(tsv_lines(list(needs), [list(needs.values())])))
 
 
 def command_line() -> str:

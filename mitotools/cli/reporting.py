@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mitotools.errors import UsageError
+from mitotools.printable import printable
 from mitotools.run.engine import available_threads
 from mitotools.run.running import Running
 
@@ -76,7 +77,7 @@ class _LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        return f"mitotools {self._command}: {level}{' '.join(record.getMessage().split())}"
+        return f"mitotools {self._command}: {level}{printable(' '.join(record.getMessage().split()))}"
 
 
 class _StatusLine:

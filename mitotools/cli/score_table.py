@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mitotools.printable import printable
 from mitotools.volume.table import tsv_lines
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _headline(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _markdown(report: dict[str, Any]) -> Iterator[str]:
-    yield from (f"{line}  " for line in _headline(report))
+    yield from (f"{printable(line)}  " for line in _headline(report))
     yield ""
     yield "| | " + " | ".join(name.capitalize() for name in CLASSES) + " |"
     yield "| --- |" + " ---: |" * len(CLASSES)
@@ -141,7 +142,7 @@ def _print_rich(report: dict[str, Any]) -> None:
     console = Console()
     console.width = max(console.width, LEAST_WIDTH)
     for line in _headline(report):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     for table in (by_class, of_all):
         console.print()
         console.print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Protocol
 
+from mitotools.printable import printable
 from mitotools.view.plot_file import page, table
 
 if TYPE_CHECKING:
@@ -90,11 +91,6 @@ class Distribution(Protocol):
     def is_small(self) -> bool: ...  # noqa: D102
 
 
-def printable(name: str) -> str:
-    """Return a name without what cannot be shown: control characters, and bytes that are no text."""
-    return "".join(sign if sign.isprintable() else "?" for sign in name)
-
-
 def words(table: Distribution) -> str:
     """Return a table's line in the legend."""
     name = printable(table.name)
@@ -120,7 +116,7 @@ def numbers_table(distributions: Sequence[Distribution]) -> list[list[str]]:
 
 
 def _row(table: Distribution) -> list[str]:
-    row = [printable(table.name), str(len(table.volumes_um3)), str(int(table.touches_border.sum()))]
+    row = [table.name, str(len(table.volumes_um3)), str(int(table.touches_border.sum()))]
     fit, line = table.exponential, table.line
     if fit is None:
         row += [""] * 3

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 
 from mitotools import __version__
+from mitotools.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,6 +87,11 @@ def _any_script() -> Iterator[None]:
         yield
 
 
+def plain(text: str) -> str:
+    """Return a text as HTML that shows it, whatever it holds: a name of a file may hold anything."""
+    return escape(printable(text))
+
+
 def page(title: str, style: str, svg: str, below: str) -> str:
     """Return a page of HTML that loads nothing.
 
@@ -99,18 +105,18 @@ def page(title: str, style: str, svg: str, below: str) -> str:
     below : str
         HTML that follows it, in whole lines.
     """
-    drawing = svg.strip().replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
+    drawing = svg.strip().replace("<svg", f'<svg role="img" aria-label="{plain(title)}"', 1)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{escape(title)}</title>
+<title>{plain(title)}</title>
 <style>{_STYLE}{style}</style>
 </head>
 <body>
-<h1>{escape(title)}</h1>
+<h1>{plain(title)}</h1>
 {drawing}
 {below}</body>
 </html>
@@ -132,13 +138,13 @@ def origin(command_line: str, voxel_size_nm: Sequence[float] | None) -> str:
     if voxel_size_nm is not None:
         parts.append(f"voxels of {' x '.join(f'{length:g}' for length in voxel_size_nm)} nm (z, y, x)")
     words = ", ".join(part for part in parts if part)
-    return f'<p class="origin">{escape(words)}</p>\n'
+    return f'<p class="origin">{plain(words)}</p>\n'
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table of plain text, which is escaped, as HTML in whole lines."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{escape(field)}</td>" for field in row) + "</tr>" for row in rows)
+    head = "".join(f"<th>{plain(name)}</th>" for name in header)
+    body = "\n".join("<tr>" + "".join(f"<td>{plain(field)}</td>" for field in row) + "</tr>" for row in rows)
     return (
         f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table></div>\n"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
-from mitotools.view.distribution_table import numbers_page, numbers_table, printable
+from mitotools.view.distribution_table import numbers_page, numbers_table
 from mitotools.view.distributions import draw_distributions
-from mitotools.view.plot_file import svg_of, table
+from mitotools.view.plot_file import plain, svg_of, table
 from mitotools.view.thumbnails import STYLE, gallery
 
 if TYPE_CHECKING:
@@ -36,9 +35,7 @@ def size_page(
     below : str
         HTML in whole lines.
     """
-    tables = "".join(
-        f"<h2>{escape(printable(name))}</h2>\n{table(header, each)}" for name, each in rows.items() if each
-    )
+    tables = "".join(f"<h2>{plain(name)}</h2>\n{table(header, each)}" for name, each in rows.items() if each)
     more = tables + gallery("Instances that stand out", pictures, {}) + below
     svg = svg_of(draw_distributions(distributions))
     return numbers_page(svg, numbers_table(distributions), STYLE, more)

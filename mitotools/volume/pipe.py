@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mitotools.errors import InputError, UsageError
-from mitotools.temporary import LOCK, PIPE, PREFIX, in_use, new_folder
+from mitotools.errors import InputError, TargetError, UsageError
+from mitotools.temporary import LOCK, PIPE, PREFIX, in_use, new_folder, room_for_temporaries
 from mitotools.volume.atomic import remove
 from mitotools.volume.path import VolumePath, parse_volume_path
 
@@ -54,6 +54,8 @@ def sent(target: VolumePath) -> Iterator[VolumePath]:
 
     Raises
     ------
+    TargetError
+        Where temporaries lie in a folder whose name cannot be one line.
     BrokenPipeError
         Where the command behind the pipe has ended; the temporary is gone then.
     """
@@ -62,6 +64,9 @@ def sent(target: VolumePath) -> Iterator[VolumePath]:
         return
     if sys.stdout.isatty():
         raise UsageError("-", "writes a volume's path to a pipe, but standard output is a terminal")
+    room = str(room_for_temporaries())
+    if not room.isprintable():
+        raise TargetError(room, "cannot go through a pipe: its name is not printable", "Set MITOTOOLS_TMPDIR")
     folder = new_folder(PIPE)
     try:
         volume = folder / VOLUME

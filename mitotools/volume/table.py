@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mitotools import history
 from mitotools.errors import UsageError
+from mitotools.printable import printable
 from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.parquet import required_pyarrow, write_parquet
 
@@ -26,7 +27,7 @@ def tsv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator
     """Return the lines of a table, header first, without line ends."""
     yield "\t".join(columns)
     for row in rows:
-        yield "\t".join(field(value) for value in row)
+        yield "\t".join(printable(field(value)) for value in row)
 
 
 def field(value: Any) -> str:

@@ -185,6 +185,17 @@ def test_a_folder_of_temporaries_that_is_not_there_is_an_error(tmp_path, monkeyp
     assert "nowhere: cannot hold temporaries (No such file or directory)" in str(error)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b", "caf\udce9"])
+def test_a_folder_of_temporaries_whose_name_is_no_line_is_refused_before_it_is_used(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.setattr("mitotools.volume.pipe.room_for_temporaries", lambda: tmp_path / name)
+    error = refusal(send)
+    assert isinstance(error, TargetError)
+    assert "its name is not printable. Set MITOTOOLS_TMPDIR." in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_empty_setting_of_the_folder_is_none(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MITOTOOLS_TMPDIR", "")

@@ -15,6 +15,7 @@ import numpy as np
 
 from mitotools.errors import InputError
 from mitotools.parameters import StatsParameters
+from mitotools.printable import printable
 from mitotools.run.memory import resident_bytes
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.blocks.views import Scaled
@@ -79,7 +80,7 @@ class Shown:
 def shown_name(path: VolumePath) -> str:
     """Return what a volume is called beside its picture: its file, without the folders, dataset and crop."""
     dataset = f":{path.dataset}" if path.dataset else ""
-    return f"{Path(path.file).name}{dataset}{path.crop}"
+    return printable(f"{Path(path.file).name}{dataset}{path.crop}")
 
 
 def page_bytes(shape: Sequence[int]) -> int:
