@@ -73,7 +73,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # no TOML, or no UTF-8
+    except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, or nested without end
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(str(path), f"cannot be read as TOML ({reason})") from error
 

@@ -190,7 +190,9 @@ def test_a_text_that_is_no_setting_is_refused_with_what_would_be_one(text, words
     assert refusal(lambda: with_settings(DEFAULT, [text], batch=4)).startswith(words)
 
 
-@pytest.mark.parametrize("content", [b"batch = ", b"batch = 4\nbatch = 5", b"\xff\xfe", b"batch 4"])
+@pytest.mark.parametrize(
+    "content", [b"batch = ", b"batch = 4\nbatch = 5", b"\xff\xfe", b"batch 4", b"a=" + b"[" * 10**5]
+)
 def test_a_file_that_is_no_toml_is_refused(tmp_path, content):
     path = tmp_path / "config.toml"
     path.write_bytes(content)

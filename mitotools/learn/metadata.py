@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ KEY = "mitotools"
 
 VERSION = 1
 """Of the entry's content."""
+
+LONGEST_PATCH = 2**16
+"""Voxels along an axis: more is damage. Whether there is memory for a patch, its use decides."""
 
 
 @dataclass(frozen=True)
@@ -136,17 +140,24 @@ def _parsed(path: Path, content: dict[str, Any]) -> ModelMetadata:
     if content["version"] > VERSION:
         why = f"has version {content['version']}, newer than this program's {VERSION}"
         raise ModelError(str(path), why, "Install a newer mitotools")
-    z, y, x = (int(length) for length in content["patch_voxels"])
-    if min(z, y, x) < 1:
+    z, y, x = (operator.index(length) for length in content["patch_voxels"])
+    if not all(1 <= length <= LONGEST_PATCH for length in (z, y, x)):
         raise ValueError(f"its patches have {z} x {y} x {x} voxels")
     return ModelMetadata(
         architecture=str(content["architecture"]),
-        settings=dict(content["settings"]),
-        targets=tuple(content["targets"]),
+        settings=_table(content, "settings"),
+        targets=tuple(map(str, content["targets"])),
         patch_voxels=(z, y, x),
         voxel_size_nm=known_voxel_size(content["voxel_size_nm"] and tuple(content["voxel_size_nm"])),
-        decode=dict(content["decode"]),
-        training=dict(content["training"]),
-        card={str(key): str(value) for key, value in dict(content.get("card", {})).items()},
+        decode=_table(content, "decode"),
+        training=_table(content, "training"),
+        card={key: str(value) for key, value in _table({"card": {}, **content}, "card").items()},
         history=tuple(record for record in content["history"] if isinstance(record, dict)),
     )
+
+
+def _table(content: dict[str, Any], name: str) -> dict[str, Any]:
+    table = content[name]
+    if not isinstance(table, dict):
+        raise TypeError(f"its {name} is no table")
+    return table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+import zipfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 LEVELS = 5
+
+ARCHIVE = b"PK\3\4"
+"""What a file begins with that torch reads as an archive; older ones are pickles."""
 
 NEXT = "Only the unet_3d and unet_plus_3d of version 1, with residual blocks, can be read"
 
@@ -67,7 +72,10 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(str(path), "no such file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_archive(path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is no pickle, or a broken one, may raise anything
         # Torch's own words are long, and advise to execute what is in the file.
         reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
@@ -76,7 +84,25 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(map(_is_entry, state.items())):
         raise ModelError(str(path), "holds no 'state_dict' of tensors", NEXT)
+    if sum(tensor.nbytes for tensor in state.values()) > path.stat().st_size:
+        raise ModelError(str(path), "is damaged: its tensors are larger than the file", NEXT)
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ValueError where reading an archive would take more memory than the file is large.
+
+    Torch compresses nothing that it writes, and no two of its entries share bytes.
+    """
+    with path.open("rb") as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:
+            return
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("compressed")
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise ValueError("larger than the file")
 
 
 def _is_entry(item: tuple[Any, Any]) -> bool:

@@ -164,6 +164,12 @@ def test_a_newer_version_is_refused_with_both_versions(model):
         ({"patch_voxels": [16, 16, 15]}, "no multiples of (2, 2, 2)"),
         ({"patch_voxels": [16, 16, 0]}, "its patches have 16 x 16 x 0 voxels"),
         ({"patch_voxels": [16, 16]}, "is not a mitotools model"),
+        ({"patch_voxels": [16, 16, 10**9]}, "its patches have 16 x 16 x 1000000000 voxels"),
+        ({"patch_voxels": [16, 16, 16.0]}, "is not a mitotools model"),
+        ({"training": [["loss", 2]]}, "its training is no table"),
+        ({"settings": [["norm", "batch"]]}, "its settings is no table"),
+        ({"decode": None}, "its decode is no table"),
+        ({"card": "a title"}, "its card is no table"),
     ],
 )
 def test_a_header_that_does_not_fit_the_tensors_is_refused(model, change, words):

@@ -1,8 +1,12 @@
 """Checkpoints of PyTorch Connectomics; those in golden/ were made by it, with random weights."""
 
 import json
+import pickle
+import warnings
+import zipfile
 from collections import OrderedDict
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +129,52 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
         assert refusal(path) == f"{path}: {UNREADABLE}. {NEXT}."
     save_file(state(), path)
     assert refusal(path) == f"{path}: {UNREADABLE}. {NEXT}."
+
+
+def rewritten(path, compression, again=()):
+    """Write a checkpoint's archive anew: compressed, or with some entries that share the bytes of one."""
+    with zipfile.ZipFile(path) as old:
+        parts = [(entry.filename, old.read(entry)) for entry in old.infolist()]
+    with zipfile.ZipFile(path, "w", compression) as new:
+        for name, content in parts:
+            new.writestr(name, content)
+        (large, *_) = sorted(new.infolist(), key=lambda entry: -entry.file_size)
+        for name in again:
+            entry = copy(large)
+            entry.filename = name
+            new.filelist.append(entry)
+            new.NameToInfo[name] = entry
+
+
+@pytest.mark.parametrize(
+    ("compression", "again"), [(zipfile.ZIP_DEFLATED, ()), (zipfile.ZIP_STORED, ("a", "b"))]
+)
+def test_an_archive_that_holds_more_than_its_size_is_refused_before_it_is_read(
+    written, monkeypatch, compression, again
+):
+    path = written(state())
+    rewritten(path, zipfile.ZIP_STORED)
+    read_checkpoint(path, pooling=False)
+    rewritten(path, compression, again)
+    read = []
+    monkeypatch.setattr(torch, "load", lambda *args, **_: read.append(args))
+    assert UNREADABLE in refusal(path)
+    assert read == []
+
+
+def test_tensors_larger_than_their_file_are_refused(written):
+    """One number that stands for all of a tensor's."""
+    spread = {name: torch.zeros((), dtype=t.dtype).expand(t.shape) for name, t in state().items()}
+    assert "is damaged: its tensors are larger than the file" in refusal(written(spread))
+
+
+def test_a_pickle_of_another_protocol_is_refused_without_a_warning(tmp_path):
+    path = tmp_path / "checkpoint.pth.tar"
+    path.write_bytes(pickle.dumps({"state_dict": print}, protocol=4))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert UNREADABLE in refusal(path)
+    assert caught == []
 
 
 def test_truncated_and_damaged_files_are_refused_or_give_a_network(tmp_path):

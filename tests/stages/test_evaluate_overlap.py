@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
+import tracemalloc
+import zipfile
 
 import h5py
 import numpy as np
@@ -152,6 +155,40 @@ def test_a_table_larger_than_the_budget_is_refused_before_it_is_read(saved):
     assert file.stat().st_size < 10**5
     with pytest.raises(InputError, match=r"larger than the memory\. Give more --memory"):
         evaluate_overlap(file, BORDER, Running(1, memory_bytes=10**7))
+
+
+def test_a_column_larger_than_the_directory_says_costs_no_memory(saved):
+    """An archive whose column is 1 GiB of zeros, and whose directory says that it is 200 bytes."""
+    file, _ = saved
+    long = 64 * 16_777_333  # no bytes of compressed zeros
+    with zipfile.ZipFile(file) as old:
+        parts = {entry.filename: old.read(entry) for entry in old.infolist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new:
+        for name, content in parts.items():
+            if name != "count.npy":
+                new.writestr(name, content)
+        with new.open("count.npy", "w") as column:
+            for _ in range(64):
+                column.write(bytes(long // 64))
+    file.write_bytes(file.read_bytes().replace(struct.pack("<I", long), struct.pack("<I", 200)))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="is no table of overlaps"):
+        evaluate_overlap(file, BORDER, Running(1))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10**7
+
+
+@pytest.mark.parametrize("origin", [{"prediction": 5}, {"truth": None}, {"ignored_voxels": "2"}])
+def test_an_origin_that_is_no_text_is_refused(saved, origin):
+    file, _ = saved
+    with np.load(file) as old:
+        about = json.loads(old["about"].tobytes())
+    about["origin"].update(origin)
+    changed(file, about=np.frombuffer(json.dumps(about).encode(), np.uint8))
+
+    with pytest.raises(InputError, match="its origin is damaged"):
+        evaluate_overlap(file, BORDER, Running(1))
 
 
 def test_a_missing_file_is_one_line(tmp_path):

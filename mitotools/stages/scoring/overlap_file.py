@@ -107,7 +107,7 @@ def load_overlap(file: Path, running: Running) -> tuple[Comparison, Origin, Hist
             about = json.loads(_column(archive, "about", np.dtype(np.uint8)).tobytes())
             if about["kind"] != KIND:
                 raise ValueError(f"its kind is {about['kind']}")
-            origin, records = Origin(**about["origin"]), history.from_records(about["history"])
+            origin, records = _origin(about["origin"]), history.from_records(about["history"])
             names = COLUMNS + (HEAT_COLUMNS if origin.heatmap else ())
             columns = {name: _column(archive, name, _kind(name)) for name in names}
         return _comparison(columns), origin, records
@@ -120,6 +120,14 @@ def load_overlap(file: Path, running: Running) -> tuple[Comparison, Origin, Hist
         raise InputError(str(file), f"is no table of overlaps ({error})", what_next) from error
 
 
+def _origin(told: dict[str, Any]) -> Origin:
+    origin = Origin(**told)
+    kinds = {type(value) for name, value in asdict(origin).items() if name != "ignored_voxels"}
+    if kinds != {str} or type(origin.ignored_voxels) is not int:
+        raise ValueError("its origin is damaged")
+    return origin
+
+
 def _check_size(file: Path, archive: zipfile.ZipFile, running: Running) -> None:
     # Twice: a table is put in order once more.
     if 2 * sum(entry.file_size for entry in archive.infolist()) > memory_of(running):
@@ -128,7 +136,9 @@ def _check_size(file: Path, archive: zipfile.ZipFile, running: Running) -> None:
 
 def _column(archive: zipfile.ZipFile, name: str, kind: np.dtype[Any]) -> Array:
     """Return a column of the table: no more is taken from memory than the archive's directory said."""
-    data = archive.read(f"{name}.npy")
+    entry = archive.getinfo(f"{name}.npy")
+    with archive.open(entry) as opened:
+        data = opened.read(entry.file_size)
     stream = BytesIO(data)
     np.lib.format.read_magic(stream)
     shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
