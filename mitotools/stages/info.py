@@ -135,7 +135,7 @@ def _plan(file: Path) -> tuple[Description, History]:
         "volume": str(plan.volume),
         "shape": list(plan.shape),
         "voxel_size_nm": plan.voxel_size_nm,
-        "tiles": len(plan.tiles),
+        "tiles": plan.count,
         "size": list(plan.size),
         "halo": list(plan.halo),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +10,11 @@ from uuid import uuid4
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
-from mitotools.run.budget import plan_blocks, written
+from mitotools.run.budget import check_enough, plan_blocks, written
 from mitotools.run.running import silent
 from mitotools.stages.blocks.blockwise import write_volume
 from mitotools.stages.blocks.parts_of_volume import WHOLE, Part, check_shared, write_part
-from mitotools.stages.blocks.planning import check_disk, disk_needs
+from mitotools.stages.blocks.planning import check_disk, disk_needs, memory_of
 from mitotools.stages.prediction.applying import Prediction, network_let_go
 from mitotools.stages.prediction.plan import planned_prediction
 from mitotools.stages.tile import bytes_of_tiles, tile_spec
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from mitotools.learn.metadata import Normalisation
     from mitotools.learn.windows import WindowGrid
     from mitotools.parameters import PredictParameters
-    from mitotools.run.budget import BlockPlan
+    from mitotools.run.budget import BlockPlan, Demand
     from mitotools.run.running import Running, Tracker
     from mitotools.stages.prediction.plan import Planned
     from mitotools.volume.base import VolumeSpec
@@ -115,7 +114,7 @@ def predict_plan(
 
     Raises
     ------
-    InputError, TargetError, ModelError
+    InputError, TargetError, ModelError, MachineError
     """
     plan = read_plan(plan_file)
     tiles = {folder / plan.file_name(tile): tile for tile in part.of(plan.tiles)}
@@ -142,6 +141,8 @@ def predict_plan(
                 }
             )
             return []
+        if not running.scheduler:  # whose memory is not this machine's
+            check_enough([(_demand_of_slab(plan, planned, running), running.workers)], memory_of(running))
         check_disk(place, nbytes, planned.spec.compression)
         _join(folder, replace(plan, history=planned.spec.history), there, part, force=running.force)
         force = running.force or bool(running.resume)
@@ -152,10 +153,15 @@ def predict_plan(
 
 def _blocks(plan: Plan, planned: Planned, running: Running) -> BlockPlan:
     """Return the largest tile, and what predicting such tiles takes, each of which is predicted in one go."""
-    largest = max((tile.extent.shape for tile in plan.tiles), key=math.prod)
-    spec = replace(planned.spec, shape=planned.spec.shape[:-3] + largest)
+    demand = replace(_demand_of_slab(plan, planned, running), unit=plan.largest)
+    return plan_blocks(demand, _ANY_MEMORY, running.threads, running.workers)
+
+
+def _demand_of_slab(plan: Plan, planned: Planned, running: Running) -> Demand:
+    """Return what predicting the largest tile takes: as wide as it is, and as deep as its maps are kept."""
+    spec = replace(planned.spec, shape=planned.spec.shape[:-3] + plan.largest)
     demand = planned.work.demand(spec, is_distributed=running.is_distributed)
-    return plan_blocks(replace(demand, unit=largest), _ANY_MEMORY, running.threads, running.workers)
+    return replace(demand, unit=(demand.unit[0], *plan.largest[1:]))
 
 
 @dataclass(frozen=True)

@@ -165,10 +165,9 @@ def _spec(volume: Volume, plan: Plan) -> VolumeSpec:
 
 def _blocks(volume: Volume, plan: Plan, memory_bytes: int, threads: int, processes: int) -> BlockPlan:
     """Return the blocks in which the largest tile is cut."""
-    largest = max((tile.extent.shape for tile in plan.tiles), key=math.prod)
     spec = _spec(volume, plan)
     voxel_bytes = 2 * spec.dtype.itemsize * (spec.channels or 1)
-    demand = demand_of(replace(spec, shape=spec.shape[:-3] + largest), [volume], voxel_bytes)
+    demand = demand_of(replace(spec, shape=spec.shape[:-3] + plan.largest), [volume], voxel_bytes)
     return plan_blocks(demand, memory_bytes, threads, processes)
 
 
@@ -188,4 +187,5 @@ def _needs(volume: Volume, plan: Plan, target: Path, running: Running) -> dict[s
 
 def _name_of(source: VolumePath) -> str:
     path = Path(source.file)
-    return (path.parent if is_glob(path.name) else path).stem or "volume"
+    stem = (path.parent if is_glob(path.name) else path).stem or "volume"
+    return "".join(sign if sign.isprintable() else "_" for sign in stem)  # as names of tiles have to be

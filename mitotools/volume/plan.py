@@ -32,8 +32,8 @@ TILE_NAME = re.compile(
 )
 """``<name>_<z0>-<z1>-<y0>-<y1>-<x0>-<x1>[_<tag>].h5``; the name may contain anything."""
 
-MOST_TILES = 10**6
-"""In one plan: more is a slip of the pen, and would not fit into memory."""
+MOST_TILES = 10**5
+"""In one plan: more is a slip of the pen, and would take more memory than their voxels."""
 
 _KIND = "mitotools plan"
 
@@ -80,7 +80,7 @@ class Plan:
     def flaw(self) -> str:
         """Why the tiles cannot be files of their own, or an empty text."""
         if self.count > MOST_TILES:
-            return f"makes {self.count} tiles"
+            return f"makes more than {MOST_TILES} tiles"
         # Tiles are named by their extent: two that the volume's ends cut to the same extent are one file.
         for length, size, halo in zip(self.shape, self.size, self.halo, strict=True):
             last_from_start = min(halo // size, -(-length // size) - 1)
@@ -92,6 +92,15 @@ class Plan:
     def tiles(self) -> list[Tile]:
         """The tiles, in raster order of their cores."""
         return [Tile(core, core.grown(self.halo, self.shape)) for core in grid(self.shape, self.size)]
+
+    @property
+    def largest(self) -> Size:
+        """Voxels (z, y, x) of the largest tile, halo included."""
+        z, y, x = (
+            max(min(start + size + halo, length) - max(start - halo, 0) for start in range(0, length, size))
+            for length, size, halo in zip(self.shape, self.size, self.halo, strict=True)
+        )
+        return z, y, x
 
     def file_name(self, tile: Tile) -> str:
         """Return the name of a tile's file: its extent, halo included."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from stages.networks import write_model, write_phantom
 
-from mitotools.errors import TargetError
+from mitotools.errors import MachineError, TargetError
 from mitotools.parameters import MergeParameters, PredictParameters, TileParameters
 from mitotools.run.running import Running
 from mitotools.stages import predict as stage
@@ -230,6 +230,12 @@ def test_a_failure_leaves_no_unfinished_tile(shared, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         apply(shared, tmp_path / "tiles", running=Running(threads=2, track=track))
     assert [path.name for path in Path(tmp_path / "tiles").iterdir()] == ["plan.json"]
+
+
+def test_a_budget_too_small_for_a_window_is_refused_before_any_tile_is_computed(shared, tmp_path):
+    with pytest.raises(MachineError, match="is too little for this"):
+        apply(shared, tmp_path / "tiles", running=replace(QUIET, memory_bytes=2**28))
+    assert not (tmp_path / "tiles").exists()
 
 
 @pytest.mark.parametrize("workers", [0, 2])

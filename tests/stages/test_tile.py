@@ -169,7 +169,7 @@ def test_more_tiles_than_anybody_means_are_wrong_usage(tmp_path):
     with h5py.File(tmp_path / "raw.h5", "w") as file:
         file.create_dataset("main", shape=(200, 200, 200), dtype="u1", chunks=(200, 200, 200))
     for target in ("plan.json", "tiles"):
-        with pytest.raises(UsageError, match="--size: makes 8000000 tiles"):
+        with pytest.raises(UsageError, match="--size: makes more than 100000 tiles"):
             tile(tmp_path / "raw.h5", tmp_path / target, TileParameters((1, 1, 1)))
     assert names_in(tmp_path) == ["raw.h5"]
 

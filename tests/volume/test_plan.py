@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def test_cores_cover_every_voxel_once_and_lie_in_their_tiles(shape, size, halo):
         assert extent_in_name(plan.file_name(tile)) == tile.extent
     assert (counts == 1).all()
     assert len(plan.tiles) == plan.count
+    assert plan.largest in {tile.extent.shape for tile in plan.tiles}
+    assert math.prod(plan.largest) == max(math.prod(tile.extent.shape) for tile in plan.tiles)
 
 
 def test_a_plan_reads_back_with_its_volume_relative_to_where_it_lies(tmp_path, monkeypatch):
@@ -122,6 +125,7 @@ HUGE = 10**18
         {"shape": None},
         {"shape": [HUGE, HUGE, HUGE]},
         {"size": [1, 1, 1], "shape": [10**4, 10**4, 10**4]},
+        {"size": [1, 1, 1], "shape": [1, 10**5, 2], "halo": [0, 0, 0]},
         {"size": [0, 5, 5]},
         {"size": [-5, 5, 5]},
         {"size": ["5", 5, 5]},
