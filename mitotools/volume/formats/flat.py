@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import math
-import mmap
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from mitotools.errors import InputError
-from mitotools.volume.base import read_box
+from mitotools.volume.formats.stored import Stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,11 +59,17 @@ class FlatArray:
 
     def read(self, box: Box) -> Array:
         """Return a copy of the voxels of `box`, all channels, in native byte order."""
-        # The map lives as long as this call: pages that were read do not pile up in resident memory.
-        memory = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        whole: Array = np.ndarray(self._shape, self._dtype, memory, self._offset, order=self._order)
-        found = read_box(whole, box, channels_last=self._channels_last)
-        return np.array(found, dtype=self._dtype.newbyteorder("="), order="C")
+        leading = self._shape[3:] if self._channels_last else self._shape[:-3]
+        found: Array = np.empty(leading + box.shape, self._dtype.newbyteorder("="))
+        channels = tuple(slice(0, count) for count in leading)
+        shape, out, part = self._shape, found, channels + box.slices
+        if self._channels_last:
+            out, part = np.moveaxis(found, 0, -1), box.slices + channels
+        if self._order == "F":
+            shape, out, part = shape[::-1], out.T, part[::-1]
+        file = self._file
+        Stored(str(file.name), file.fileno(), self._offset, shape, self._dtype).fill(out, part)
+        return found
 
     def write(self, box: Box, array: Array) -> None:
         """Store the voxels of `box`, all channels, in C order.

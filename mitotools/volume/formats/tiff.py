@@ -18,6 +18,7 @@ from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.formats.flat import FlatWriter
+from mitotools.volume.formats.stored import Stored
 from mitotools.volume.formats.tiff_header import (
     check_ome_type,
     errors_in_words,
@@ -80,7 +81,7 @@ class TiffReader:
 
     def read(self, box: Box) -> Array:
         """Return the voxels of `box`, all channels."""
-        array = self._read_pages(box) if self._offset is None else self._read_mapped(box, self._offset)
+        array = self._read_pages(box) if self._offset is None else self._read_stored(box, self._offset)
         if self._samples > 1:
             array = opaque(array, str(self._path))
         return array.reshape(self.spec.shape[:-3] + box.shape)
@@ -89,14 +90,15 @@ class TiffReader:
         """Close the file."""
         self._file.close()
 
-    def _read_mapped(self, box: Box, offset: int) -> Array:
-        # The map lives as long as this call: pages that were read do not pile up in resident memory.
-        memory = np.memmap(self._path, self._dtype, "r", offset, self._shape)
-        array: Array = memory.transpose([self._layout.index(axis) for axis in "czyx" if axis in self._layout])
-        if "z" not in self._layout:
-            array = array[..., np.newaxis, :, :]
-        array = array.reshape(-1, *array.shape[-3:])
-        return np.array(array[(..., *box.slices)], dtype=self.spec.dtype, order="C")
+    def _read_stored(self, box: Box, offset: int) -> Array:
+        found: Array = np.empty((self._lengths.get("c", 1), *box.shape), self.spec.dtype)
+        cuts = (slice(0, len(found)), *box.slices)
+        absent = [axis for axis in "czyx" if axis not in self._layout]
+        axes = ["czyx".index(axis) for axis in (*absent, *self._layout)]
+        shape = (1,) * len(absent) + self._shape
+        stored = Stored(str(self._path), self._file.filehandle.fileno(), offset, shape, self._dtype)
+        stored.fill(found.transpose(axes), tuple(cuts[axis] for axis in axes))
+        return found
 
     def _read_pages(self, box: Box) -> Array:
         z, y, x = box.slices

@@ -6,6 +6,7 @@ Bytes are read under a lock, for a file has one position; they are decoded outsi
 from __future__ import annotations
 
 import math
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import tifffile
 
 from mitotools.errors import InputError, MitotoolsError
+from mitotools.volume.formats.stored import Stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +79,7 @@ class TiffPages:
         try:
             page = self._page(index)
             if page.is_final:
-                out[...] = _mapped(page)[:, rows, columns]
+                self._fill(page, rows, columns, out)
             else:
                 self._decode(page, rows, columns, out)
         except MitotoolsError:
@@ -101,6 +103,18 @@ class TiffPages:
                 raise ValueError(f"its tiles have {_segment(keyframe)} pixels, those of page 0 {self.chunk}")
             keyframe.init_decode()
             return page
+
+    def _fill(self, page: Page, rows: slice, columns: slice, out: Array) -> None:
+        """Read a part of an uncompressed page, whose axes in the file are sample, depth, y, x, sample."""
+        first = _keyframe(page)
+        apart, _, _, _, inside = first.shaped
+        dtype = np.dtype(first.dtype).newbyteorder(first.parent.byteorder)
+        view = out.reshape(apart, inside, *out.shape[1:]).transpose(0, 2, 3, 1)[:, np.newaxis]
+        with open(page.parent.filehandle.path, "rb", buffering=0) as file:  # noqa: PTH123 (tifffile's name)
+            stored = Stored(str(self._path), file.fileno(), page.dataoffsets[0], first.shaped, dtype)
+            if stored.stop > os.fstat(stored.file).st_size:
+                raise ValueError("the file ends before it")
+            stored.fill(view, (slice(0, apart), slice(0, 1), rows, columns, slice(0, inside)))
 
     def _decode(self, page: Page, rows: slice, columns: slice, out: Array) -> None:
         keyframe = _keyframe(page)
@@ -192,16 +206,6 @@ def _numbers(page: tifffile.TiffPage, rows: slice, columns: slice) -> list[int]:
         for y in range(rows.start // height, -(-rows.stop // height))
         for x in range(columns.start // width, -(-columns.stop // width))
     ]
-
-
-def _mapped(page: Page) -> Array:
-    """Return an uncompressed page as a view of the file, (samples, y, x), mapped as long as it is used."""
-    first = _keyframe(page)
-    dtype = np.dtype(first.dtype).newbyteorder(first.parent.byteorder)
-    path = page.parent.filehandle.path
-    array: Array = np.memmap(path, dtype, "r", page.dataoffsets[0], first.shaped)
-    samples, _, height, width, inside = first.shaped
-    return array[:, 0].transpose(0, 3, 1, 2).reshape(samples * inside, height, width)
 
 
 def _paste(segment: Array, top: int, left: int, out: Array) -> None:
