@@ -65,12 +65,11 @@ def _is_plain(dataset: h5py.Dataset) -> bool:
     """Whether voxels lie in this very file as numpy would write them."""
     if len(dataset.shape) not in (3, 4) or 0 in dataset.shape or dataset.dtype.kind not in "uifb":
         return False
-    file, properties = dataset.file, dataset.id.get_create_plist()
+    file = dataset.file
     return (
         hasattr(os, "pread")
         and file.driver == "sec2"
         and file.userblock_size == 0
-        and properties.get_external_count() == 0
         # Integers of 12 bits in 16, say, are for HDF5 to convert.
         and bool(h5py.h5t.py_create(dataset.dtype, logical=True).equal(dataset.id.get_type()))
     )

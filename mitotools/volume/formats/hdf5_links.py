@@ -14,12 +14,12 @@ import errno
 import os
 from itertools import islice
 from pathlib import Path
-from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
 import h5py
 
 from mitotools.errors import InputError
+from mitotools.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,8 @@ BYTES_OF_A_LINK = 640
 MOST_DETOURS = 16
 """Soft and external links in a name, as in HDF5, and datasets that are virtual behind one that is."""
 
-MOST_LISTED = 10
+MOST_LISTED, LONGEST_SHOWN = 10, 120
+"""Datasets of a message, and the signs of a name in it."""
 
 _BUSY = (errno.EAGAIN, errno.EACCES)
 """What locking says of a file that another program has locked."""
@@ -236,11 +237,12 @@ def listed(shapes: Mapping[str, Shape]) -> str:
 
 def shown(name: str) -> str:
     """Return a name that a file says, for a message: not too long, and all signs of it printable."""
-    return _SHORT.repr(name)[1:-1]
-
-
-_SHORT = Repr()
-_SHORT.maxstring = 120
+    text = printable(name)
+    return (
+        text
+        if len(text) <= LONGEST_SHOWN
+        else f"{text[: LONGEST_SHOWN // 2]}...{text[-LONGEST_SHOWN // 2 :]}"
+    )
 
 
 def _steps(name: bytes) -> list[bytes]:
