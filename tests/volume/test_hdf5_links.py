@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -11,8 +13,11 @@ import pytest
 from volume_files import read, refusal, values
 
 from mitotools.errors import InputError
+from mitotools.volume.blocks import Box
+from mitotools.volume.files import open_volume
 from mitotools.volume.formats import hdf5_links
 from mitotools.volume.hdf5_table import read_dataset
+from mitotools.volume.path import parse_volume_path
 
 VOLUME = values((4, 5, 6), "uint16")
 
@@ -194,6 +199,30 @@ def test_sources_that_follow_each_other_are_counted_in_whatever_order_they_are_n
     with h5py.File(folder / "v.h5", "w") as file:
         file.create_virtual_dataset("main", layout)
     assert "more than 16 that follow each other" in str(refusal(read, folder / "v.h5"))
+
+
+@contextmanager
+def no_more_files():
+    """Let no file be opened."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_virtual_dataset_is_not_filled_where_its_sources_cannot_be_opened(folder):
+    path = virtual(folder / "v.h5", "raw/source.h5")
+    with open_volume(parse_volume_path(str(path))) as volume:
+        whole = Box.whole(volume.spec.size)
+        with no_more_files():
+            error = refusal(volume.read, whole)
+        assert "Too many open files" in str(error)
+        assert np.array_equal(volume.read(whole), VOLUME)
+    with no_more_files():
+        error = refusal(hdf5_links.Hdf5Files, path)
+    assert str(error) == f"{path}: is one open file too many. Allow more of them: ulimit -n."
 
 
 def test_a_table_is_not_read_from_outside_of_the_folder(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -75,6 +76,8 @@ class Hdf5Reader:
     def _read_by_hdf5(self, box: Box) -> Array:
         try:
             with self._lock:
+                # Where no file can be opened, HDF5 shows fill values for the sources of a virtual dataset.
+                os.close(os.open(os.devnull, os.O_RDONLY))
                 found = read_box(self._dataset, box, channels_last=self._channels_last)
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(self._name, f"{box} cannot be read ({error})") from error

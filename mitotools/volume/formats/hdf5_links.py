@@ -93,6 +93,7 @@ class Hdf5Files:
                 pending.extend((group, link, _joined(path, link)) for link in reversed(hard))
                 detours += others
         for path in detours:
+            self._count(path.count(b"/"))
             linked = self._dataset(self._main, path)
             if linked is not None and _key(linked.id) not in seen:
                 seen.add(_key(linked.id))
@@ -118,10 +119,11 @@ class Hdf5Files:
             return self._left < 0 or None  # anything but None ends it
 
         group.links.iterate(note, info=True)
-        self._check_count()
+        self._count(0)
         return hard, others
 
-    def _check_count(self) -> None:
+    def _count(self, links: int) -> None:
+        self._left -= links
         if self._left < 0:
             why = f"has more than {MOST_LINKS} links to look through"
             raise InputError(str(self._path), why, f"Say {self._path}:NAME, without links on the way to it")
@@ -142,8 +144,6 @@ class Hdf5Files:
         here, steps, detours = self._root(file), _steps(name), 0
         while steps:
             step = steps.pop()
-            self._left -= 1
-            self._check_count()
             if not isinstance(here, h5py.h5g.GroupID) or not here.links.exists(step):
                 return None, file
             kind = here.links.get_info(step).type
@@ -163,6 +163,7 @@ class Hdf5Files:
             elif target.startswith(b"/"):
                 here = self._root(file)
             steps += _steps(target)
+            self._count(target.count(b"/"))
         return here, file
 
     def _named(self, file: Path, name: str) -> Path:
@@ -237,12 +238,8 @@ def listed(shapes: Mapping[str, Shape]) -> str:
 
 def shown(name: str) -> str:
     """Return a name that a file says, for a message: not too long, and all signs of it printable."""
-    text = printable(name)
-    return (
-        text
-        if len(text) <= LONGEST_SHOWN
-        else f"{text[: LONGEST_SHOWN // 2]}...{text[-LONGEST_SHOWN // 2 :]}"
-    )
+    text, half = printable(name), LONGEST_SHOWN // 2
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:half]}...{text[-half:]}"
 
 
 def _steps(name: bytes) -> list[bytes]:
@@ -287,6 +284,8 @@ def _cannot_lock(error: OSError) -> bool:
 def _in_words(path: Path, error: OSError) -> InputError:
     if _cannot_lock(error) and error.errno in _BUSY:
         return InputError(str(path), "another program is writing it", "Try again when it has closed the file")
+    if error.errno == errno.EMFILE:
+        return InputError(str(path), "is one open file too many", "Allow more of them: ulimit -n")
     if "already open for write" in str(error):
         return InputError(
             str(path),
