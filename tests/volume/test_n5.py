@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 
 import numpy as np
@@ -204,3 +205,11 @@ def test_without_the_library_the_error_says_what_to_install(tmp_path, monkeypatc
 
 def test_it_is_not_written(tmp_path):
     assert "N5 is read, not written" in unwritable(tmp_path / "v.n5", values((2, 3, 4)))
+
+
+@pytest.mark.parametrize(("shape", "name"), [((3, 4, 5), "1/1/1"), ((2, 3, 4, 5), "1/1/1/1")])
+def test_a_pipe_among_the_chunks_is_not_waited_for(tmp_path, shape, name):
+    folder = saved(tmp_path / "v.n5", values(shape))
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert unreadable(folder) == f"{folder / name}: is a pipe or a device, and no file."

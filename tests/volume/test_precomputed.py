@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 
 import numpy as np
@@ -264,3 +265,21 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_ours(tmp_path):
     error = refusal(writer.write, Box.whole((2, 3, 4)), array)
     assert isinstance(error, TargetError)
     assert "cannot be written" in str(error)
+
+
+def test_a_pipe_among_the_chunks_or_as_info_is_not_waited_for(tmp_path):
+    """Chunks are named by what they hold, which may be less at the end, and not start at 0."""
+    folder = saved(tmp_path / "v.precomputed", values((3, 4, 5)), voxel_offset=[7, 20, 100])
+    for file in (folder / "4_8_30" / "11-12_23-24_102-103", folder / "info"):
+        file.unlink()
+        os.mkfifo(file)
+        assert unreadable(folder) == f"{file}: is a pipe or a device, and no file."
+
+
+@pytest.mark.parametrize("key", ["../w.precomputed/4_8_30", "a/../../w.precomputed/4_8_30", "/w"])
+def test_voxels_that_lie_elsewhere_are_not_read(tmp_path, key):
+    saved(tmp_path / "w.precomputed", values((3, 4, 5)))
+    info = json.loads((saved(tmp_path / "v.precomputed", values((3, 4, 5))) / "info").read_text())
+    info["scales"][0]["key"] = key
+    (tmp_path / "v.precomputed" / "info").write_text(json.dumps(info))
+    assert f"its voxels lie outside of it, in {key!r}" in unreadable(tmp_path / "v.precomputed")

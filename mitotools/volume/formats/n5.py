@@ -59,7 +59,7 @@ def open_reader(path: Path, dataset: str | None) -> ChunkedReader:
         history=history.read_sidecar(path),
         chunks=size3(array.chunk_layout.read_chunk.shape[2::-1]),
     )
-    return ChunkedReader(name, store, spec)
+    return ChunkedReader(name, store, spec, lambda place: f"{folder}/{'/'.join(map(str, place))}")
 
 
 def planned(spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001

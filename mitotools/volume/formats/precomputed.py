@@ -6,7 +6,9 @@ https://github.com/google/neuroglancer/blob/master/src/datasource/precomputed/vo
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,18 +53,31 @@ def open_reader(path: Path, dataset: str | None) -> ChunkedReader:
     name = f"{path}:{dataset}" if dataset else str(path)
     info = read_json(path / INFO)
     index = _scale_index(name, info, dataset)
+    scale = info["scales"][index]
+    if PurePath(os.path.normpath(str(scale.get("key")))).parts[:1] in (("..",), ("/",)):
+        raise InputError(
+            name, f"its voxels lie outside of it, in {scale['key']!r}", "Name that volume instead"
+        )
     store = store_of(DRIVER, path, scale_index=index)
     array = opened(name, store)
     *size, channels = array.shape
     spec = VolumeSpec(
         shape=(*([channels] if channels > 1 else []), *size3(size[::-1])),
         dtype=np.dtype(array.dtype.numpy_dtype),
-        voxel_size_nm=_voxel_size(path, info["scales"][index]),
+        voxel_size_nm=_voxel_size(path, scale),
         history=history.read_sidecar(path),
         chunks=size3(array.chunk_layout.read_chunk.shape[2::-1]),
         is_labels=info.get("type") == "segmentation",
     )
-    return ChunkedReader(name, store, spec)
+    origin, chunk = array.domain.origin, array.chunk_layout.read_chunk.shape
+
+    def file_of(place: tuple[int, ...]) -> str:
+        starts = [n * c for n, c in zip(place[:3], chunk, strict=False)]
+        stops = [min(a + c, n) for a, c, n in zip(starts, chunk, size, strict=False)]
+        extents = (f"{a + o}-{b + o}" for a, b, o in zip(starts, stops, origin, strict=False))
+        return f"{path}/{scale['key']}/{'_'.join(extents)}"
+
+    return ChunkedReader(name, store, spec, None if scale.get("sharding") else file_of)
 
 
 def planned(spec: VolumeSpec, target: Path) -> VolumeSpec:
