@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mitotools.errors import InputError
-from mitotools.volume.formats.hdf5_links import Hdf5Files, listed, shown
+from mitotools.volume.formats.hdf5_links import Hdf5Files, listed, name_of
 from mitotools.volume.formats.hdf5_writer import DATASET
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read_dataset(path: Path, dataset: str | None, most_bytes: int) -> Array:
     try:
         found = _dataset(path, files, dataset)
         if found.nbytes > most_bytes:
-            name = f"{path}:{shown(found.name)}"
+            name = f"{path}:{name_of(found.id)}"
             raise InputError(name, "is larger than the memory", "Give more --memory")
         array: Array = found[()]
     except (OSError, RuntimeError, KeyError, ValueError) as error:

@@ -290,6 +290,9 @@ def test_names_of_a_file_reach_the_terminal_in_printable_signs(tmp_path):
         file["other"] = VOLUME
     message = str(refusal(read, tmp_path / "v.h5"))
     assert r"It holds a\n\x1b[31mb (4, 5, 6), other (4, 5, 6), ünï (4, 5, 6)." in message
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_dataset(b"\xff", (0, 1, 1), "u1")
+    assert r"b.h5: is empty" in str(refusal(read, tmp_path / "b.h5"))
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["main"] = h5py.ExternalLink("../\x1b[31m", "/main")
     assert r"/\x1b[31m, outside" in str(refusal(read, tmp_path / "w.h5"))

@@ -18,7 +18,7 @@ from mitotools.volume.base import VolumeSpec, channels_first, has_channels_last,
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.formats.hdf5_direct import direct
 from mitotools.volume.formats.hdf5_filters import check_filters, pipeline_of
-from mitotools.volume.formats.hdf5_links import Hdf5Files, listed, shown
+from mitotools.volume.formats.hdf5_links import Hdf5Files, listed, name_of
 from mitotools.volume.formats.hdf5_writer import (
     COMPRESSIONS,
     DATASET,
@@ -49,7 +49,7 @@ class Hdf5Reader:
     """A dataset of an HDF5 file."""
 
     def __init__(self, path: Path, files: Hdf5Files, dataset: h5py.Dataset) -> None:
-        self._name = f"{path}:{shown(dataset.name)}"
+        self._name = f"{path}:{name_of(dataset.id)}"
         self._files = files
         self._dataset = dataset
         self._lock = threading.Lock()
@@ -147,7 +147,7 @@ def _is_volume(shape: tuple[int, ...] | None) -> bool:
 
 def _with_shape(path: Path, dataset: h5py.Dataset) -> h5py.Dataset:
     if dataset.shape is None:
-        raise InputError(f"{path}:{shown(dataset.name)}", "is empty: it has no shape")
+        raise InputError(f"{path}:{name_of(dataset.id)}", "is empty: it has no shape")
     return dataset
 
 

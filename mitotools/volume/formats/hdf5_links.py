@@ -188,7 +188,7 @@ class Hdf5Files:
     def _check(self, dataset: h5py.h5d.DatasetID, file: Path, behind: tuple[Any, ...] = ()) -> int:
         """Raise InputError where voxels lie elsewhere; return how many virtual datasets follow each other."""
         plan = dataset.get_create_plist()
-        name = f"{self._path if file == self._main else file}:{shown(_decoded(h5py.h5i.get_name(dataset)))}"
+        name = f"{self._path if file == self._main else file}:{name_of(dataset)}"
         if plan.get_external_count():
             other = shown(os.fsdecode(plan.get_external(0)[0]))
             raise InputError(name, f"keeps its voxels in another file, {other}, which is not read", _ONE_FILE)
@@ -234,6 +234,11 @@ def listed(shapes: Mapping[str, Shape]) -> str:
     names = [f"{shown(name)} {shape}" for name, shape in islice(shapes.items(), MOST_LISTED)]
     more = f" and {len(shapes) - MOST_LISTED} more" if len(shapes) > MOST_LISTED else ""
     return ", ".join(names) + more or "no dataset"
+
+
+def name_of(dataset: h5py.h5d.DatasetID) -> str:
+    """Return the name of a dataset in its file, for a message."""
+    return shown(_decoded(h5py.h5i.get_name(dataset)))
 
 
 def shown(name: str) -> str:
