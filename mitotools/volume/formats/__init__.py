@@ -122,7 +122,7 @@ def check_stored(file: str | Path, most_bytes: float = math.inf) -> None:
     """Raise InputError where a file is larger than it may be, or none: pipes and devices may have no end."""
     try:
         found = os.stat(file)  # noqa: PTH116 (a third of the time of Path's, for every chunk)
-    except OSError:  # it is missing, which is well, or this is said when it is read
+    except (OSError, ValueError):  # it is missing, which is well, or this is said when it is read
         return
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         raise InputError(str(file), "is a pipe or a device, and no file")
