@@ -78,7 +78,7 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
 @click.option(
     "--recipe",
     metavar="NAME",
-    help="Augmentations: 2020, 2021, mild, plain, strong, none.  [default: the preset's]",
+    help="Augmentations: 2020, 2021, mild, plain, sections, strong, none.  [default: the preset's]",
 )
 @click.option("--iterations", type=click.IntRange(min=1), help="Steps.  [default: the preset's]")
 @click.option(

@@ -202,65 +202,81 @@ def test_local_exponents_differ_and_stay_within_an_octave():
 
 
 RING = {
-    "places": [[20.0, 20.0]], "radius": 10.0, "waves": [[0.0, 0.0]], "layers": 2, "period": 3.0,
-    "darkness": 0.5, "drift": [0.0, 0.0],
+    "places": [[20.0, 20.0]], "radius": 10.0, "thickness": 6.0, "waves": [[0.0, 0.0]], "period": 4.0,
+    "stripes": 0.0, "shade": 0.2, "shown": 0.0, "drift": [0.0, 0.0],
 }  # fmt: skip
 
 
-def painted(labels, **changes):
-    image = np.ones(labels.shape, np.float32)
+def painted(labels, grey=1.0, **changes):
+    """Return an image of one grey value with myelin painted over it, and the labels."""
+    image, labels = np.full(labels.shape, grey, np.float32), labels.copy()
     myelin.apply(image, labels, None, {**RING, **changes})
-    return image
+    return image, labels
 
 
-def test_myelin_is_two_dark_layers_around_a_circle():
-    image = painted(np.zeros((3, 41, 41), np.uint16))
-    line = image[1, 20, 20:]
-    # Layers lie 10 to 16 pixels from the middle, darkest at 11.5 and 14.5, by a half; between, .4 of it.
-    assert np.array_equal(line[:10], np.ones(10))
-    assert np.array_equal(line[17:], np.ones(4))
-    wave = [1 - 0.3 - 0.3 * np.cos(2 * np.pi * k / 3) for k in range(7)]
-    assert line[10:17] == pytest.approx([1 - 0.5 * w for w in wave], abs=1e-5)
+def background(*shape):
+    return np.zeros(shape, np.uint16)
+
+
+def test_myelin_is_a_dark_ring_with_soft_edges():
+    image, _ = painted(background(3, 41, 41))
+    # It lies 10 to 16 pixels from the middle; over two pixels from either edge it becomes .2.
+    assert image[1, 20, 20:] == pytest.approx([1.0] * 11 + [0.6, 0.2, 0.2, 0.2, 0.6] + [1.0] * 5)
     assert np.allclose(image[1], image[1].T)
     assert np.array_equal(image[0], image[2])
 
 
+def test_stripes_of_myelin_run_along_it():
+    image, _ = painted(background(1, 41, 41), stripes=0.5)
+    # 2, 3, 4 pixels deep, of a period of 4: a dark stripe, neither, a light one.
+    assert image[0, 20, 32:35] == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_the_texture_of_myelin_is_what_it_hides_with_less_contrast():
+    image = np.tile(np.float32([0.4, 0.8]), (1, 40, 20))
+    myelin.apply(image, background(1, 40, 40), None, {**RING, "shown": 0.25})
+    # The mean is .6, and a quarter of what a pixel differs from it is added to .2.
+    assert image[0, 20, 32:34] == pytest.approx([0.15, 0.25])
+
+
 def test_myelin_is_no_perfect_circle():
-    image = painted(
-        np.zeros((1, 41, 41), np.uint16), waves=[[0.2, 0.0]]
-    )  # radius 12 to the right, 8 to the left
-    dark = np.flatnonzero(image[0, 20] < 1)
-    assert (dark[dark < 20].max(), dark[dark > 20].min()) == (20 - 8, 20 + 12)
+    image, _ = painted(background(1, 41, 41), waves=[[0.2, 0.0]], thickness=4.0)
+    # Half covered 1 and 3 deep, on the right at 1.2 times 11 and 13, on the left at .8 times these.
+    dark = np.flatnonzero(image[0, 20] <= 0.6) - 20
+    assert dark.tolist() == [-10, -9, 14, 15]
 
 
 def test_myelin_drifts_from_slice_to_slice():
-    image = painted(np.zeros((4, 61, 61), np.uint16), places=[[30.0, 30.0]], drift=[0.0, 2.0])
+    image, _ = painted(background(4, 61, 61), places=[[30.0, 30.0]], drift=[0.0, 2.0])
     assert np.array_equal(image[2, :, 10:50], image[1, :, 8:48])
 
 
-def test_myelin_never_covers_an_instance():
-    labels = np.zeros((3, 41, 41), np.uint16)
-    labels[:, 18:22, 30:36] = 4
-    image = painted(labels)
-    assert np.all(image[labels > 0] == 1)
-    assert (image < 1).any()
+def test_myelin_hides_the_little_that_it_covers_of_instances():
+    labels = background(3, 41, 41)
+    labels[:, 18:22, 30:40] = 4  # 10 to 19 pixels from the middle
+    image, left = painted(labels)
+    assert np.allclose(image[:, 20, 32:35], 0.2)
+    assert left[1, 20, 30:40].tolist() == [4, 4, 0, 0, 0, 4, 4, 4, 4, 4]
 
 
 def test_myelin_goes_where_instances_leave_room():
-    labels = np.zeros((3, 41, 100), np.uint16)
+    labels = background(3, 41, 100)
     labels[:, :, :50] = 4
-    assert np.all(painted(labels) == 1)
-    image = painted(labels, places=[[20.0, 20.0], [20.0, 72.0]])
+    image, left = painted(labels)
+    assert np.all(image == 1)
+    assert np.array_equal(left, labels)
+    image, left = painted(labels, places=[[20.0, 20.0], [20.0, 72.0]])
+    assert np.array_equal(left, labels)
     assert np.all(image[:, :, :50] == 1)
     assert (image[:, :, 50:] < 1).any()
 
 
 def test_myelin_is_drawn_in_nanometres():
     for context, pixel_nm in [(SECTIONS, 8), (Context.of((10, 40, 40), (16, 16, 16)), 16)]:
-        radii = [draw["radius"] * pixel_nm for draw in draws(myelin, context=context)]
-        assert 150 <= min(radii) < 160
-        assert 650 < max(radii) <= 700
-        assert min(draw["period"] for draw in draws(myelin, context=context)) == 3
+        for name, least, most in [("radius", 50, 700), ("thickness", 60, 800)]:
+            lengths = [draw[name] * pixel_nm for draw in draws(myelin, context=context)]
+            assert least <= min(lengths) < 1.1 * least
+            assert 0.9 * most < max(lengths) <= most
     # .3 pixels a pixel of depth, and sections are 30 / 8 pixels apart.
     for context, most in [(SECTIONS, 0.3 * 30 / 8), (CUBES, 0.3)]:
         drifts = np.abs([draw["drift"] for draw in draws(myelin, context=context)])

@@ -65,11 +65,17 @@ PLAIN: Recipe = (
     ("noise", 0.2, {}),
 )
 
+SECTIONS: Recipe = (
+    *PLAIN,
+    ("myelin", 0.4, {}),
+)
+
 RECIPES: dict[str, Recipe] = {
     "2020": MITOEM_2020,  # Wei et al., MICCAI 2020
     "2021": MITOEM_2021,  # the update of its baseline: the table of PyTorch Connectomics
     "strong": STRONG,  # ours, to do well on tissue that was not trained on
     "mild": MILD,  # ours, for more of the tissue that was trained on
     "plain": PLAIN,  # ours, for more of the same volume: how dark a body is may tell what it is
+    "sections": SECTIONS,  # ours, the same for serial sections: myelin, of which few sections show much
     "none": (),
 }
