@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -91,7 +92,9 @@ def test_tiles_of_a_volume_of_any_name_have_one_that_can_be_printed(folder, caps
     assert f"volume\t{SHOWN}.h5\n" in capsys.readouterr().out
 
 
-def test_a_message_is_one_line_of_text(capsys):
+def test_a_message_is_one_line_of_text(capsys, monkeypatch):
+    # Test processes cannot send each other what pytest would note of the log: such names are no UTF-8.
+    monkeypatch.setattr(logging.getLogger("mitotools"), "propagate", False)
     assert run(["info", "no\x1b[31m\nsuch.h5"]) == FAILED
     assert capsys.readouterr().err == r"mitotools info: no\x1b[31m such.h5: no such file or folder." "\n"
     assert run(["tile", f"{ODD}.h5", "plan.json", "--size", "4,16,8"]) == 0
