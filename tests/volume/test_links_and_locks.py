@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
+import threading
 from contextlib import suppress
 
 import numpy as np
@@ -101,10 +101,10 @@ def many_times(path, letter, count, barrier):
 
 
 def test_of_two_runs_that_start_together_the_output_is_of_one(tmp_path):
-    start = multiprocessing.get_context("fork")
     target, rounds = tmp_path / "p.png", 60
-    barrier = start.Barrier(3)
-    runs = [start.Process(target=many_times, args=(target, letter, rounds, barrier)) for letter in "ab"]
+    barrier = threading.Barrier(3, timeout=60)
+    # A lock is one of an open file, whichever thread or process has it.
+    runs = [threading.Thread(target=many_times, args=(target, letter, rounds, barrier)) for letter in "ab"]
     for run in runs:
         run.start()
     seen = []
