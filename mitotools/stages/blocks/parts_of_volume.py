@@ -153,11 +153,13 @@ def check_shared(target: VolumePath, running: Running) -> None:
             "--force", "the parts before would be lost with each part", "Delete the output first"
         )
     check_target(target, resume=True)
-    if final_of(target).exists() and not running.resume:
-        raise TargetError(str(final_of(target)), "exists already", "Delete it first, or say --resume")
-    if unfinished_of(final_of(target)).exists():
+    final = final_of(target)
+    unfinished = unfinished_of(final)
+    if final.exists() and not running.resume:
+        raise TargetError(str(final), "exists already", "Delete it first, or say --resume")
+    if unfinished.exists():
         why = "another run is writing all of this output, or was killed"
-        raise TargetError(str(unfinished_of(final_of(target))), why, "Continue that one, or delete it first")
+        raise TargetError(str(unfinished), why, "Continue that one, or delete it first")
 
 
 def _joined(target: VolumePath, spec: VolumeSpec, what: dict[str, object]) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mitotools.errors import TargetError
@@ -12,7 +11,7 @@ from mitotools.volume.formats import format_of
 from mitotools.volume.outputs import final_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from mitotools.run.running import Running
@@ -34,8 +33,7 @@ def staged_of(target: VolumePath) -> Path:
     return final.with_name(final.name + SUFFIX)
 
 
-@contextmanager
-def staging(target: VolumePath) -> Iterator[None]:
+def staging(target: VolumePath) -> AbstractContextManager[None]:
     """Keep other runs from the zarr while it is written, packed and deleted.
 
     Raises
@@ -43,8 +41,7 @@ def staging(target: VolumePath) -> Iterator[None]:
     TargetError
         Where another run is at it.
     """
-    with lock_file(_lock_of(staged_of(target))):
-        yield
+    return lock_file(_lock_of(staged_of(target)))
 
 
 def _lock_of(staged: Path) -> Path:
