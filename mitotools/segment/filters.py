@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mitotools.conventions import Array, Labels
-    from mitotools.segment.runs import Ids, Integers
+    from mitotools.segment.runs import Ids
 
 
 def smallest_label_type(max_id: int) -> np.dtype[np.unsignedinteger[Any]]:
@@ -55,26 +55,6 @@ def label_type(max_id: int, asked: str | None) -> np.dtype[Any]:
     if max_id > np.iinfo(asked).max:
         raise InputError(f"--dtype {asked}", f"does not hold the id {max_id}", f"The least is {least}")
     return np.dtype(asked)
-
-
-def ids_of_size(ids: Ids, voxels: Integers, min_size_voxels: int) -> Ids:
-    """Return the ids of the instances that are large enough.
-
-    Parameters
-    ----------
-    ids : (N,) uint64
-        Instances.
-    voxels : (N,) int64
-        Their sizes.
-    min_size_voxels : int
-        Instances of this size are kept.
-
-    Returns
-    -------
-    (K,) uint64
-        In the order given.
-    """
-    return ids[voxels >= min_size_voxels]
 
 
 def keep_ids(labels: Array, ids: Ids) -> Labels:

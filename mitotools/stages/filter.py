@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools import history
-from mitotools.segment.filters import ids_of_size, keep_ids, label_type, relabel
+from mitotools.segment.filters import keep_ids, label_type, relabel
 from mitotools.segment.measures.instance_tables import table_columns
 from mitotools.segment.measures.measure import measurement_columns
 from mitotools.segment.morphology import dilated, eroded
@@ -158,7 +158,7 @@ def _selected(
 ) -> Ids:
     """Return the ids of the instances that stay."""
     ids = found.ids
-    stays = np.isin(ids, ids_of_size(ids, found.voxels, parameters.min_size_voxels))
+    stays = found.voxels >= parameters.min_size_voxels
     if condition is not None:
         stays &= condition.holds(columns)
     if parameters.keep_ids is not None:

@@ -10,14 +10,7 @@ from segment.labelings import volumes
 
 from mitotools.errors import InputError
 from mitotools.segment import runs
-from mitotools.segment.filters import (
-    edit_ids,
-    ids_of_size,
-    keep_ids,
-    relabel,
-    replace_ids,
-    smallest_label_type,
-)
+from mitotools.segment.filters import edit_ids, keep_ids, relabel, replace_ids, smallest_label_type
 
 LABELS = np.array([[[0, 3, 3, 0], [5, 5, 0, 9]]], np.uint16)
 
@@ -114,10 +107,6 @@ def test_labels_of_another_type_and_negative_ids_are_refused():
         keep_ids(np.zeros((1, 1, 1)), ids(1))
     with pytest.raises(InputError, match="labels: holds the negative id -4"):
         keep_ids(np.array([[[-4]]]), ids(1))
-
-
-def test_instances_of_just_the_least_size_are_large_enough():
-    assert ids_of_size(ids(2, 5, 8), np.array([9, 10, 11]), 10).tolist() == [5, 8]
 
 
 @pytest.mark.parametrize(
