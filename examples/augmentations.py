@@ -18,7 +18,7 @@ from PIL import Image
 
 from mitotools.learn.augment import AUGMENTATIONS, Augmentation
 from mitotools.learn.augment.context import Context
-from mitotools.learn.augment.patch import apply, draw, largest_margin
+from mitotools.learn.augment.patch import apply, draw, margin
 from mitotools.learn.augment.recipes import Recipe
 from mitotools.learn.normalise import normalisation_of, to_unit
 from mitotools.view.slices import Layer, Slice, outlined
@@ -55,9 +55,9 @@ def read(raw: str, labels: str) -> tuple[np.ndarray, np.ndarray, tuple[float, fl
         return image[::SECTION], truth.read(whole)[::SECTION], thick
 
 
-def around(array: np.ndarray, margin: tuple[int, int, int]) -> np.ndarray:
-    """Return the middle of a volume, a patch with its margin, mirrored where the volume is too small."""
-    wanted = [p + 2 * m for p, m in zip(PATCH, margin, strict=True)]
+def around(array: np.ndarray, more: tuple[int, ...]) -> np.ndarray:
+    """Return the middle of a volume, a patch and more around it, mirrored where the volume is too small."""
+    wanted = [p + 2 * m for p, m in zip(PATCH, more, strict=True)]
     missing = [max(w - n, 0) for w, n in zip(wanted, array.shape, strict=True)]
     array = np.pad(array, [(m // 2, m - m // 2) for m in missing], mode="symmetric")
     starts = [(n - w) // 2 for n, w in zip(array.shape, wanted, strict=True)]
@@ -78,10 +78,10 @@ def pair(
 ) -> np.ndarray:
     """Return the slice that an augmentation changes most, before above after."""
     recipe: Recipe = ((augmentation.name, 1.0, SMALLER.get(augmentation.name, {})),)
-    margin = largest_margin(recipe, context)
-    arrays = around(image, margin), around(labels, margin)
-    before = apply([], *arrays, None, PATCH)
     tries = [draw(np.random.default_rng([seed, number]), recipe, context) for number in range(TRIES)]
+    more = tuple(map(max, *(margin(drawn, PATCH) for drawn in tries)))
+    arrays = around(image, more), around(labels, more)
+    before = apply([], *arrays, None, PATCH)
     afters = [apply(drawn, *arrays, None, PATCH) for drawn in tries]
     changes = np.array([np.abs(before[0] - after[0]).mean(axis=(1, 2)) for after in afters])
     best, z = np.unravel_index(changes.argmax(), changes.shape)

@@ -16,16 +16,18 @@ from scipy import ndimage
 
 from mitotools.learn.augment import AUGMENTATIONS
 from mitotools.learn.augment.context import Context
-from mitotools.learn.augment.patch import apply, draw, largest_margin
+from mitotools.learn.augment.patch import apply, draw, margin
 from mitotools.learn.augment.recipes import RECIPES, Recipe
 
 REPEATS, DRAWS = 5, 24
 
 
-def surroundings(context: Context, recipe: Recipe, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return an image, labels and a mask with all that a patch may need around it."""
-    margin = largest_margin(recipe, context)
-    shape = [p + 2 * m for p, m in zip(context.patch, margin, strict=True)]
+def surroundings(context: Context, recipe: Recipe, draws: int) -> list[np.ndarray]:
+    """Return an image, labels and a mask with all that any of the patches needs around it."""
+    drawn = [draw(np.random.default_rng(number), recipe, context) for number in range(draws)]
+    more = map(max, *(margin(one, context.patch) for one in drawn))
+    shape = [p + 2 * m for p, m in zip(context.patch, more, strict=True)]
+    rng = np.random.default_rng(0)
     labels = np.kron(rng.integers(0, 9, [-(-n // 16) for n in shape]) // 8, np.ones((16, 16, 16), np.uint16))
     labels = np.ascontiguousarray(labels[tuple(map(slice, shape))].astype(np.uint16))
     return [rng.random(shape, dtype=np.float32), labels, labels < 9]
@@ -33,10 +35,10 @@ def surroundings(context: Context, recipe: Recipe, rng: np.random.Generator) -> 
 
 def seconds(context: Context, recipe: Recipe, draws: int) -> float:
     """Return the mean time of drawing and applying a recipe."""
-    rng = np.random.default_rng(0)
-    arrays = surroundings(context, recipe, rng)
+    arrays = surroundings(context, recipe, draws)
     times = []
-    for _ in range(draws):
+    for number in range(draws):
+        rng = np.random.default_rng(number)
         start = time.perf_counter()
         apply(draw(rng, recipe, context), *arrays, context.patch)
         times.append(time.perf_counter() - start)

@@ -58,20 +58,17 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Move(Augmentation):
-    """Moves voxels; what it needs from beyond the patch is known beforehand.
+    """Moves voxels.
 
     Parameters
     ----------
     apply : callable
         A sampling and parameters to a sampling.
-    farthest : callable
-        A context and the recipe's limits to the parameters that need the largest surroundings.
     reach : callable
         Half a patch's size and parameters to the half of what is looked up.
     """
 
     apply: Callable[[Sampling, Parameters], Sampling]
-    farthest: Callable[..., Parameters]
     reach: Callable[[Extent, Parameters], Extent]
 
 
@@ -98,16 +95,15 @@ class Exchange(Augmentation):
 
 AUGMENTATIONS: tuple[Augmentation, ...] = (
     # Moves stand in the order of a look-up: from the patch back to the volume, whose sections have faults.
-    Move("elastic", elastic.draw, always, elastic.apply, elastic.farthest, elastic.reach),
-    Move("turn", turn.draw, where_square, turn.apply, turn.farthest, turn.reach),
-    Move("rescale", rescale.draw, always, rescale.apply, rescale.farthest, rescale.reach),
-    Move("scale", scale.draw, always, scale.apply, scale.farthest, scale.reach),
+    Move("elastic", elastic.draw, always, elastic.apply, elastic.reach),
+    Move("turn", turn.draw, where_square, turn.apply, turn.reach),
+    Move("rescale", rescale.draw, always, rescale.apply, rescale.reach),
+    Move("scale", scale.draw, always, scale.apply, scale.reach),
     Move(
         "missing-section",
         missing_section.draw,
         where_sectioned,
         missing_section.apply,
-        missing_section.farthest,
         missing_section.reach,
     ),
     Move(
@@ -115,7 +111,6 @@ AUGMENTATIONS: tuple[Augmentation, ...] = (
         misalignment.draw,
         where_sectioned,
         misalignment.apply,
-        misalignment.farthest,
         misalignment.reach,
     ),
     Paint("copy-paste", copy_paste.draw, always, copy_paste.apply),

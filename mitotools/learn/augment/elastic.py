@@ -29,11 +29,6 @@ def draw(
     return {"seed": int(rng.integers(2**32)), "alpha": alpha, "sigma": sigma}
 
 
-def farthest(context: Context, *, alpha: float = ALPHA, sigma: float = SIGMA) -> Parameters:  # noqa: ARG001
-    """Return the parameters that need the largest surroundings."""
-    return {"seed": 0, "alpha": alpha, "sigma": sigma}
-
-
 def apply(sampling: Sampling, parameters: Parameters) -> Sampling:
     """Displace every position in the plane."""
     noise = np.random.default_rng(parameters["seed"]).random(sampling.plane.shape, dtype=np.float32) * 2 - 1

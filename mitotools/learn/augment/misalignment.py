@@ -29,16 +29,6 @@ def draw(rng: np.random.Generator, context: Context, *, pixels: int = PIXELS) ->
     }
 
 
-def farthest(context: Context, *, pixels: int = PIXELS) -> Parameters:
-    """Return the parameters that need the largest surroundings, whichever of shift and rotation is drawn."""
-    return {
-        "first": 1,
-        "stop": context.patch[0],
-        "shift": [pixels, pixels],
-        "radians": _most(context, pixels),
-    }
-
-
 def apply(sampling: Sampling, parameters: Parameters) -> Sampling:
     """Displace the sections."""
     number = np.arange(len(sampling.depths))

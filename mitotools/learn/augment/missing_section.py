@@ -20,11 +20,6 @@ def draw(rng: np.random.Generator, context: Context, *, count: int = COUNT) -> P
     return {"after": sorted(rng.integers(gaps, size=count if gaps else 0).tolist())}
 
 
-def farthest(context: Context, *, count: int = COUNT) -> Parameters:
-    """Return the parameters that need the largest surroundings."""
-    return {"after": [0] * (count if context.patch[0] > 1 else 0)}
-
-
 def apply(sampling: Sampling, parameters: Parameters) -> Sampling:
     """Take slices one further for each section lost before them, half of that on either side of the patch."""
     after = np.array(parameters["after"], dtype=int)

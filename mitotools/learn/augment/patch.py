@@ -68,17 +68,6 @@ def margin(drawn: Drawn, patch: Size) -> Size:
     return z, y, x
 
 
-def largest_margin(recipe: Recipe, context: Context) -> Size:
-    """Return the margin that no patch of a recipe exceeds."""
-    limits = {name: limits for name, chance, limits in recipe if chance > 0}
-    farthest = [
-        (move.name, move.farthest(context, **limits[move.name]))
-        for move in augment.AUGMENTATIONS
-        if isinstance(move, Move) and move.name in limits and move.suits(context)
-    ]
-    return margin(farthest, context.patch)
-
-
 def apply(
     drawn: Drawn, image: Array, labels: Array, valid: Mask | None, patch: Size
 ) -> tuple[Array, Array, Mask | None]:

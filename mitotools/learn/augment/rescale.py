@@ -18,11 +18,6 @@ def draw(rng: np.random.Generator, context: Context, *, low: float = LOW, high: 
     return {"factors": np.exp(rng.uniform(np.log(low), np.log(high), 2)).tolist()}
 
 
-def farthest(context: Context, *, low: float = LOW, high: float = HIGH) -> Parameters:  # noqa: ARG001
-    """Return the parameters that need the largest surroundings."""
-    return {"factors": [low, low]}
-
-
 def apply(sampling: Sampling, parameters: Parameters) -> Sampling:
     """Sample 1 / factor as far from the middle."""
     y, x = parameters["factors"]

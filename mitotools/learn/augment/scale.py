@@ -17,12 +17,7 @@ LOW, HIGH = 0.6, 1.7
 def draw(rng: np.random.Generator, context: Context, *, low: float = LOW, high: float = HIGH) -> Parameters:
     """Draw one factor for y and x, and for z too unless slices are sections, which are too far apart."""
     factor = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    return _parameters(context, factor)
-
-
-def farthest(context: Context, *, low: float = LOW, high: float = HIGH) -> Parameters:  # noqa: ARG001
-    """Return the parameters that need the largest surroundings."""
-    return _parameters(context, low)
+    return {"factors": [1.0 if context.sectioned else factor, factor, factor]}
 
 
 def apply(sampling: Sampling, parameters: Parameters) -> Sampling:
@@ -36,7 +31,3 @@ def reach(half: Extent, parameters: Parameters) -> Extent:
     """Return how far from the middle is looked up for what lies `half` from it."""
     z, y, x = parameters["factors"]
     return half[0] / z, half[1] / y, half[2] / x
-
-
-def _parameters(context: Context, factor: float) -> Parameters:
-    return {"factors": [1.0 if context.sectioned else factor, factor, factor]}

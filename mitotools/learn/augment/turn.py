@@ -22,13 +22,6 @@ def draw(rng: np.random.Generator, context: Context, *, degrees: float = DEGREES
     return {"degrees": float(rng.uniform(-degrees, degrees))}
 
 
-def farthest(context: Context, *, degrees: float = DEGREES) -> Parameters:
-    """Return the parameters that need the largest surroundings: at most the angle of the diagonal."""
-    _, y, x = context.patch
-    diagonal = math.degrees(math.atan2(max(y, x), min(y, x)))
-    return {"degrees": min(degrees, diagonal)}
-
-
 def apply(sampling: Sampling, parameters: Parameters) -> Sampling:
     """Turn the positions about the middle."""
     return sampling.transformed(rotation(math.radians(parameters["degrees"])))
