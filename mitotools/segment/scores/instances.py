@@ -10,8 +10,6 @@ import numpy as np
 from mitotools.conventions import BACKGROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy.typing as npt
 
     from mitotools.conventions import Array
@@ -130,23 +128,6 @@ def size_classes(limits_voxels: tuple[int, int]) -> dict[str, Limits]:
         "medium": (small, medium),
         "large": (medium, LARGEST_VOXELS),
     }
-
-
-def count_by_class(side: Side, classes: Mapping[str, Limits]) -> dict[str, int]:
-    """Count the instances in each size class.
-
-    Parameters
-    ----------
-    side : Side
-        Predictions or truths.
-    classes : mapping of str to (int, int)
-        From `size_classes`.
-
-    Returns
-    -------
-    dict of str to int
-    """
-    return {name: int(side.within(limits).sum()) for name, limits in classes.items()}
 
 
 def _side(ids: Ids, sizes: Integers, ignored: Array | None) -> Side:
