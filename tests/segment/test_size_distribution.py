@@ -22,11 +22,6 @@ def test_the_interval_is_that_of_chi_squared():
     assert (fit.low_um3, fit.high_um3) == pytest.approx((24 / 14.449, 24 / 1.237), rel=1e-3)
 
 
-def test_a_given_smallest_volume_is_no_instance():
-    fit = fit_exponential(np.array([3.0, 2.0, 5.0, 10.0]), WHOLE, smallest_um3=2.5)
-    assert (fit.smallest_um3, fit.mean_um3) == (2.5, (0.5 + 2.5 + 7.5) / 3)
-
-
 def test_what_the_border_cuts_adds_its_volume_but_no_event():
     cut = np.array([False, False, False, True])
     assert fit_exponential(np.array([3.0, 2.0, 5.0, 10.0]), cut).mean_um3 == (1 + 0 + 3 + 8) / 2

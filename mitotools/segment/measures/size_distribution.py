@@ -151,26 +151,21 @@ def _required_volumes(name: str, columns: Mapping[str, Array | None]) -> Floats:
     return np.asarray(column, np.float64)
 
 
-def fit_exponential(
-    volumes_um3: Floats, is_cut: Mask, smallest_um3: float | None = None
-) -> ExponentialFit | None:
+def fit_exponential(volumes_um3: Floats, is_cut: Mask) -> ExponentialFit | None:
     """Fit an exponential by maximum likelihood.
 
-    Its scale is all that instances have above the smallest volume, divided by the number of whole ones: the
-    total time on test over the number of events, with left truncation and right censoring (Epstein and
-    Sobel, J. Am. Stat. Assoc. 48, 1953; Lawless, Statistical Models and Methods for Lifetime Data, 2nd ed.
-    2003, chapter 4). The interval is that of the chi-squared distribution with twice as many degrees of
-    freedom: exact where nothing is cut, else nearly so. That large instances are cut more often is not
-    modelled otherwise.
+    Its scale is all that instances have above the smallest whole one, divided by the number of the other
+    whole ones: the total time on test over the number of events, with left truncation and right censoring
+    (Epstein and Sobel, J. Am. Stat. Assoc. 48, 1953; Lawless, Statistical Models and Methods for Lifetime
+    Data, 2nd ed. 2003, chapter 4). The interval is that of the chi-squared distribution with twice as many
+    degrees of freedom: exact where nothing is cut, else nearly so. That large instances are cut more often is
+    not modelled otherwise.
 
     Parameters
     ----------
     volumes_um3 : (N,) float64
     is_cut : (N,) bool
         Instances of which only a part is seen: their volume is at least this much.
-    smallest_um3 : float, optional
-        Instances below were left out of the table; by default the smallest whole instance, which then is
-        used up, so that one less counts.
 
     Returns
     -------
@@ -180,10 +175,10 @@ def fit_exponential(
     whole = volumes_um3[~is_cut]
     if len(whole) == 0:
         return None
-    start = float(whole.min()) if smallest_um3 is None else smallest_um3
-    events = np.count_nonzero(whole >= start) - (smallest_um3 is None)
+    start = float(whole.min())
+    events = len(whole) - 1
     # A cut instance that is seen to be smaller may be of any size: it says nothing.
-    total = float(np.maximum(volumes_um3[is_cut] - start, 0).sum() + (whole - start)[whole >= start].sum())
+    total = float(np.maximum(volumes_um3[is_cut] - start, 0).sum() + (whole - start).sum())
     if events < 1 or total <= 0:
         return None
     low, high = stats.chi2.ppf([(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], 2 * events)
