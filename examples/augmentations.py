@@ -115,7 +115,7 @@ def main() -> None:
     sample = [f"{SAMPLE}:raw", f"{SAMPLE}:labels", str(EXAMPLES / "augmentations.png"), "1"]
     raw, labels, target, seed = [*sys.argv[1:], *sample[len(sys.argv) - 1 :]]
     image, truth, voxel_size_nm = read(raw, labels)
-    context = Context.of(PATCH, voxel_size_nm)
+    context = Context(PATCH, voxel_size_nm)
     montage(
         {
             item.name: pair(item, context, image, truth, int(seed))

@@ -112,7 +112,7 @@ class PatchSource:
         self._uniform_share = uniform_share
         self._recipe = recipe_named(recipe)
         self.voxel_size_nm: VoxelSize | None = raw.spec.voxel_size_nm or labels.spec.voxel_size_nm
-        self._context = Context.of(patch, self.voxel_size_nm)
+        self._context = Context(patch, self.voxel_size_nm)
         self.normalisation = normalisation_of(raw)
         self._volumes = _Volumes(raw, labels, ignore, self._held_out)
         self.nbytes = sum(volume.spec.nbytes for volume in (raw, labels, ignore) if volume is not None)

@@ -49,7 +49,7 @@ def main() -> None:
     """Print the tables."""
     size = tuple(int(n) for n in (sys.argv[1] if len(sys.argv) > 1 else "32,256,256").split(","))
     mvoxel = np.prod(size) / 1e6
-    contexts = {"sections": Context.of(size, (30, 8, 8)), "cubes": Context.of(size, (8, 8, 8))}
+    contexts = {"sections": Context(size, (30, 8, 8)), "cubes": Context(size, (8, 8, 8))}
     print(f"{size}, ms a Mvoxel of image, labels and mask, one thread")
     print(f"{'augmentation':16}{'sections':>10}{'cubes':>10}")
     rows = {item.name: ((item.name, 1.0, {}),) for item in AUGMENTATIONS if item.suits(contexts["sections"])}

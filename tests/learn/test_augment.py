@@ -12,12 +12,9 @@ from mitotools.learn.augment import AUGMENTATIONS, Exchange, Move, Paint, flip, 
 from mitotools.learn.augment.context import Context
 from mitotools.learn.augment.patch import apply, draw, margin, recipe_named
 from mitotools.learn.augment.recipes import RECIPES
-from mitotools.learn.augment.symmetry import Symmetry
 
 PATCH = (6, 24, 32)
-SECTIONS = Context.of(PATCH, (30, 8, 8))
-PLANE = Symmetry(((0, 1, 2), (0, 2, 1)))
-ALL = Symmetry.of((4, 4, 4), (5, 5, 5))
+SECTIONS = Context(PATCH, (30, 8, 8))
 NAMES = [augmentation.name for augmentation in AUGMENTATIONS]
 FAULTS = {"missing-section", "misalignment", "missing-parts", "motion-blur"}
 
@@ -139,7 +136,7 @@ def test_a_patch_without_validity_is_augmented_alike():
 def test_what_lies_beyond_the_margin_never_matters(seed, recipe, data):
     patch = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 24), st.integers(1, 24)), label="patch")
     voxel_size = data.draw(st.sampled_from([None, (30, 8, 8), (8, 8, 8), (30, 8, 4)]), label="voxels")
-    context = Context.of(patch, voxel_size)
+    context = Context(patch, voxel_size)
     drawn = draw(np.random.default_rng(seed), RECIPES[recipe], context)
     around = margin(drawn, patch)
     image = np.random.default_rng(seed).random([p + 2 * m for p, m in zip(patch, around, strict=True)])
@@ -171,14 +168,14 @@ def test_sections_have_faults_and_cubes_have_none():
         ((8, 8, 8), set()),
         ((15, 8, 8), set()),
     ]:
-        context = Context.of((6, 8, 8), voxel_size)
+        context = Context((6, 8, 8), voxel_size)
         names = {name for name, _ in draw(np.random.default_rng(0), recipe, context)}
         assert names & FAULTS == expected
         assert names == set(NAMES) - FAULTS | expected
 
 
 def test_only_square_pixels_are_turned_by_any_angle():
-    drawn = draw(np.random.default_rng(0), everything(), Context.of((6, 8, 8), (30, 8, 4)))
+    drawn = draw(np.random.default_rng(0), everything(), Context((6, 8, 8), (30, 8, 4)))
     assert "turn" not in dict(drawn)
 
 
@@ -198,7 +195,7 @@ def test_recipes_name_what_there_is_and_copy_paste_is_off():
 
 def test_the_recipe_of_2021_draws_each_as_often_as_published():
     rng = np.random.default_rng(0)
-    context = Context.of((4, 8, 8), None)
+    context = Context((4, 8, 8), None)
     names = [name for _ in range(2000) for name, _ in draw(rng, RECIPES["2021"], context)]
     published = {
         "rotate": 1, "rescale": 0.5, "flip": 1, "elastic": 0.75, "grayscale": 0.75, "missing-parts": 0.9,
@@ -259,17 +256,17 @@ def cube(side=4):
 
 
 @pytest.mark.parametrize(
-    ("symmetry", "count"),
+    ("voxel_size_nm", "count"),
     # Mirroring along three axes makes 8; the plane's exchange doubles that, and all orders make it 48.
-    [(Symmetry(((0, 1, 2),)), 8), (PLANE, 16), (ALL, 48)],
+    [((30, 8, 4), 8), ((30, 8, 8), 16), ((5, 5, 5), 48)],
 )
-def test_every_symmetry_of_the_voxels_is_reached_and_no_other(symmetry, count):
+def test_every_symmetry_of_the_voxels_is_reached_and_no_other(voxel_size_nm, count):
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(1000):
         array = cube(2)
         for module in (flip, rotate):
-            array = module.apply(array, module.draw(rng, Context((2, 2, 2), None, symmetry)))
+            array = module.apply(array, module.draw(rng, Context((2, 2, 2), voxel_size_nm)))
         seen.add(array.tobytes())
     assert len(seen) == count
 
@@ -286,11 +283,11 @@ def test_every_symmetry_of_the_voxels_is_reached_and_no_other(symmetry, count):
     ],
 )
 def test_only_axes_of_equal_voxels_and_length_change_places(patch, voxel_size_nm, orders):
-    assert set(Symmetry.of(patch, voxel_size_nm).orders) == orders
+    assert set(Context(patch, voxel_size_nm).orders) == orders
 
 
 def test_voxel_sizes_that_were_rounded_by_a_file_are_equal():
-    assert len(Symmetry.of((8, 8, 8), (5.0, 5.0002, 4.9999)).orders) == 6
+    assert len(Context((8, 8, 8), (5.0, 5.0002, 4.9999)).orders) == 6
 
 
 def test_a_flip_mirrors_the_axes_drawn():

@@ -18,8 +18,8 @@ from mitotools.learn.augment.context import Context
 from mitotools.learn.augment.patch import apply, draw, margin
 from mitotools.learn.augment.sampling import Sampler, Sampling
 
-SECTIONS = Context.of((8, 16, 16), (30, 8, 8))
-CUBES = Context.of((8, 16, 16), (8, 8, 8))
+SECTIONS = Context((8, 16, 16), (30, 8, 8))
+CUBES = Context((8, 16, 16), (8, 8, 8))
 
 
 def looked_up(module, parameters, array, patch=None):
@@ -163,7 +163,7 @@ def test_two_sections_are_lost_within_the_patch():
         assert len(after) == 2
         seen.update(after)
     assert seen == set(range(7))  # before each slice but the first
-    assert missing_section.draw(np.random.default_rng(0), Context.of((1, 8, 8), None)) == {"after": []}
+    assert missing_section.draw(np.random.default_rng(0), Context((1, 8, 8), None)) == {"after": []}
 
 
 def test_a_slip_shifts_one_section_and_a_jump_all_from_one_on():
@@ -195,7 +195,7 @@ def test_misalignments_are_of_four_kinds_and_at_most_16_pixels():
 
 
 def test_a_turned_section_moves_the_middle_of_a_side_by_16_pixels_at_most():
-    context = Context.of((8, 256, 256), None)
+    context = Context((8, 256, 256), None)
     angles = [misalignment.draw(np.random.default_rng(seed), context)["radians"] for seed in range(400)]
     assert 15.5 < 128 * math.sin(max(np.abs(angles))) <= 16
 
@@ -203,7 +203,7 @@ def test_a_turned_section_moves_the_middle_of_a_side_by_16_pixels_at_most():
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), voxels=st.sampled_from([(30, 8, 8), (8, 8, 8)]))
 def test_a_ball_and_its_labels_stay_within_half_a_voxel(seed, voxels):
-    context = Context.of((12, 40, 40), voxels)
+    context = Context((12, 40, 40), voxels)
     recipe = tuple((name, 1.0, {}) for name in ("elastic", "turn", "rescale", "scale", "misalignment"))
     drawn = draw(np.random.default_rng(seed), recipe, context)
     around = margin(drawn, context.patch)

@@ -14,8 +14,8 @@ from mitotools.learn.augment import (
 )
 from mitotools.learn.augment.context import Context
 
-SECTIONS = Context.of((10, 40, 40), (30, 8, 8))
-CUBES = Context.of((10, 40, 40), (8, 8, 8))
+SECTIONS = Context((10, 40, 40), (30, 8, 8))
+CUBES = Context((10, 40, 40), (8, 8, 8))
 
 
 def shaded(module, parameters, image):
@@ -85,7 +85,7 @@ def test_missing_parts_spare_two_sections_after_each():
 
 
 def test_missing_parts_go_from_edge_to_edge_both_ways():
-    context = Context.of((10, 20, 30), None)
+    context = Context((10, 20, 30), None)
     lines = [band["line"] for draw in draws(missing_parts, 100, context) for band in draw["bands"]]
     down = [line for line in lines if (line[0][0], line[1][0]) == (0, 19)]
     across = [line for line in lines if (line[0][1], line[1][1]) == (0, 29)]
@@ -272,7 +272,7 @@ def test_myelin_goes_where_instances_leave_room():
 
 
 def test_myelin_is_drawn_in_nanometres():
-    for context, pixel_nm in [(SECTIONS, 8), (Context.of((10, 40, 40), (16, 16, 16)), 16)]:
+    for context, pixel_nm in [(SECTIONS, 8), (Context((10, 40, 40), (16, 16, 16)), 16)]:
         for name, least, most in [("radius", 50, 700), ("thickness", 60, 800)]:
             lengths = [draw[name] * pixel_nm for draw in draws(myelin, context=context)]
             assert least <= min(lengths) < 1.1 * least

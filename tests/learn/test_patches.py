@@ -189,7 +189,7 @@ def test_a_patch_is_that_of_a_volume_mirrored_beyond_its_ends(data):
     source = PatchSource(
         volume(raw, voxel_size), volume(labels), patch, 1.0, recipe, volume(ignored.astype(np.uint8))
     )
-    drawn = draw(rng, RECIPES[recipe], Context.of(patch, voxel_size))
+    drawn = draw(rng, RECIPES[recipe], Context(patch, voxel_size))
     found = source.read(box, drawn)
     image, ids, valid = (
         mirrored_crop(array, box, patch, margin(drawn, patch))

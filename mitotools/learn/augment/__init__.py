@@ -28,13 +28,13 @@ from mitotools.learn.augment import (
     scale,
     turn,
 )
-from mitotools.learn.augment.context import always, where_sectioned, where_square
+from mitotools.learn.augment.context import Context, always
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mitotools.conventions import Array
-    from mitotools.learn.augment.context import Context, Extent, Parameters
+    from mitotools.learn.augment.context import Extent, Parameters
     from mitotools.learn.augment.sampling import Sampling
 
 
@@ -96,27 +96,21 @@ class Exchange(Augmentation):
 AUGMENTATIONS: tuple[Augmentation, ...] = (
     # Moves stand in the order of a look-up: from the patch back to the volume, whose sections have faults.
     Move("elastic", elastic.draw, always, elastic.apply, elastic.reach),
-    Move("turn", turn.draw, where_square, turn.apply, turn.reach),
+    Move("turn", turn.draw, Context.is_square, turn.apply, turn.reach),
     Move("rescale", rescale.draw, always, rescale.apply, rescale.reach),
     Move("scale", scale.draw, always, scale.apply, scale.reach),
     Move(
         "missing-section",
         missing_section.draw,
-        where_sectioned,
+        Context.is_sectioned,
         missing_section.apply,
         missing_section.reach,
     ),
-    Move(
-        "misalignment",
-        misalignment.draw,
-        where_sectioned,
-        misalignment.apply,
-        misalignment.reach,
-    ),
+    Move("misalignment", misalignment.draw, Context.is_sectioned, misalignment.apply, misalignment.reach),
     Paint("copy-paste", copy_paste.draw, always, copy_paste.apply),
     Paint("myelin", myelin.draw, always, myelin.apply),
-    Shade("missing-parts", missing_parts.draw, where_sectioned, missing_parts.apply),
-    Shade("motion-blur", motion_blur.draw, where_sectioned, motion_blur.apply),
+    Shade("missing-parts", missing_parts.draw, Context.is_sectioned, missing_parts.apply),
+    Shade("motion-blur", motion_blur.draw, Context.is_sectioned, motion_blur.apply),
     Shade("blur", blur.draw, always, blur.apply),
     Shade("grayscale", grayscale.draw, always, grayscale.apply),
     Shade("contrast", contrast.draw, always, contrast.apply),

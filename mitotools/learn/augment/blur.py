@@ -21,7 +21,7 @@ TRUNCATE = 3.0
 def draw(rng: np.random.Generator, context: Context, *, low: float = LOW, high: float = HIGH) -> Parameters:
     """Draw the standard deviation, in pixels of y and x, and of z unless slices are sections."""
     sigma = float(rng.uniform(low, high))
-    return {"sigma": [0.0 if context.sectioned else sigma, sigma, sigma]}
+    return {"sigma": [0.0 if context.is_sectioned() else sigma, sigma, sigma]}
 
 
 def apply(image: Array, parameters: Parameters) -> None:

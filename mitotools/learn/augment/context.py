@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
-from mitotools.learn.augment.symmetry import Symmetry
 from mitotools.learn.targets.contour import is_sectioned
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ Parameters = dict[str, Any]
 Extent = tuple[float, float, float]
 """(z, y, x) voxels from the middle of a patch."""
 
+UNKNOWN = (0.0, 1.0, 1.0)
+"""How long voxels are taken to be: along no other axis as along z."""
+
+TOLERANCE = 0.01
+"""Voxels are equally long along two axes up to this part: sizes that went through a TIFF are rounded."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -27,40 +34,37 @@ class Context:
     patch : (z, y, x) voxels
     voxel_size_nm : (z, y, x) nanometres, or None
         Unknown: the plane is taken to be square, and the slices to be sections.
-    symmetry : Symmetry
     """
 
     patch: Size
     voxel_size_nm: VoxelSize | None
-    symmetry: Symmetry
-
-    @classmethod
-    def of(cls, patch: Size, voxel_size_nm: VoxelSize | None) -> Context:
-        """Return the context of patches of this shape."""
-        return cls(patch, voxel_size_nm, Symmetry.of(patch, voxel_size_nm))
 
     @property
-    def sectioned(self) -> bool:
-        """Whether slices are so thick that they were cut one by one, and have the faults of such sections."""
+    def orders(self) -> list[tuple[int, int, int]]:
+        """Orders of the axes, as `numpy.transpose` takes them, that keep the shape of patch and voxels."""
+        lengths = self.voxel_size_nm or UNKNOWN
+        return [
+            (z, y, x)
+            for z, y, x in permutations(range(3))
+            if all(
+                self.patch[a] == self.patch[b] and math.isclose(lengths[a], lengths[b], rel_tol=TOLERANCE)
+                for a, b in enumerate((z, y, x))
+            )
+        ]
+
+    def is_sectioned(self) -> bool:
+        """Whether slices are so thick that they were cut one by one, and have the faults of such sections.
+
+        A block face, imaged as it is milled, has none.
+        """
         return is_sectioned(self.voxel_size_nm)
 
-    @property
-    def square(self) -> bool:
-        """Whether voxels are as long along y as along x."""
-        sizes = self.voxel_size_nm or (0.0, 1.0, 1.0)
-        return len(Symmetry.of((0, 1, 1), sizes).orders) > 1
+    def is_square(self) -> bool:
+        """Whether voxels are as long along y as along x, so that a turn in the plane keeps shapes."""
+        _, y, x = self.voxel_size_nm or UNKNOWN
+        return math.isclose(y, x, rel_tol=TOLERANCE)
 
 
 def always(_: Context) -> bool:
     """Return that any patch may be augmented so."""
     return True
-
-
-def where_sectioned(context: Context) -> bool:
-    """Return whether faults of serial sections can happen: a block face, imaged as it is milled, has none."""
-    return context.sectioned
-
-
-def where_square(context: Context) -> bool:
-    """Return whether a turn in the plane keeps shapes."""
-    return context.square

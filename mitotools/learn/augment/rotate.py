@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def draw(rng: np.random.Generator, context: Context) -> Parameters:
     """Draw an order of the axes."""
-    orders = context.symmetry.orders
+    orders = context.orders
     return {"order": list(orders[int(rng.integers(len(orders)))])}
 
 

@@ -17,7 +17,7 @@ LOW, HIGH = 0.6, 1.7
 def draw(rng: np.random.Generator, context: Context, *, low: float = LOW, high: float = HIGH) -> Parameters:
     """Draw one factor for y and x, and for z too unless slices are sections, which are too far apart."""
     factor = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    return {"factors": [1.0 if context.sectioned else factor, factor, factor]}
+    return {"factors": [1.0 if context.is_sectioned() else factor, factor, factor]}
 
 
 def apply(sampling: Sampling, parameters: Parameters) -> Sampling:

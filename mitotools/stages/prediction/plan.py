@@ -11,7 +11,7 @@ import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError
-from mitotools.learn.augment.symmetry import Symmetry
+from mitotools.learn.augment.context import Context
 from mitotools.learn.backends import chosen_backend
 from mitotools.learn.device import chosen_device, resolved
 from mitotools.learn.footprint import peak_bytes
@@ -193,7 +193,7 @@ def _has_affinities(metadata: ModelMetadata) -> bool:
 
 def _check_symmetries(name: str, seen: Seen, metadata: ModelMetadata, tta: int) -> None:
     """Refuse to average over images that are not alike, or whose affinities are others."""
-    orders = Symmetry.of(metadata.patch_voxels, seen.spec.voxel_size_nm or metadata.voxel_size_nm).orders
+    orders = Context(metadata.patch_voxels, seen.spec.voxel_size_nm or metadata.voxel_size_nm).orders
     wanted = {tuple(axis + 3 for axis in order) for order, _ in symmetries(tta)}
     if not wanted <= set(orders):
         axes, fewer = ("z, y and x", 16) if (0, 2, 1) in orders else ("y and x", 4)
