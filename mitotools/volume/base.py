@@ -14,7 +14,7 @@ from mitotools.volume.world import kept, moved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
+    from types import EllipsisType, TracebackType
     from typing import Any
 
     from mitotools.conventions import Array, Size, VoxelSize
@@ -152,8 +152,8 @@ class Volume:
         What to call the volume in messages.
     box : Box, optional
         The part of the volume that is seen; all of it by default.
-    channels : slice, list of int or int, optional
-        The channels that are seen; an integer drops the channel axis.
+    channels : slice or int, optional
+        The channels that are seen, all by default; an integer drops the channel axis.
     """
 
     def __init__(
@@ -161,30 +161,24 @@ class Volume:
         reader: Reader,
         name: str,
         box: Box | None = None,
-        channels: slice | list[int] | int | None = None,
+        channels: slice | int | EllipsisType = ...,
     ) -> None:
         self._reader = reader
         self._box = box or Box.whole(reader.spec.size)
-        self._channels = channels
+        self._channels: tuple[Any, ...] = (channels,)
         self.name = name
-        full = reader.spec.shape[:-3]
-        leading: tuple[int, ...] = full
-        if isinstance(channels, slice):
-            leading = (len(range(*channels.indices(full[0]))),)
-        elif isinstance(channels, list):
-            leading = (len(channels),)
-        elif channels is not None:
-            leading = ()
         self.spec = replace(
             reader.spec,
-            shape=leading + self._box.shape,
+            shape=_seen(reader.spec.shape[:-3], channels) + self._box.shape,
             attributes=moved(reader.spec.attributes, self._box.start, reader.spec.voxel_size_nm),
         )
 
     def read(self, box: Box) -> Array:
         """Return the voxels of `box`, counted from the corner of the crop: (Z, Y, X) or (C, Z, Y, X)."""
         array = self._reader.read(box.shifted(self._box.start))
-        return array if self._channels is None else array[self._channels]
+        for channels in self._channels:
+            array = array[channels]
+        return array
 
     def pieces(self, box: Box, voxels: int) -> list[Box]:
         """Cut `box` along the file's chunks, into pieces of about `voxels` voxels that cost least to read."""
@@ -201,16 +195,15 @@ class Volume:
     def crop_of(self, box: Box) -> str:
         """Return `box`, counted from the corner of the crop, as a crop of the file: ``[2:4,:,:]``."""
         box = box.shifted(self._box.start)
-        if isinstance(self._reader, Volume | _Stacked):
-            return self._reader.crop_of(box)
         parts = [
             ":" if (a, b) == (0, n) else f"{a}:{b}"
             for a, b, n in zip(box.start, box.stop, self._reader.spec.size, strict=True)
         ]
-        if isinstance(self._channels, slice):
-            parts.insert(0, f"{self._channels.start}:{self._channels.stop}")
-        elif self._channels is not None:
-            parts.insert(0, str(self._channels))
+        channels = self._channels[0]
+        if isinstance(channels, slice):
+            parts.insert(0, f"{channels.start}:{channels.stop}")
+        elif channels is not ...:
+            parts.insert(0, str(channels))
         return f"[{','.join(parts)}]"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -234,15 +227,21 @@ class Volume:
         count = self.spec.channels or 1
         if max(channels) >= count:
             raise InputError(self.name, f"has channels 0 to {count - 1}, and no channel {max(channels)}")
-        return Volume(self.with_channel_axis(), self.name, channels=list(channels))
+        return self.with_channel_axis()._with(list(channels))
 
     def with_channel_axis(self) -> Volume:
         """Return the volume with a channel axis, which may have been there before."""
-        return self if self.spec.channels is not None else Volume(_Stacked(self), self.name)
+        return self if self.spec.channels is not None else self._with(np.newaxis)
 
     def without_channel_axis(self) -> Volume:
         """Return a volume of one channel without its channel axis."""
-        return self if self.spec.channels is None else Volume(self, self.name, channels=0)
+        return self if self.spec.channels is None else self._with(0)
+
+    def _with(self, channels: list[int] | int | None) -> Volume:
+        other = copy(self)
+        other._channels += (channels,)
+        other.spec = replace(self.spec, shape=_seen(self.spec.shape[:-3], channels) + self.spec.size)
+        return other
 
     def close(self) -> None:
         """Let go of the file."""
@@ -259,21 +258,10 @@ class Volume:
         self.close()
 
 
-class _Stacked:
-    """A (Z, Y, X) volume shown as (1, Z, Y, X)."""
-
-    def __init__(self, volume: Volume) -> None:
-        self._volume = volume
-        self.spec = replace(volume.spec, shape=(1, *volume.spec.shape))
-
-    def read(self, box: Box) -> Array:
-        return self._volume.read(box)[np.newaxis]
-
-    def crop_of(self, box: Box) -> str:
-        return self._volume.crop_of(box)
-
-    def close(self) -> None:
-        self._volume.close()
+def _seen(leading: tuple[int, ...], channels: Any) -> tuple[int, ...]:
+    """Return the shape of the axis of channels, or of none, that is seen of one."""
+    shape: tuple[int, ...] = np.broadcast_to(0, leading)[channels].shape
+    return shape
 
 
 def has_channels_last(shape: tuple[int, ...]) -> bool:

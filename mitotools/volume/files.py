@@ -16,6 +16,8 @@ from mitotools.volume.base import Volume
 from mitotools.volume.formats import MARKS, OME_ZARR, SLICES, TILE_SET, check_stored, format_of, is_glob
 
 if TYPE_CHECKING:
+    from types import EllipsisType
+
     from mitotools.conventions import Array
     from mitotools.volume.base import Reader, VolumeSpec
     from mitotools.volume.blocks import Box
@@ -148,9 +150,9 @@ def _viewed(path: VolumePath, reader: Reader) -> Volume:
     return Volume(reader, str(path), path.box(spec.size), _channels(path, spec))
 
 
-def _channels(path: VolumePath, spec: VolumeSpec) -> slice | int | None:
+def _channels(path: VolumePath, spec: VolumeSpec) -> slice | int | EllipsisType:
     if path.channels is None:
-        return None
+        return ...
     if spec.channels is None:
         raise InputError(str(path), f"has no channels to select from: its shape is {spec.shape}")
     first, stop = (path.channels, path.channels + 1) if isinstance(path.channels, int) else path.channels

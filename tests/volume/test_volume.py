@@ -8,6 +8,7 @@ import pytest
 from volume_files import read, refusal, values, write
 
 from mitotools.errors import InputError
+from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.path import VolumePath, parse_volume_path
 from mitotools.volume.table import tsv_lines
@@ -44,6 +45,22 @@ def test_a_selected_channel_is_an_image(tmp_path):
     assert np.array_equal(read(f"{tmp_path}/v.h5[1]", kind="image")[0], MAPS[1])
     assert np.array_equal(read(f"{tmp_path}/v.h5[1:2]", kind="image")[0], MAPS[1])
     assert np.array_equal(read(f"{tmp_path}/v.h5[1]", kind="maps")[0], MAPS[1:])
+
+
+@pytest.mark.parametrize(
+    ("crop", "kind"), [("[1,1:4,2:5,:]", "image"), ("[1:2,1:4,2:5,:]", "image"), ("[0:2,1:4,2:5,:]", "maps")]
+)
+def test_a_crop_knows_its_corner_and_the_chunks_of_the_file_whatever_becomes_of_its_channels(
+    tmp_path, crop, kind
+):
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file.create_dataset("main", data=MAPS, chunks=(1, 2, 3, 6))
+    with open_volume(parse_volume_path(f"{tmp_path}/v.h5{crop}"), kind) as volume:
+        assert volume.offset == (1, 2, 0)
+        # Chunks begin at z 0, 2 and y 0, 3; the crop at z 1 and y 2.
+        pieces = volume.pieces(Box.whole((3, 3, 6)), 36)
+        assert {piece.start[0] for piece in pieces} <= {0, 1}
+        assert volume.crop_of(Box((0, 0, 0), (1, 1, 6))) == f"{crop.split(',')[0]},1:2,2:3,:]"
 
 
 @pytest.mark.parametrize(
