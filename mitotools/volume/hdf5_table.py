@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mitotools.errors import InputError
-from mitotools.volume.formats.hdf5_links import Hdf5Files, listed, name_of
-from mitotools.volume.formats.hdf5_writer import DATASET
+from mitotools.volume.formats.hdf5 import chosen_dataset
+from mitotools.volume.formats.hdf5_links import Hdf5Files, name_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import h5py
 
     from mitotools.conventions import Array
 
@@ -38,7 +36,7 @@ def read_dataset(path: Path, dataset: str | None, most_bytes: int) -> Array:
     """
     files = Hdf5Files(path)
     try:
-        found = _dataset(path, files, dataset)
+        found = chosen_dataset(path, files, dataset, axes=range(33))
         if found.nbytes > most_bytes:
             name = f"{path}:{name_of(found.id)}"
             raise InputError(name, "is larger than the memory", "Give more --memory")
@@ -49,15 +47,3 @@ def read_dataset(path: Path, dataset: str | None, most_bytes: int) -> Array:
     finally:
         files.close()
     return array
-
-
-def _dataset(path: Path, files: Hdf5Files, name: str | None) -> h5py.Dataset:
-    shapes = files.shapes() if name is None else {}
-    wanted = name or (next(iter(shapes)) if len(shapes) == 1 else DATASET)
-    found = files.dataset(wanted)
-    if found is not None and found.shape is not None:
-        return found
-    listing = listed(shapes or files.shapes())
-    if name is not None:
-        raise InputError(f"{path}:{name}", f"no such dataset; the file holds {listing}")
-    raise InputError(str(path), f"which dataset? It holds {listing}", f"Say {path}:NAME")

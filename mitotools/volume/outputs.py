@@ -172,7 +172,7 @@ def _behind_url(url: str, spec: VolumeSpec, *, force: bool) -> Iterator[OpenWrit
     try:
         writer = ome_zarr.create_writer(url, whole, url)
         yield OpenWriter(writer, OME_ZARR, url, url, whole)
-        ome_zarr.publish(url, whole)
+        ome_zarr.publish(url, whole, url)
     except BaseException:
         with suppress(MitotoolsError):  # what went wrong first matters more
             zarr_places.discard(url)
@@ -194,8 +194,6 @@ def check_target(target: VolumePath, *, force: bool = False, resume: bool = Fals
     final = final_of(target)
     if not (target.dataset and not final.parent.exists()):
         check_file(final, force=force, resume=resume)
-    if final.is_dir() and not kind.is_folder:
-        raise TargetError(str(final), "is a folder")
 
 
 def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path | VolumePath | None] = ()) -> None:

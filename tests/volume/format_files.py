@@ -9,14 +9,14 @@ from volume_files import refusal
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, grid
-from mitotools.volume.formats import format_of
+from mitotools.volume.formats import format_of, writable_format_of
 
 LENGTHS = st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 7))
 
 
 def plan(target, array, voxel_size=(30.0, 8.0, 4.0), **properties):
     spec = VolumeSpec(array.shape, array.dtype, voxel_size, **properties)
-    return format_of(str(target)).load().planned(spec, target)
+    return writable_format_of(str(target)).load().planned(spec, target)
 
 
 def save(target, array, voxel_size=(30.0, 8.0, 4.0), seed=0, **properties):

@@ -293,19 +293,6 @@ def test_threads_inflate_at_the_same_time(tmp_path, monkeypatch):
     assert np.array_equal(np.concatenate(halves), VOLUME)
 
 
-def test_narrow_and_wide_boxes_of_a_contiguous_dataset_are_equal(tmp_path, monkeypatch):
-    with h5py.File(tmp_path / "v.h5", "w") as file:
-        file["data"] = VOLUME
-    box = Box((1, 1, 2), (3, 4, 4))
-    found = []
-    for narrow in (0, 100):
-        monkeypatch.setattr(hdf5_direct, "NARROW", narrow)
-        with open_volume(parse_volume_path(str(tmp_path / "v.h5"))) as volume:
-            found.append(volume.read(box))
-    assert np.array_equal(found[0], VOLUME[1:3, 1:4, 2:4])
-    assert np.array_equal(found[1], VOLUME[1:3, 1:4, 2:4])
-
-
 def test_hdf5plugin_is_imported_where_a_file_needs_it(tmp_path):
     plugin = pytest.importorskip("hdf5plugin")
     with h5py.File(tmp_path / "v.h5", "w") as file:

@@ -305,7 +305,7 @@ def test_it_holds_no_datasets(tmp_path):
 
 
 def test_it_is_not_written(tmp_path):
-    assert "JSON tile sets are read, not written" in unwritable(tmp_path / "v.json", values((2, 3, 4)))
+    assert "tile set is read, not written" in unwritable(tmp_path / "v.json", values((2, 3, 4)))
 
 
 @pytest.mark.parametrize("way", ["..", "a link to a folder", "a link to a file", "an absolute name"])

@@ -118,7 +118,7 @@ def test_an_image_is_written_and_appears_when_it_is_published(place, layout):
     writer.write(Box.whole(writer.spec.size), open_reader(place, "0").read(WHOLE)[:, ::2, ::2])
     assert state(place) == "unfinished"
     assert "there is no zarr" in str(refusal(open_reader, place, None))
-    publish(place, spec)
+    publish(place, spec, place)
     assert state(place) == "complete"
     reader = open_reader(place, None)
     assert reader.spec.voxel_size_nm == (30, 8, 8)
@@ -132,7 +132,7 @@ def test_what_is_discarded_leaves_nothing(place, is_published):
     spec = begun(place)
     filled(place, spec)
     if is_published:
-        publish(place, spec)
+        publish(place, spec, place)
     discard(place)
     assert state(place) is None
     discard(place)
@@ -141,19 +141,19 @@ def test_what_is_discarded_leaves_nothing(place, is_published):
 def test_an_image_in_a_bucket_is_valid_ngff(bucket):
     url = f"{bucket}/valid.zarr"
     spec = begun(url, levels=3)
-    publish(url, spec)
+    publish(url, spec, url)
     group = zarr.open_group(zarr_places.store_at(url, read_only=True), mode="r")
     assert len(Image.from_zarr(group).ome_attributes.multiscales[0].datasets) == 3
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_labels_inside_an_image_in_a_bucket(place, zarr_format):
-    publish(place, begun(place, zarr_format=zarr_format))
+    publish(place, begun(place, zarr_format=zarr_format), place)
     check_label_target(place, zarr_format)
     labels = f"{place}/labels/mito"
     spec = begun(labels, zarr_format=zarr_format, is_labels=True)
     filled(labels, spec)
-    publish(labels, spec)
+    publish(labels, spec, labels)
     for _ in range(2):
         register_label(place, "mito")
     listed = read_json(f"{place}/labels", ".zattrs" if zarr_format == 2 else "zarr.json")

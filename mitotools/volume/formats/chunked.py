@@ -54,7 +54,6 @@ class ChunkedReader:
         self.spec = spec
         self._name = name
         self._file_of = file_of
-        self._store = store
         self._lock = threading.Lock()
         self._warned = False
         self._array = opened(name, {**store, "fill_missing_data_reads": False})

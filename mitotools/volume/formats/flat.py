@@ -106,15 +106,19 @@ class FlatWriter(FlatArray):
 
 def create(path: Path, header: bytes, nbytes: int) -> None:
     """Create a file of a header and room for `nbytes` bytes of voxels."""
-    with path.open("wb") as file:
-        file.write(header)
-        file.flush()
+    path.write_bytes(header)
+    claim(path, len(header) + nbytes)
+
+
+def claim(path: Path, nbytes: int) -> None:
+    """Give a file its length, and the room for it, so that a full disk is known before work starts."""
+    with path.open("r+b") as file:
         try:
-            os.posix_fallocate(file.fileno(), 0, len(header) + nbytes)
+            os.posix_fallocate(file.fileno(), 0, nbytes)
         except (AttributeError, OSError) as error:  # macOS has no such function, some file systems neither
             if isinstance(error, OSError) and error.errno not in _NO_PREALLOCATION:
                 raise
-            file.truncate(len(header) + nbytes)
+            file.truncate(nbytes)
 
 
 def check_size(path: Path, stored: int, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

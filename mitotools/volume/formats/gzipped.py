@@ -93,7 +93,7 @@ class GzippedArray:
         """Yield the bytes of the array, and read one chunk more, so that the checksum is looked at."""
         try:
             with igzip.open(self._path, "rb") as source:
-                _skip(source, self._offset)
+                source.seek(self._offset)
                 left = self._nbytes
                 while left >= 0 and (content := source.read(CHUNK_BYTES)):
                     left -= len(content)
@@ -133,8 +133,3 @@ def start_of(path: Path, count: int, *, compressed: bool) -> bytes:
     with igzip.open(path, "rb") if compressed else path.open("rb") as file:
         content: bytes = file.read(count)
         return content
-
-
-def _skip(source: Any, count: int) -> None:
-    while count and (content := source.read(min(count, CHUNK_BYTES))):
-        count -= len(content)

@@ -31,6 +31,7 @@ from mitotools.volume.voxel_size import stated_voxel_size
 from mitotools.volume.world import kept
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
     from mitotools.conventions import Array, VoxelSize
@@ -94,7 +95,7 @@ def open_reader(path: Path, dataset: str | None) -> Hdf5Reader:
     """Open a dataset: the one named, else the only one, else `main`."""
     files = Hdf5Files(path)
     try:
-        return Hdf5Reader(path, files, _dataset(path, files, dataset))
+        return Hdf5Reader(path, files, chosen_dataset(path, files, dataset))
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         files.close()
         raise InputError(
@@ -117,32 +118,26 @@ def planned(spec: VolumeSpec, target: Path) -> VolumeSpec:
     return replace(spec, chunks=chunks)
 
 
-def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> Hdf5Writer:
-    """Not possible: an HDF5 file has one writer."""
-    raise NotImplementedError(path, spec, target)
-
-
 def create_writer(path: Path, spec: VolumeSpec, target: Path) -> Hdf5Writer:
     """Create a file."""
     return Hdf5Writer(path, spec, target)
 
 
-def _dataset(path: Path, files: Hdf5Files, name: str | None) -> h5py.Dataset:
+def chosen_dataset(
+    path: Path, files: Hdf5Files, name: str | None, axes: Container[int] = (3, 4)
+) -> h5py.Dataset:
+    """Return the dataset named, else `main` or the only one, of those that have so many axes, if any has."""
     named = files.dataset(DATASET if name is None else name)
-    if named is not None and (name is not None or _is_volume(named.shape)):
+    if named is not None and (name is not None or len(named.shape or ()) in axes):
         return _with_shape(path, named)
     found = files.shapes()
     if name is not None:
         raise InputError(f"{path}:{name}", f"no such dataset; the file holds {listed(found)}")
-    volumes = [key for key, shape in found.items() if _is_volume(shape)] or list(found)
+    volumes = [key for key, shape in found.items() if len(shape or ()) in axes] or list(found)
     chosen = files.dataset(volumes[0]) if len(volumes) == 1 else named if DATASET in volumes else None
     if chosen is None:
         raise InputError(str(path), f"which dataset? It holds {listed(found)}", f"Say {path}:NAME")
     return _with_shape(path, chosen)
-
-
-def _is_volume(shape: tuple[int, ...] | None) -> bool:
-    return len(shape or ()) in (3, 4)
 
 
 def _with_shape(path: Path, dataset: h5py.Dataset) -> h5py.Dataset:

@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 from array import array as packed
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -18,28 +18,15 @@ import numpy as np
 from mitotools.errors import InputError
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.formats.hdf5_filters import DamagedChunkError, Pipeline
+from mitotools.volume.formats.stored import Stored
 
 if TYPE_CHECKING:
     from threading import Lock
 
     from mitotools.conventions import Array
 
-NARROW = 8
-"""Rows of a contiguous dataset are read whole where the box holds more than this part of them: one call
-then reads them all, and few bytes in vain."""
 
-
-class Direct(Protocol):
-    """The voxels of a dataset, read without HDF5."""
-
-    def read(self, box: Box) -> Array:
-        """Return the voxels of `box`, all channels, in the byte order of the file."""
-
-    def close(self) -> None:
-        """Let go of the file."""
-
-
-def direct(dataset: h5py.Dataset, pipeline: Pipeline, name: str, lock: Lock) -> Direct | None:
+def direct(dataset: h5py.Dataset, pipeline: Pipeline, name: str, lock: Lock) -> _Chunked | _Contiguous | None:
     """Return a way around HDF5, or None where there is none.
 
     Parameters
@@ -97,8 +84,8 @@ class _File:
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         # A duplicate, so that it is the same file even where another has taken its name since.
-        self._descriptor = os.dup(dataset.file.id.get_vfd_handle())
-        self._size = os.fstat(self._descriptor).st_size
+        self.descriptor = os.dup(dataset.file.id.get_vfd_handle())
+        self._size = os.fstat(self.descriptor).st_size
 
     def read(self, offset: int, length: int) -> bytes:
         # Nothing is allocated for what cannot be there.
@@ -106,14 +93,14 @@ class _File:
             raise DamagedChunkError("it lies behind the end of the file")
         parts = []
         while length:
-            parts.append(os.pread(self._descriptor, length, offset))
+            parts.append(os.pread(self.descriptor, length, offset))
             if not parts[-1]:
                 raise DamagedChunkError("the file has become shorter")
             offset, length = offset + len(parts[-1]), length - len(parts[-1])
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
 
 class _Contiguous:
@@ -121,38 +108,18 @@ class _Contiguous:
 
     def __init__(self, dataset: h5py.Dataset, name: str) -> None:
         self._file = _File(dataset)
-        self._name = name
-        self._offset = dataset.id.get_offset()
-        self._shape = dataset.shape
-        self._dtype = _raw_dtype(dataset)
+        offset, dtype = dataset.id.get_offset(), _raw_dtype(dataset)
+        self._stored = Stored(name, self._file.descriptor, offset, dataset.shape, dtype)
 
     def read(self, box: Box) -> Array:
-        leading = self._shape[:-3]
-        found = np.empty((*leading, *box.shape), self._dtype)
-        planes = itertools.product(*map(range, leading), range(box.start[0], box.stop[0]))
-        try:
-            for plane, into in zip(planes, found.reshape(-1, *box.shape[1:]), strict=True):
-                first = int(np.ravel_multi_index((*plane, 0, 0), self._shape))
-                self._read_plane(first, box, into)
-        except (DamagedChunkError, OSError) as error:
+        if self._stored.stop > os.fstat(self._file.descriptor).st_size:
             raise InputError(
-                self._name, f"{box} cannot be read ({error})", "Check that the file is complete"
-            ) from error
+                self._stored.name, "is damaged: it lies behind the end of the file", "Copy it again"
+            )
+        channels = tuple(slice(0, n) for n in self._stored.shape[:-3])
+        found = np.empty((*self._stored.shape[:-3], *box.shape), self._stored.dtype)
+        self._stored.fill(found, channels + box.slices)
         return found
-
-    def _read_plane(self, first: int, box: Box, into: Array) -> None:
-        """Read the part of one (y, x) plane, whose first voxel is number `first`, that lies in the box."""
-        width, (_, y, x) = self._shape[-1], box.slices
-        if box.shape[2] * NARROW >= width:
-            rows = self._voxels(first + y.start * width, box.shape[1] * width)
-            into[:] = rows.reshape(-1, width)[:, x]
-            return
-        for row, line in enumerate(into, y.start):
-            line[:] = self._voxels(first + row * width + x.start, box.shape[2])
-
-    def _voxels(self, first: int, count: int) -> Array:
-        itemsize = self._dtype.itemsize
-        return np.frombuffer(self._file.read(self._offset + first * itemsize, count * itemsize), self._dtype)
 
     def close(self) -> None:
         self._file.close()

@@ -15,14 +15,13 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from mitotools import history
-from mitotools.errors import InputError, TargetError
+from mitotools.errors import InputError
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.formats import flat
 from mitotools.volume.voxel_size import stated_voxel_size
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import NoReturn
 
     from mitotools.conventions import Array, VoxelSize
     from mitotools.volume.blocks import Box
@@ -82,21 +81,6 @@ def open_reader(path: Path, dataset: str | None) -> MrcReader:
         raise
     except Exception as error:  # what mrcfile raises over a broken header depends on what is broken
         raise InputError(str(path), f"cannot be read as MRC ({error})", "Is the file complete?") from error
-
-
-def planned(spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
-    """Refuse: the format is only read."""
-    raise TargetError(str(target), "MRC is read, not written", "Write .tif, .h5 or .zarr")
-
-
-def create_writer(path: Path, spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
-    """Refuse."""
-    planned(spec, target)
-
-
-def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
-    """Refuse."""
-    planned(spec, target)
 
 
 def _header(path: Path) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError, TargetError
+from mitotools.errors import InputError
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import size3
 from mitotools.volume.formats.chunked import ChunkedReader, Json, opened, read_json, store_of
@@ -21,8 +21,6 @@ from mitotools.volume.formats.tiff_header import UNITS_NM
 from mitotools.volume.voxel_size import stated_voxel_size
 
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from mitotools.conventions import VoxelSize
 
 DATASET = "main"
@@ -60,21 +58,6 @@ def open_reader(path: Path, dataset: str | None) -> ChunkedReader:
         chunks=size3(array.chunk_layout.read_chunk.shape[2::-1]),
     )
     return ChunkedReader(name, store, spec, lambda place: f"{folder}/{'/'.join(map(str, place))}")
-
-
-def planned(spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
-    """Refuse: the format is only read."""
-    raise TargetError(str(target), "N5 is read, not written", "Write .zarr or .precomputed")
-
-
-def create_writer(path: Path, spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
-    """Refuse."""
-    planned(spec, target)
-
-
-def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
-    """Refuse."""
-    planned(spec, target)
 
 
 def _choice(name: str, folder: Path) -> str:

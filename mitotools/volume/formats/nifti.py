@@ -53,7 +53,6 @@ class NiftiReader:
     """A NIfTI file; a compressed one is unpacked into a temporary file when voxels are first read."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         compressed = is_gzip(path)
         header = _header(start_of(path, max(HEADERS), compressed=compressed))
         shape = _shape(path, header)
@@ -153,10 +152,8 @@ def create_writer(path: Path, spec: VolumeSpec, target: Path) -> flat.FlatWriter
     return flat.FlatWriter(path, spec, len(_new_header(spec)))
 
 
-def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> flat.FlatWriter:
+def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> flat.FlatWriter:  # noqa: ARG001
     """Continue a .nii; a .nii.gz has one writer."""
-    if is_compressed_name(target):
-        raise NotImplementedError(path)
     return flat.FlatWriter(path, spec, len(_new_header(spec)))
 
 

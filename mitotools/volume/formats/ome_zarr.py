@@ -190,7 +190,7 @@ def create_writer(path: Place, spec: VolumeSpec, target: Place) -> ZarrWriter:
         for k, level in enumerate(pyramid(spec)):
             create_array(within(path, str(k)), level)
         if not is_url(path):
-            _write_group(path, spec, target)
+            publish(path, spec, target)
     except BaseException as error:
         wait_for_others()  # of an interruption zarr's own thread does not hear
         if is_url(path) and isinstance(error, Exception) and not isinstance(error, MitotoolsError):
@@ -211,18 +211,8 @@ def reopen_writer(path: Place, spec: VolumeSpec, target: Place) -> ZarrWriter:  
         raise
 
 
-def publish(url: str, spec: VolumeSpec) -> None:
-    """Give an image behind a URL, all of whose voxels are written, its name.
-
-    Raises
-    ------
-    TargetError
-        Where the server refuses.
-    """
-    _write_group(url, spec, url)
-
-
-def _write_group(place: Place, spec: VolumeSpec, target: Place) -> None:
+def publish(place: Place, spec: VolumeSpec, target: Place) -> None:
+    """Give an image its name: behind a URL only when all of its voxels are written."""
     source = "../../" if label_place(target) else None
     for name, document in group_documents(spec, source).items():
         write_json(place, name, document)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,10 @@ KEPT = 2
 """Slices that are kept: those at the seam of two blocks."""
 
 
-class SliceCache:
+Place = TypeVar("Place")
+
+
+class SliceCache(Generic[Place]):
     """Decodes slices once where several threads read parts of them, and keeps the last ones.
 
     Parameters
@@ -24,12 +27,12 @@ class SliceCache:
         Returns the slice of an index.
     """
 
-    def __init__(self, decode: Callable[[int], Array]) -> None:
+    def __init__(self, decode: Callable[[Place], Array]) -> None:
         self._decode = decode
         self._lock = threading.Lock()
-        self._kept: dict[int, Future[Array]] = {}
+        self._kept: dict[Place, Future[Array]] = {}
 
-    def get(self, index: int) -> Array:
+    def get(self, index: Place) -> Array:
         """Return a slice, which is not to be changed; of threads that want the same, one decodes it."""
         with self._lock:
             known = self._kept.pop(index, None)

@@ -5,9 +5,7 @@ OME-XML states axes and voxel size with units for every type of voxel; ImageJ's 
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,7 @@ import tifffile
 from mitotools import history
 from mitotools.errors import InputError, TargetError
 from mitotools.volume.base import VolumeSpec
-from mitotools.volume.formats.flat import FlatWriter
+from mitotools.volume.formats.flat import FlatWriter, claim
 from mitotools.volume.formats.stored import Stored
 from mitotools.volume.formats.tiff_header import (
     check_ome_type,
@@ -42,8 +40,6 @@ BYTES_OF_A_PAGE = 512
 
 SMALL_TIFF = 2**32 - 2**25
 """Bytes up to which a file is no BigTIFF: offsets of 32 bits, and room for metadata."""
-
-NO_PREALLOCATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class TiffReader:
@@ -154,7 +150,7 @@ def create_writer(path: Path, spec: VolumeSpec, target: Path) -> FlatWriter:  # 
         photometric="minisblack",
         metadata=ome_metadata(spec),
     )
-    _preallocate(path)
+    claim(path, path.stat().st_size)
     return _opened(path, spec)
 
 
@@ -172,16 +168,6 @@ def needs_bigtiff(spec: VolumeSpec) -> bool:
     """Whether a file may pass what offsets of 32 bits can reach."""
     pages = spec.voxels // math.prod(spec.size[1:])
     return spec.nbytes + BYTES_OF_A_PAGE * pages > SMALL_TIFF
-
-
-def _preallocate(path: Path) -> None:
-    """Claim the room of the whole file, so that a full disk is known before work starts."""
-    with path.open("r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except (AttributeError, OSError) as error:  # macOS has no such function, some file systems neither
-            if isinstance(error, OSError) and error.errno not in NO_PREALLOCATION:
-                raise
 
 
 def _offset(path: Path, series: tifffile.TiffPageSeries) -> int | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError, TargetError
+from mitotools.errors import InputError
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, boxes_within, size3
 from mitotools.volume.formats.chunked import read_json
@@ -28,7 +28,6 @@ from mitotools.volume.formats.tile_pixels import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import NoReturn
 
     from mitotools.conventions import Array, Size
 
@@ -102,7 +101,6 @@ class TileSetReader:
         _check_files(path, [folder / file for file in tiles.files()], folder)
         first = self._pixels(0, 0, 0)
         self._dtype = tiles.dtype or first.dtype.newbyteorder("=")
-        self._grid = tuple(-(-n // t) for n, t in zip(tiles.size[1:], tiles.tile_size, strict=True))
         self._cache = SliceCache(self._tile)
         self._check_size(0, 0, 0, first)  # before work starts
         self.spec = VolumeSpec(
@@ -121,8 +119,7 @@ class TileSetReader:
             unit = self._tiles.unit(z)
             for part in boxes_within(Box((z, y0, x0), (z + 1, y1, x1)), unit):
                 corner = size3([a // n * n for a, n in zip(part.start, unit, strict=True)])
-                number = self._number(z, corner[1] // unit[1], corner[2] // unit[2])
-                tile = self._cache.get(number)
+                tile = self._cache.get((z, corner[1] // unit[1], corner[2] // unit[2]))
                 array[part.relative_to(box.start).slices] = tile[part.relative_to(corner).slices[1:]]
         return array
 
@@ -134,14 +131,9 @@ class TileSetReader:
         file = self._folder / self._tiles.file(z, row, column)
         return ids_or_greys(file, read_slice(file), self._tiles.dtype)
 
-    def _number(self, z: int, row: int, column: int) -> int:
-        rows, columns = self._grid
-        return (z * rows + row) * columns + column
-
-    def _tile(self, number: int) -> Array:
+    def _tile(self, place: Size) -> Array:
         """Return a tile zoomed, in the type of the volume."""
-        rows, columns = self._grid
-        z, row, column = number // columns // rows, number // columns % rows, number % columns
+        z, row, column = place
         array = self._pixels(z, row, column)
         self._check_size(z, row, column, array)
         file = self._folder / self._tiles.file(z, row, column)
@@ -204,21 +196,6 @@ def _found(path: Path, root: Path | None) -> tuple[TileSet, Path]:
     dropped = _folders_to_drop(path, tiles, root)
     names = (str(PurePosixPath(*PurePosixPath(name).parts[dropped:])) for name in tiles.patterns)
     return replace(tiles, patterns=tuple(names)), root
-
-
-def planned(spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
-    """Refuse: the format is only read."""
-    raise TargetError(str(target), "JSON tile sets are read, not written", "Write a folder of slices, or .h5")
-
-
-def create_writer(path: Path, spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
-    """Refuse."""
-    planned(spec, target)
-
-
-def reopen_writer(path: Path, spec: VolumeSpec, target: Path) -> NoReturn:  # noqa: ARG001
-    """Refuse."""
-    planned(spec, target)
 
 
 def _parsed(content: Any) -> TileSet:

@@ -82,14 +82,6 @@ class FastArray:
         # A shard may keep what is no longer used, and of a large one only parts are read.
         self._most_bytes = math.inf if array.shards else nbytes * MOST_GROWTH + MOST_OVERHEAD
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what another process opens the array with."""
-        return {"plain": self.plain}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Choose the pipeline anew."""
-        self.__init__(state["plain"])  # type: ignore[misc]
-
     def read(self, index: tuple[slice | int, ...]) -> Array:
         """Return the voxels at an index.
 

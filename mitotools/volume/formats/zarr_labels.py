@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mitotools.errors import TargetError
 from mitotools.volume.formats.ngff import VERSIONS, group_v3
@@ -65,13 +65,7 @@ def listed_labels(container: Place) -> list[str]:
 def register_label(container: Place, name: str) -> None:
     """Add a label image, which is there already, to the names in the metadata of the group `labels`."""
     with _alone_in(container):
-        _change(container, lambda names: [*names, name] if name not in names else names)
-
-
-def unregister_label(container: Place, name: str) -> None:
-    """Take a label image off the names in the metadata of the group `labels`."""
-    with _alone_in(container):
-        _change(container, lambda names: [other for other in names if other != name])
+        _add(container, name)
 
 
 @contextmanager
@@ -85,22 +79,20 @@ def _alone_in(container: Place) -> Iterator[None]:
         yield
 
 
-def _change(container: Place, changed: Any) -> None:
+def _add(container: Place, name: str) -> None:
     zarr_format = group_format(container)
     if zarr_format is None:
         raise TargetError(str(container), "is no zarr group that could hold labels")
     file = _FILES[zarr_format]
     place = within(container, LABELS)
     before = read_json(place, file)
-    if before is None and changed([]) == []:
-        return
     document, holder = _holder(before, zarr_format)
     names = holder.get(LABELS, [])
     if not isinstance(names, list):
         raise TargetError(str(place), f"its list of labels is not understood: {names!r}")
-    if document == before and changed(names) == names:
+    if document == before and name in names:
         return
-    holder[LABELS] = changed(names)
+    holder[LABELS] = [*names, name] if name not in names else names
     write_json(place, file, document)
     if zarr_format == 2 and read_json(place, ".zgroup") is None:
         write_json(place, ".zgroup", {"zarr_format": 2})
