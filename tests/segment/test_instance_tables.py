@@ -69,6 +69,12 @@ def test_a_pair_is_one_whichever_of_the_two_comes_first():
     assert found["contact_um2"] == pytest.approx([2 * 240 / 1e6] * 2)
 
 
+@pytest.mark.parametrize("dtype", [">u2", ">i4", "<u8"])
+def test_ids_in_any_order_of_bytes_are_the_same_instances(dtype):
+    labels = np.array([[[1, 1, 300], [1, 0, 2]]], dtype)
+    assert columns(labels) == columns(labels.astype(np.uint16))
+
+
 def test_edges_and_corners_are_no_contact():
     labels = np.array([[[1, 0], [0, 2]]], np.uint8)
     assert columns(labels)["neighbours"] == [0, 0]

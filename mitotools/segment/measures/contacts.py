@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools.segment.measures.measure_kernels import count_touches, fill_touches
-from mitotools.segment.runs import group, merge_gradually
+from mitotools.segment.runs import as_ids, group, merge_gradually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,30 +64,37 @@ class Contacts:
         return neighbours, faces
 
 
-def contacts_of_runs(labels: Array, places: Places, core: Integers) -> Contacts:
+def contacts_of_runs(
+    labels: Array, original: np.dtype[np.generic], places: Places, core: Integers
+) -> Contacts:
     """Count the faces of some runs behind which, upwards along an axis, another instance lies.
 
     Parameters
     ----------
     labels : (Z, Y, X) unsigned integer
         With one voxel more than the core beyond its upper sides, unless the volume ends there.
+    original : dtype
+        That the labels have, where these are a view of them.
     places : (R, 4) int32
         See `segment.measures.row_runs.RowRuns`.
     core : (3,) int64
         Upper end of the voxels whose faces are counted.
     """
     return merge_gradually(
-        (_contacts(labels, places[first : first + RUNS], core) for first in range(0, len(places), RUNS)),
+        (
+            _contacts(labels, original, places[first : first + RUNS], core)
+            for first in range(0, len(places), RUNS)
+        ),
         merged_contacts,
     )
 
 
-def _contacts(labels: Array, places: Places, core: Integers) -> Contacts:
+def _contacts(labels: Array, original: np.dtype[np.generic], places: Places, core: Integers) -> Contacts:
     count = count_touches(labels, places, core)
     one, other = np.empty(count, labels.dtype), np.empty(count, labels.dtype)
     axes = np.empty(count, np.int8)
     fill_touches(labels, places, core, one, other, axes)
-    a, b = one.astype(np.uint64), other.astype(np.uint64)
+    a, b = (as_ids(side.view(original), "labels") for side in (one, other))
     faces = (axes[:, np.newaxis] == np.arange(3)).astype(np.int64)
     return _grouped(Contacts(np.minimum(a, b), np.maximum(a, b), faces))
 

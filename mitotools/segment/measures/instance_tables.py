@@ -95,7 +95,7 @@ def tables_of_block(
     tables = merge_tables(
         Tables(
             measure_runs(runs, core, (known, pairs), raw),
-            contacts_of_runs(known, runs.places, core.stop),
+            contacts_of_runs(known, labels.dtype, runs.places, core.stop),
         )
         for runs in iterate_row_runs(labels)
     )
