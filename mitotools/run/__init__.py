@@ -1,1 +1,1 @@
-"""How work is carried out: threads, progress, and what a command was told about both."""
+"""How work is carried out: threads and processes, memory, progress, and what is done already."""

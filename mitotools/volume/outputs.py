@@ -11,7 +11,7 @@ from mitotools import history
 from mitotools.errors import MitotoolsError, TargetError, UsageError
 from mitotools.locking import lock_file
 from mitotools.volume.atomic import appearing, check_file, journal_of, refuse_to_lose
-from mitotools.volume.formats import OME_ZARR, Format, is_glob, writable_format_of
+from mitotools.volume.formats import OME_ZARR, Format, format_by_suffix, is_glob, writable_format_of
 from mitotools.volume.path import VolumePath
 
 if TYPE_CHECKING:
@@ -194,6 +194,9 @@ def check_target(target: VolumePath, *, force: bool = False, resume: bool = Fals
     final = final_of(target)
     if not (target.dataset and not final.parent.exists()):
         check_file(final, force=force, resume=resume)
+    named = format_by_suffix(final.name)
+    if final.is_dir() and named is not None and not named.is_folder:
+        raise TargetError(str(final), "is a folder")  # in which slices would be written
 
 
 def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path | VolumePath | None] = ()) -> None:

@@ -61,7 +61,9 @@ def check_table(file: Path, *, force: bool) -> None:
     Raises
     ------
     UsageError
-        Where the suffix is none of `SUFFIXES`, or Parquet's without pyarrow.
+        Where the suffix is none of `SUFFIXES`.
+    MachineError
+        For Parquet without pyarrow.
     TargetError
         Where the file exists and `force` is not given, or has no folder to lie in.
     """
@@ -90,7 +92,8 @@ def write_table(
 
     Raises
     ------
-    UsageError, TargetError
+    UsageError, MachineError, TargetError
+        As from `check_table`.
     """
     check_table(file, force=force)
     with create_file(file, force=force) as path:

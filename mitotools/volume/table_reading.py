@@ -52,7 +52,9 @@ def read_table(file: Path) -> tuple[dict[str, Array | None], History]:
     InputError
         Where the file is missing or no such table; it names the line, in JSON the row.
     UsageError
-        For a suffix that is none of these, or Parquet without pyarrow.
+        For a suffix that is none of these.
+    MachineError
+        For Parquet without pyarrow.
     """
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES:

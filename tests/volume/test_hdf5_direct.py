@@ -23,7 +23,7 @@ from volume_files import read, refusal, values
 from mitotools.errors import InputError
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
-from mitotools.volume.formats import hdf5, hdf5_direct, hdf5_filters
+from mitotools.volume.formats import hdf5, hdf5_filters
 from mitotools.volume.path import parse_volume_path
 
 VOLUME = values((4, 5, 6), "uint16")

@@ -173,6 +173,12 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
         assert np.array_equal(read(tmp_path / name)[0], NEW)
 
 
+@pytest.mark.parametrize("name", ["v.h5", "v.tif", "v.nii.gz"])
+def test_a_folder_with_the_name_of_a_file_is_not_filled_with_slices(tmp_path, name):
+    (tmp_path / name).mkdir()
+    assert "is a folder" in str(refusal(check_target, parse_volume_path(str(tmp_path / name)), force=True))
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
