@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.segment.measures.measure_kernels import count_touches, fill_touches
+from mitotools.segment.measures.measure_kernels import list_touches
 from mitotools.segment.runs import as_ids, group, merge_gradually
 
 if TYPE_CHECKING:
@@ -90,10 +90,11 @@ def contacts_of_runs(
 
 
 def _contacts(labels: Array, original: np.dtype[np.generic], places: Places, core: Integers) -> Contacts:
-    count = count_touches(labels, places, core)
+    none = np.empty(0, labels.dtype)
+    count = list_touches(labels, places, core, none, none, np.empty(0, np.int8))
     one, other = np.empty(count, labels.dtype), np.empty(count, labels.dtype)
     axes = np.empty(count, np.int8)
-    fill_touches(labels, places, core, one, other, axes)
+    list_touches(labels, places, core, one, other, axes)
     a, b = (as_ids(side.view(original), "labels") for side in (one, other))
     faces = (axes[:, np.newaxis] == np.arange(3)).astype(np.int64)
     return _grouped(Contacts(np.minimum(a, b), np.maximum(a, b), faces))

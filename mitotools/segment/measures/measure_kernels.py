@@ -111,34 +111,25 @@ def add_exits(
 
 
 @njit(cache=True, nogil=True)
-def count_touches(labels: Array, places: Places, core: Integers) -> int:
-    """Count the faces along z, y and x behind which another instance lies.
+def list_touches(
+    labels: Array, places: Places, core: Integers, one: Array, other: Array, axes: Array
+) -> int:
+    """List the faces along z, y and x behind which another instance lies, as far as there is room.
 
     Parameters
     ----------
     labels, places, core
         As for `add_exits`.
+    one, other : (F,) array of the labels' type
+        Ids on both sides; changed.
+    axes : (F,) int8
+        The axis that each face is normal to; changed.
+
+    Returns
+    -------
+    int
+        The number of faces.
     """
-    depth, height, width = labels.shape
-    count = 0
-    for z, y, start, stop in places:
-        last = min(stop, core[2])
-        if z >= core[0] or y >= core[1] or start >= last:
-            continue
-        own = labels[z, y, start]
-        for dz, dy, dx in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
-            if z + dz < depth and y + dy < height:
-                row = labels[z + dz, y + dy]
-                for x in range(start + dx, min(last + dx, width)):
-                    count += (row[x] != own) & (row[x] != 0)
-    return count
-
-
-@njit(cache=True, nogil=True)
-def fill_touches(
-    labels: Array, places: Places, core: Integers, one: Array, other: Array, axes: Array
-) -> None:
-    """List the faces that `count_touches` counts: both ids, and the axis that the face is normal to."""
     depth, height, width = labels.shape
     found = 0
     for z, y, start, stop in places:
@@ -151,8 +142,10 @@ def fill_touches(
                 row = labels[z + dz, y + dy]
                 for x in range(start + dx, min(last + dx, width)):
                     if row[x] != own and row[x] != 0:
-                        one[found], other[found], axes[found] = own, row[x], axis
+                        if found < one.size:
+                            one[found], other[found], axes[found] = own, row[x], axis
                         found += 1
+    return found
 
 
 @njit(cache=True, nogil=True)
