@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from mitotools.errors import InputError
 from mitotools.learn.augment.context import Context
 from mitotools.learn.augment.patch import apply, draw, margin, recipe_named
 from mitotools.learn.normalise import normalisation_of, read_finite, to_network, to_unit
+from mitotools.learn.windows import padded
 from mitotools.volume.arrays import ArrayReader
 from mitotools.volume.base import Volume
 from mitotools.volume.blocks import Box, grid, size3
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from mitotools.conventions import Array, Mask, Size, VoxelSize
     from mitotools.learn.augment.patch import Drawn
-    from mitotools.volume.base import VolumeSpec
 
 CELL: Size = (32, 64, 64)
 """Foreground is looked up in cells of this shape: one list of cells stands for the whole volume."""
@@ -138,12 +138,10 @@ class PatchSource:
 
     def read(self, box: Box, drawn: Drawn) -> Patch:
         """Return the patch of a box to which is done what was drawn."""
-        around = margin(drawn, self._patch)
-        held = self._held
-        image = to_unit(_mirrored(held.raw, box, around, self._patch), self.normalisation)
-        ids = _mirrored(held.labels, box, around, self._patch)
-        ignored = held.ignored
-        valid = None if ignored is None else _mirrored(ignored, box, around, self._patch) == 0
+        held, window = self._held, _surroundings(box, margin(drawn, self._patch), self._patch)
+        image = to_unit(padded(partial(read_finite, held.raw), window, self._size), self.normalisation)
+        ids = padded(held.labels.read, window, self._size)
+        valid = None if held.all_count else padded(held.counting, window, self._size)
         image, ids, valid = apply(drawn, image, ids, valid, self._patch)
         return Patch(to_network(image), ids, valid)
 
@@ -206,11 +204,17 @@ class _Volumes:
     held_out: Box
 
     @property
-    def ignored(self) -> Volume | None:
-        """What is not 0 where voxels do not count; None: all do."""
-        if self.ignore is None and self.held_out.is_empty:
-            return None
-        return Volume(_Ignored(self.labels.spec, self.ignore, self.held_out), self.labels.name)
+    def all_count(self) -> bool:
+        """Whether all voxels count."""
+        return self.ignore is None and self.held_out.is_empty
+
+    def counting(self, box: Box) -> Mask:
+        """Return the voxels that count."""
+        counting = np.ones(box.shape, bool) if self.ignore is None else self.ignore.read(box) == 0
+        inside = self.held_out.intersection(box)
+        if not inside.is_empty:
+            counting[inside.relative_to(box.start).slices] = False
+        return counting
 
     def foreground(self, box: Box) -> Mask:
         """Return where there is an instance that counts; InputError where an id is negative."""
@@ -219,9 +223,8 @@ class _Volumes:
             advice = "Ids are 0 and above; leave out what is not labelled with --ignore"
             raise InputError(self.labels.name, f"holds the negative id {ids.min()}", advice)
         inside: Mask = ids > 0
-        ignored = self.ignored
-        if ignored is not None and inside.any():
-            inside &= ignored.read(box) == 0
+        if not self.all_count and inside.any():
+            inside &= self.counting(box)
         return inside
 
     def held(self) -> _Volumes:
@@ -230,48 +233,15 @@ class _Volumes:
         return _Volumes(_held(self.raw), _held(self.labels), ignore, self.held_out)
 
 
-@dataclass(frozen=True)
-class _Ignored:
-    """A volume that is not 0 where voxels do not count."""
-
-    like: VolumeSpec
-    ignore: Volume | None
-    held_out: Box
-
-    @property
-    def spec(self) -> VolumeSpec:
-        return replace(self.like, dtype=np.dtype(bool))
-
-    def read(self, box: Box) -> Array:
-        ignored = np.zeros(box.shape, bool) if self.ignore is None else self.ignore.read(box) != 0
-        inside = self.held_out.intersection(box)
-        if not inside.is_empty:
-            ignored[inside.relative_to(box.start).slices] = True
-        return ignored
-
-    def close(self) -> None:
-        """Nothing is open here."""
-
-
 def _held(volume: Volume) -> Volume:
     return Volume(ArrayReader(volume.read(Box.whole(volume.spec.size)), volume.spec), volume.name)
 
 
-def _mirrored(volume: Volume, box: Box, around: Size, patch: Size) -> Array:
-    """Return a patch with so many voxels around it; beyond the volume's end it is mirrored."""
-    lengths = zip(box.shape, patch, around, strict=True)
-    wanted = [((p - n) // 2 + m, p - n - (p - n) // 2 + m) for n, p, m in lengths]
-    start = [max(a - before, 0) for a, (before, _) in zip(box.start, wanted, strict=True)]
-    stop = [min(b + after, n) for b, (_, after), n in zip(box.stop, wanted, volume.spec.size, strict=True)]
-    read = Box(size3(start), size3(stop))
-    array = read_finite(volume, read)
-    missing = [
-        (before - (a - r), after - (s - b))
-        for (before, after), a, r, s, b in zip(
-            wanted, box.start, read.start, read.stop, box.stop, strict=True
-        )
-    ]
-    return np.pad(array, missing, mode="symmetric") if any(map(any, missing)) else array
+def _surroundings(box: Box, around: Size, patch: Size) -> Box:
+    """Return a patch with so many voxels around it; of a shorter volume, the box lies in its middle."""
+    before = [(p - n) // 2 + m for p, n, m in zip(patch, box.shape, around, strict=True)]
+    start = size3([a - b for a, b in zip(box.start, before, strict=True)])
+    return Box(start, size3([a + p + 2 * m for a, p, m in zip(start, patch, around, strict=True)]))
 
 
 def _cells_with_foreground(volumes: _Volumes) -> list[Box]:
