@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -43,14 +43,12 @@ def grey_level(probability: float) -> int:
     return math.floor(round(255 * probability, 9))
 
 
-def connected_components(mask: Mask, connectivity: Literal[6, 26]) -> tuple[Labels, int]:
-    """Label the connected components of a mask.
+def connected_components(mask: Mask) -> tuple[Labels, int]:
+    """Label the connected components of a mask, whose voxels touch by faces.
 
     Parameters
     ----------
     mask : (Z, Y, X) array of bool
-    connectivity : {6, 26}
-        Voxels that touch by a face are connected, or by a face, an edge or a corner.
 
     Returns
     -------
@@ -59,12 +57,10 @@ def connected_components(mask: Mask, connectivity: Literal[6, 26]) -> tuple[Labe
     count : int
         n.
     """
-    structure = ndimage.generate_binary_structure(3, 1 if connectivity == 6 else 3)
     # SciPy numbers by the first voxel, though its documentation does not promise it: the tests hold it to
     # that. Naming the type halves the memory beyond 2**31 voxels, where SciPy would turn to int64.
     labels = np.empty(mask.shape, np.uint32)
-    count = ndimage.label(mask, structure, output=labels)
-    return labels, int(count)
+    return labels, int(ndimage.label(mask, output=labels))
 
 
 def sizes_voxels(labels: Labels, count: int) -> npt.NDArray[np.int64]:

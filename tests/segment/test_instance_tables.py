@@ -15,7 +15,7 @@ from mitotools.segment.measures import row_runs, surface
 from mitotools.segment.measures.hosts import host_columns, per_host_columns
 from mitotools.segment.measures.instance_tables import (
     columns_of_none,
-    merge_tables,
+    merged_tables,
     table_columns,
     tables_of_block,
 )
@@ -193,7 +193,8 @@ def test_every_cutting_gives_the_same_numbers_bit_for_bit(labels, data, spacing)
         mock.patch.object(row_runs, "PIECE_VOXELS", piece),
         mock.patch.object(runs, "MERGE_ROWS", merge_rows),
     ):
-        cut = merge_tables(blockwise(labels, regions, spacing, raw, hosts)).within(labels.shape)
+        blocks = blockwise(labels, regions, spacing, raw, hosts)
+        cut = runs.merge_gradually(blocks, merged_tables).within(labels.shape)
 
     whole = tables(labels, spacing, raw, hosts)
     assert cut.measurements.exits.tolist() == whole.measurements.exits.tolist()

@@ -144,18 +144,16 @@ def joined(shared: Sequence[Shared]) -> Groups:
 
 
 def group_voxels(shared: Sequence[Shared], groups: Groups) -> Integers:
-    """Count the voxels of components across blocks."""
+    """Count the voxels of components across blocks, the groups of which are those of the same tables."""
     voxels = np.zeros(groups.count, np.int64)
-    at = groups.of(all_names([table.ids for table in shared]))
-    np.add.at(voxels, at, every([table.voxels for table in shared]))
+    np.add.at(voxels, groups.group_of, every([table.voxels for table in shared]))
     return voxels
 
 
 def group_firsts(shared: Sequence[Shared], groups: Groups) -> Integers:
-    """Return the first voxels of components across blocks."""
+    """Return the first voxels of components across blocks; likewise."""
     firsts = np.full(groups.count, np.iinfo(np.int64).max)
-    at = groups.of(all_names([table.ids for table in shared]))
-    np.minimum.at(firsts, at, every([table.firsts for table in shared]))
+    np.minimum.at(firsts, groups.group_of, every([table.firsts for table in shared]))
     return firsts
 
 

@@ -118,7 +118,7 @@ def _markers(interior: Mask) -> tuple[Labels, int]:
         return np.zeros(interior.shape, np.uint32), 0
     distance = graph_library().distance.distance_transform(interior)
     peaks: Mask = local_maxima(np.minimum(distance, 255).astype(np.uint8), connectivity=1)
-    return connected_components(peaks & interior, 6)
+    return connected_components(peaks & interior)
 
 
 def _region_graph(regions: Labels, evidence: Map) -> tuple[Array, Floats]:

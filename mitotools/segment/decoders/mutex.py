@@ -70,7 +70,7 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     low, bias = grey_level(parameters.affinity_low), grey_level(parameters.mutex_bias)
     library = _library()
     foreground = _foreground(maps, offsets, low)
-    components, count = connected_components(foreground, 6)
+    components, count = connected_components(foreground)
     # What is too small as a whole has no part that is large enough.
     drop_small(components, count, parameters.min_size_voxels)
     labels = np.zeros_like(components)

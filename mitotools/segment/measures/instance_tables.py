@@ -23,8 +23,6 @@ from mitotools.segment.runs import merge_gradually
 from mitotools.segment.scores.overlap import Overlap, merge_overlaps, overlap_of_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     import numpy.typing as npt
 
     from mitotools.conventions import Array, Size, VoxelSize
@@ -84,7 +82,7 @@ def tables_of_block(
     Returns
     -------
     Tables
-        `merge_tables` makes one of many.
+        `merged_tables` makes one of many.
 
     Raises
     ------
@@ -92,22 +90,18 @@ def tables_of_block(
         If the type is no integer, or an id is negative.
     """
     known = plain(labels) if labels.dtype.kind in "bui" else labels
-    tables = merge_tables(
+    parts = (
         Tables(
             measure_runs(runs, core, (known, pairs), raw),
             contacts_of_runs(known, labels.dtype, runs.places, core.stop),
         )
         for runs in iterate_row_runs(labels)
     )
+    tables = merge_gradually(parts, merged_tables)
     if hosts is None:
         return tables
     z, y, x = core.shape
     return replace(tables, hosts=overlap_of_block(labels[:z, :y, :x], hosts))
-
-
-def merge_tables(tables: Iterable[Tables], merged: Callable[[list[Tables]], Tables] | None = None) -> Tables:
-    """Add up the tables of the blocks of one volume, in any order, by `merged` if it is given."""
-    return merge_gradually(tables, merged or merged_tables)
 
 
 def table_columns(tables: Tables, voxel_size_nm: VoxelSize | None) -> dict[str, Array | None]:
@@ -147,7 +141,7 @@ def columns_of_none(voxel_size_nm: VoxelSize | None, dtype: npt.DTypeLike) -> di
 
 
 def merged_tables(parts: list[Tables]) -> Tables:
-    """Add up the tables of several blocks, as `merge_tables` does gradually."""
+    """Add up the tables of several blocks of one volume, in any order."""
     hosts = [part.hosts for part in parts if part.hosts is not None]
     return Tables(
         merged_measurements([part.measurements for part in parts]),

@@ -111,9 +111,7 @@ def add_exits(
 
 
 @njit(cache=True, nogil=True)
-def list_touches(
-    labels: Array, places: Places, core: Integers, one: Array, other: Array, axes: Array
-) -> int:
+def list_touches(labels: Array, places: Places, core: Integers, one: Array, other: Array, axes: Array) -> int:
     """List the faces along z, y and x behind which another instance lies, as far as there is room.
 
     Parameters

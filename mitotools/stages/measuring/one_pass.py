@@ -9,14 +9,10 @@ import numpy as np
 
 from mitotools.errors import MachineError
 from mitotools.run.budget import CLUSTER_BYTES, SLACK, check_enough, written
-from mitotools.segment.measures.instance_tables import (
-    columns_of_none,
-    merge_tables,
-    merged_tables,
-    tables_of_block,
-)
+from mitotools.segment.measures.instance_tables import columns_of_none, merged_tables, tables_of_block
 from mitotools.segment.measures.measure import Core, measure_block, measurement_columns, merge_measurements
 from mitotools.segment.measures.surface import reach, steps
+from mitotools.segment.runs import merge_gradually
 from mitotools.stages.blocks.blockwise import map_blocks
 from mitotools.stages.blocks.computed import reading_bytes
 from mitotools.stages.blocks.pieces import read_labels, read_pieces
@@ -31,7 +27,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.segment.measures.instance_tables import Tables
     from mitotools.segment.measures.measure import Measurements
-    from mitotools.volume.base import Volume
+    from mitotools.stages.blocks.pieces import Seen
 
 Columns = dict[str, "Array | None"]
 
@@ -43,7 +39,7 @@ COPIES = 4
 """Of tables while they are merged: one by one, behind each other, sorted, and added up."""
 
 
-def measure_volume(volume: Volume, running: Running, label: str) -> Measurements:
+def measure_volume(volume: Seen, running: Running, label: str) -> Measurements:
     """Measure size, extent and moments of the instances of an open label volume, block by block."""
 
     def measure(box: Box, threads: int) -> Measurements:
@@ -53,7 +49,7 @@ def measure_volume(volume: Volume, running: Running, label: str) -> Measurements
     return replace(found, size=volume.spec.size)
 
 
-def known_columns(volume: Volume, *, in_full: bool) -> Columns:
+def known_columns(volume: Seen, *, in_full: bool) -> Columns:
     """Return the columns without a row: of `measure_volume`, or in full, of `all_tables`.
 
     What counts them is loaded, so that its memory is seen when blocks are planned.
@@ -65,24 +61,24 @@ def known_columns(volume: Volume, *, in_full: bool) -> Columns:
 
 
 def all_tables(
-    labels: Volume,
+    labels: Seen,
     running: Running,
     label: str,
-    raw: Volume | None = None,
-    within: Volume | None = None,
+    raw: Seen | None = None,
+    within: Seen | None = None,
 ) -> Tables:
     """Measure everything in one pass, for `segment.measures.instance_tables.table_columns`.
 
     Parameters
     ----------
-    labels : Volume
+    labels : Seen
         (Z, Y, X) labels, open.
     running : Running
     label : str
         What progress is shown as.
-    raw : Volume, optional
+    raw : Seen, optional
         Grey values of the same shape, in 8 or 16 bits.
-    within : Volume, optional
+    within : Seen, optional
         Labels of the same shape: cells, or neurites.
 
     Raises
@@ -106,10 +102,10 @@ def all_tables(
     volumes = [volume for volume in (labels, raw, within) if volume is not None]
     room = _Room(volumes, running)
     blocks = map_blocks(volumes, measure, label, room.for_blocks, _bytes_per_voxel(volumes))
-    return merge_tables(blocks, room.merged).within(size)
+    return merge_gradually(blocks, room.merged).within(size)
 
 
-def demand_to_measure(volumes: Sequence[Volume], *, in_full: bool) -> Demand:
+def demand_to_measure(volumes: Sequence[Seen], *, in_full: bool) -> Demand:
     """Return what reading volumes for `measure_volume` needs, or in full, for `all_tables`."""
     demand = demand_to_read(volumes, _bytes_per_voxel(volumes))
     if not in_full:
@@ -118,7 +114,7 @@ def demand_to_measure(volumes: Sequence[Volume], *, in_full: bool) -> Demand:
     return replace(demand, bytes_per_voxel=2 * demand.bytes_per_voxel, thread_bytes=2 * demand.thread_bytes)
 
 
-def _bytes_per_voxel(volumes: Sequence[Volume]) -> float:
+def _bytes_per_voxel(volumes: Sequence[Seen]) -> float:
     reading = sum(2 * volume.spec.dtype.itemsize + reading_bytes(volume) for volume in volumes)
     return reading + BYTES_PER_VOXEL
 
@@ -128,7 +124,7 @@ class _Room:
 
     Parameters
     ----------
-    volumes : sequence of Volume
+    volumes : sequence of Seen
     running : Running
 
     Raises
@@ -137,7 +133,7 @@ class _Room:
         Where the budget is too small.
     """
 
-    def __init__(self, volumes: Sequence[Volume], running: Running) -> None:
+    def __init__(self, volumes: Sequence[Seen], running: Running) -> None:
         self.for_blocks = running
         self._threads = running.threads
         if running.scheduler:  # whose memory is not this machine's
