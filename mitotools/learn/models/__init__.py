@@ -48,9 +48,10 @@ MODELS = (
     ),
     Architecture(
         "two-decoder-unet",
-        "mitotools.learn.models.two_decoder_unet",
-        "TwoDecoderUNet",
+        "mitotools.learn.models.residual_unet",
+        "ResidualUNet",
         ("isotropic", "fold", "padding", "squeeze"),
+        {"flat_levels": 0, "flat_entry": True, "own_decoders": True},
     ),
     Architecture("pytc-unet", "mitotools.learn.models.pytc_unet", "PytcUNet", ("squeeze",)),
     Architecture(

@@ -2,6 +2,8 @@
 
 At every level a convolution with norm and ELU, then a residual block of two convolutions. The decoder
 convolves, upsamples linearly and adds the skip. The stem and the head are (1, 5, 5) convolutions.
+Levels that begin flat and decoders of their own make it the network that won the MitoEM challenge (Li et al.
+2021, arXiv 2104.07961).
 """
 
 from __future__ import annotations
@@ -48,15 +50,16 @@ class ResidualUNet(nn.Module):
     padding : {"zero", "replicate"}
     squeeze : bool
         Squeeze-and-excitation in every residual block.
+    flat_entry : bool
+        Whether a level's first convolution is (1, 3, 3) whatever its others are.
+    own_decoders : bool
+        Whether every output channel has a decoder of its own.
 
     Raises
     ------
     ModelError
         Where a setting makes no network.
     """
-
-    flat_entry = False
-    """Whether a level's first convolution is (1, 3, 3) whatever its others are."""
 
     surplus = 0
     """Voxels by which the lengths of the input exceed multiples of `stride`."""
@@ -72,6 +75,8 @@ class ResidualUNet(nn.Module):
         flat_levels: int | None = None,
         padding: str = "zero",
         squeeze: bool = False,
+        flat_entry: bool = False,
+        own_decoders: bool = False,
     ) -> None:
         super().__init__()
         blocks.check_filters(filters, MOST_LEVELS)
@@ -92,7 +97,7 @@ class ResidualUNet(nn.Module):
         self.down = nn.ModuleList(
             nn.Sequential(
                 blocks.activated(
-                    blocks.convolution(before, channels, FLAT if self.flat_entry else kernel, padding), norm
+                    blocks.convolution(before, channels, FLAT if flat_entry else kernel, padding), norm
                 ),
                 blocks.Residual(channels, kernel, norm, padding, squeeze),
             )
@@ -100,13 +105,8 @@ class ResidualUNet(nn.Module):
         )
         self.up = nn.ModuleList(
             Decoder(channels, filters, kernels, self.pools, self.fold, norm, padding, squeeze)
-            for channels in self.decoders(out_channels)
+            for channels in ([1] * out_channels if own_decoders else [out_channels])
         )
-
-    @staticmethod
-    def decoders(out_channels: int) -> list[int]:
-        """Return the output channels of each decoder."""
-        return [out_channels]
 
     @property
     def stride(self) -> Kernel:
