@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mitotools.view.plot_file import COLOURS, DPI, MOST_VECTOR_POINTS, page, table, write_plot
@@ -59,7 +58,6 @@ def draw_curves(steps: Sequence[Row], validations: Sequence[Row]) -> Figure:
     """Return the figure that `write_curves` writes: loss, learning rate and, where there are any, scores."""
     heights = [3.0, 1.3, *([2.2] if validations else [])]
     figure = Figure(figsize=(7.5, sum(heights) + 0.7), dpi=DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(len(heights), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
     at = _column(steps, "iteration")
     _draw_loss(panels[0], at, _column(steps, "loss"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -74,7 +73,6 @@ def draw_distributions(distributions: Sequence[Distribution]) -> Figure:
     sides = 2 if any(table.lengths_um is not None for table in distributions) else 1
     size = (5.2 * sides + 0.8, 4.4 + 0.24 * len(distributions))
     figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, sides, squeeze=False)[0]
     _draw_volumes(axes[0], distributions)
     if sides == 2:

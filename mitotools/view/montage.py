@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -79,7 +78,6 @@ def draw_slices(
     room = (LEGEND_PIXELS + LEGEND_LINE_PIXELS * ((len(legend) - 1) // across)) * unit if legend else 0
     height = sum(heights) + round(room)
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
     for j, (name, line) in enumerate(lines):
         bottom = height - sum(heights[: j + 1]) + gap // 2
         for i, piece in enumerate(line):

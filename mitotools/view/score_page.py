@@ -7,7 +7,6 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -101,7 +100,6 @@ def score_page(
 def draw_score_curves(curves: Curves, legend: Mapping[str, str]) -> Figure:
     """Return the figure of a report: AP over IoU, precision over recall, and sizes by kind."""
     figure = Figure(figsize=(11, 3.6), dpi=DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, 3)
     _draw_lines(panels[0], curves.ap, "IoU threshold", "AP")
     if curves.band is not None:
