@@ -44,11 +44,6 @@ def write_curves(path: Path, suffix: str, steps: Sequence[Row], validations: Seq
     validations : sequence of mappings
         `iteration`, `ap75` and `jaccard` of each, and the options of decode with which they were reached. The
         same rows give the same bytes.
-
-    Raises
-    ------
-    ValueError
-        For any other suffix.
     """
     figure = draw_curves(steps, validations)
     write_plot(path, suffix, figure, lambda svg: page("Training", _STYLE, svg, _table(validations)))

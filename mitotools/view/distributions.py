@@ -58,11 +58,6 @@ def write_distributions(path: Path, suffix: str, distributions: Sequence[Distrib
         ``.png``, or ``.html`` for a page that needs nothing else, with the fitted numbers in a table.
     distributions : sequence of Distribution
         One a table. There is a right side where one has lengths. The same tables give the same bytes.
-
-    Raises
-    ------
-    ValueError
-        For any other suffix.
     """
     figure = draw_distributions(distributions)
     write_plot(path, suffix, figure, lambda svg: numbers_page(svg, numbers_table(distributions)))

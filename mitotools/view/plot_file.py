@@ -54,14 +54,7 @@ def write_plot(path: Path, suffix: str, figure: Figure, page_of: Callable[[str],
     figure : Figure
     page_of : callable
         Makes the page around an SVG element.
-
-    Raises
-    ------
-    ValueError
-        For any other suffix.
     """
-    if suffix not in SUFFIXES:
-        raise ValueError(f"no plot is written to {suffix}")
     if suffix == ".html":
         path.write_text(page_of(svg_of(figure)), "utf-8")
         return

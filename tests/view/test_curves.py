@@ -128,8 +128,3 @@ def test_very_long_curves_are_pixels_in_a_page(tmp_path):
     page = (tmp_path / "page").read_text("utf-8")
     assert "<image" in page
     assert len(page) < 200_000
-
-
-def test_other_suffixes_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"\.pdf"):
-        write_curves(tmp_path / "curves", ".pdf", FALLING, [])

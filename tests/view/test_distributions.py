@@ -191,11 +191,6 @@ def test_bins_are_even_on_a_logarithmic_axis_and_more_for_more_instances():
     assert len(volume_edges(np.array([1.0]), 10**6)) == 41
 
 
-def test_other_suffixes_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="pdf"):
-        write_distributions(tmp_path / "a.pdf", ".pdf", [table()])
-
-
 def test_no_line_stands_for_a_table_without_a_fit_and_the_reason_is_given():
     cut = {"volume_um3": np.linspace(1, 2, 20), "touches_border": np.arange(20) > 0}  # but one is cut
     figure = draw_distributions([size_distribution("cut", cut), table("b")])
