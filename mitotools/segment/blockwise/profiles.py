@@ -80,12 +80,11 @@ def block_profiles(mask: Mask, link_iou: float, min_size_voxels: int, place: Pla
     ids = np.flatnonzero(is_first & (voxels >= max(min_size_voxels, 1)))
     stays = open_profiles.copy()
     stays[ids] = True
-    stays[0] = False
     runs = core_runs(profiles, place, stays[chains])
     runs["id"] = chains[runs["id"]]
     return ProfilesPart(
         runs,
-        Known(ids[ids > 0], firsts[ids[ids > 0]], voxels[ids[ids > 0]]),
+        Known(ids, firsts[ids], voxels[ids]),
         shared_table(profiles, is_shared, sizes, firsts, place, mask),
         overlaps[~is_inside & (overlaps[:, 2] > 0)],
         sizes.sum(keepdims=True),

@@ -15,12 +15,7 @@ import numpy as np
 from numba import njit
 
 from mitotools.segment.blockwise.flood import flood
-from mitotools.segment.blockwise.places import (
-    core_runs,
-    is_open,
-    runs_in_core,
-    sizes_and_firsts,
-)
+from mitotools.segment.blockwise.places import core_runs, is_open, runs_in_core, sizes_and_firsts
 from mitotools.segment.blockwise.run_sets import ordered
 from mitotools.segment.blockwise.runs import components_of, runs_of
 from mitotools.segment.blockwise.tables import Known, Shared, shared_table
@@ -28,8 +23,7 @@ from mitotools.segment.blockwise.tables import Known, Shared, shared_table
 if TYPE_CHECKING:
     from mitotools.conventions import Array, Mask, Size
     from mitotools.segment.blockwise.places import Flags, Integers, Place
-    from mitotools.segment.blockwise.run_sets import ordered
-from mitotools.segment.blockwise.runs import Components
+    from mitotools.segment.blockwise.runs import Components
 
 BYTES_PER_VOXEL = 20
 """Of a block, beside the maps: landscape, seeds, their runs, and the floods for which there is room."""
@@ -127,7 +121,6 @@ def block_watershed(
     sizes, firsts = sizes_and_firsts(markers, place)
     open_markers = is_open(markers, place)
     stays = ~open_markers & (sizes >= max(min_seed_voxels, 1))
-    stays[0] = False
     open_components = is_open(components, place)
     # Whether an open marker stays is not known here, and so not what becomes of the components it touches.
     open_components[overlaps.components[open_markers[overlaps.markers]]] = True

@@ -1,6 +1,6 @@
 """The methods that split maps into instances, one a module.
 
-A module of the table has one public function ``decode(maps, parameters)`` that returns labels numbered 1..n.
+A module of the table has a function ``decode(maps, parameters)`` that returns labels numbered 1..n.
 The command line reads the names for its help, so this file imports no array library.
 """
 
