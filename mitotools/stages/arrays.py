@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools.conventions import DEFAULT_MODEL
-from mitotools.errors import InputError
 from mitotools.learn.installed import model_file
 from mitotools.learn.metadata import read_metadata
 from mitotools.parameters import DecodeParameters, EvaluateParameters, PredictParameters
@@ -16,6 +15,7 @@ from mitotools.run.running import Running
 from mitotools.segment.decoders import decoder
 from mitotools.segment.measures.instance_tables import table_columns
 from mitotools.segment.scores.overlap import overlap_of_block
+from mitotools.stages.decoding.maps import as_uint8
 from mitotools.stages.evaluate import scores
 from mitotools.stages.measuring.one_pass import all_tables
 from mitotools.temporary import temporary_folder
@@ -165,9 +165,7 @@ def decode(
     """
     maps = np.asarray(maps)
     if maps.dtype.kind == "f":
-        if not (maps.min(initial=0) >= 0 and maps.max(initial=0) <= 1):
-            raise InputError("maps", "hold numbers outside 0..1")
-        maps = (maps * 255).astype(np.uint8)
+        maps = as_uint8(maps, "maps")
     if model is not None:
         options = {**read_metadata(model_file(Path(model))).decode_at(voxel_size_nm), **options}
     parameters = DecodeParameters(**options)

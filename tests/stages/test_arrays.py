@@ -104,10 +104,22 @@ def mitotools_error(name):
 
 
 def test_floats_that_are_no_probabilities_are_refused():
-    with pytest.raises(InputError, match=r"outside 0\.\.1"):
+    with pytest.raises(InputError, match=r"expected probabilities from 0 to 1, found 1\.5 to 1\.5"):
         mitotools.decode(np.full((2, 4, 4, 4), 1.5))
-    with pytest.raises(InputError, match="outside"):
+    with pytest.raises(InputError, match="found nan to nan"):
         mitotools.decode(np.full((2, 4, 4, 4), np.nan))
+
+
+def test_a_voxel_of_float16_is_foreground_where_the_command_says_so(folder):
+    # 0.8037 of 255 is 204.95: not above the threshold of 204 as a whole number, and in float16 it is 205.
+    maps = np.zeros((2, 8, 8, 16), np.float16)
+    maps[0, 2:6, 2:6, 2:6], maps[0, 2:6, 2:6, 10:14] = 0.81, 0.8037
+    mitotools.write("maps.h5", maps)
+    options = ["--foreground", ".8", "--seed-foreground", ".8", "--min-size", "9", "--min-seed", "4"]
+    assert run(["decode", "maps.h5", "found.h5", *options, "-q"]) == 0
+    labels = mitotools.decode(maps, foreground=0.8, seed_foreground=0.8, min_size_voxels=9, min_seed_voxels=4)
+    assert labels[3, 3, 3] == labels.max() == 1
+    assert np.array_equal(labels, mitotools.read("found.h5")[0])
 
 
 def test_importing_the_package_loads_nothing_heavy():

@@ -22,9 +22,9 @@ def as_uint8(maps: Array, name: str) -> Maps:
     """
     if maps.dtype == np.uint8:
         return maps
-    low, high = maps.min(), maps.max()
+    low, high = maps.min(initial=np.inf), maps.max(initial=-np.inf)
     if not (low >= 0 and high <= 1):
         raise InputError(
             name, f"expected probabilities from 0 to 1, found {low} to {high}", "Scale them first"
         )
-    return np.floor(maps.astype(np.float64) * 255).astype(np.uint8)
+    return np.multiply(maps, 255, dtype=np.float64).astype(np.uint8)
