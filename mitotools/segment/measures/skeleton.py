@@ -30,10 +30,8 @@ from mitotools.segment.measures.skeleton_thin import thin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-
     from mitotools.conventions import Array, Mask, VoxelSize
-    from mitotools.segment.measures.skeleton_graph import Floats, Graph
+    from mitotools.segment.measures.skeleton_graph import Graph
     from mitotools.segment.measures.skeleton_grid import Cubes
 
 NM_PER_UM = 1000.0
@@ -78,12 +76,6 @@ class Skeleton:
         Mean along their length; NaN without one.
     nanotunnel_length_um : float
         0 without one.
-    points : (N, 3) float64
-        Of the skeleton, (z, y, x) in nm (voxels if their size is unknown) from the mask's lower corner.
-    radii : (N,) float64
-        Around them, in the same unit.
-    edges : (M, 2) int64
-        Neighbours among them.
     """
 
     skeleton_voxels: int
@@ -98,9 +90,6 @@ class Skeleton:
     string_score: float
     nanotunnel_diameter_nm: float
     nanotunnel_length_um: float
-    points: Floats
-    radii: Floats
-    edges: npt.NDArray[np.int64]
 
 
 def measure_skeleton(mask: Mask, voxel_size_nm: VoxelSize | None) -> Skeleton:
@@ -143,9 +132,6 @@ def _described(graph: Graph, grid: Cubes, largest_radius: float, skeleton_voxels
         string_score=necks.string_score,
         nanotunnel_diameter_nm=tunnels.diameter * side,
         nanotunnel_length_um=tunnels.length * side / NM_PER_UM,
-        points=graph.points * side + grid.corner,
-        radii=graph.radii * side,
-        edges=graph.edges,
     )
 
 

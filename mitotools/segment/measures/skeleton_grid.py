@@ -33,13 +33,10 @@ class Cubes:
         With `MARGIN` voxels of background around the instance.
     side : float
         Of a voxel, in nm; 1 where the size of voxels is unknown.
-    corner : (3,) float64
-        Where voxel (0, 0, 0) has its middle, in the unit of `side`, from the lower corner of the original.
     """
 
     mask: Mask
     side: float
-    corner: npt.NDArray[np.float64]
 
 
 def working_shape(shape: Size, voxel_size_nm: VoxelSize | None) -> Size:
@@ -98,14 +95,14 @@ def cubes(mask: Mask, voxel_size_nm: VoxelSize | None) -> Cubes:
     corner = (mask.shape * sides - (shape - 1) * side) / 2
     padded = np.pad(mask, 1)
     if np.ptp(sides) == 0:
-        return Cubes(padded, side, corner)
+        return Cubes(padded, side)
     places = [
         np.clip((first + side * np.arange(n)) / own + 0.5, 0, own_n + 1)
         for first, n, own, own_n in zip(corner, shape, sides, mask.shape, strict=True)
     ]
     result = np.zeros(shape, np.bool_)
     _interpolate(_signed_distance(padded, sides), places[0], places[1], places[2], result)
-    return Cubes(result, side, corner)
+    return Cubes(result, side)
 
 
 def _signed_distance(mask: Mask, sides: Array) -> npt.NDArray[np.float32]:

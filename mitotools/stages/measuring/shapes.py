@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from mitotools.volume.base import Volume
 
 UNITS = "vertices x y z in nm, the middle of the volume's first voxel is 0"
-
-_NOTHING = np.zeros((0, 3))
 
 
 def skeleton_columns(labels: Volume, measurements: Measurements, running: Running) -> Columns:
@@ -54,9 +50,7 @@ def skeleton_columns(labels: Volume, measurements: Measurements, running: Runnin
 
 
 def _skeleton_of(masked: Masked) -> tuple[int, Skeleton]:
-    """Return the numbers alone: points of ten thousand instances would be a volume of their own."""
-    found = skeleton.measure_skeleton(masked.mask, masked.voxel_size_nm)
-    return masked.id, replace(found, points=_NOTHING, radii=_NOTHING[:, 0], edges=_NOTHING[:, :2].astype(int))
+    return masked.id, skeleton.measure_skeleton(masked.mask, masked.voxel_size_nm)
 
 
 def _skeleton_bytes(shape: Size, voxel_size_nm: VoxelSize | None) -> float:
