@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array
     from mitotools.parameters import ConvertParameters
     from mitotools.run.running import Running
-    from mitotools.segment.images.grey_values import GreyHistogram
+    from mitotools.segment.images.grey_values import Counts
     from mitotools.stages.blocks.pieces import Seen
     from mitotools.volume.base import Volume, VolumeSpec
     from mitotools.volume.blocks import Box
@@ -114,7 +114,7 @@ def _percentiles(seen: Seen, percentiles: tuple[float, float], running: Running)
     search = PercentileSearch.of(seen.spec.dtype, percentiles)
     while not search.is_done:
 
-        def count(box: Box, threads: int, search: PercentileSearch = search) -> GreyHistogram:
+        def count(box: Box, threads: int, search: PercentileSearch = search) -> Counts:
             return search.histogram(read_pieces(seen, box, threads), name)
 
         voxel_bytes = (2 * seen.spec.dtype.itemsize + 8) * (seen.spec.channels or 1)

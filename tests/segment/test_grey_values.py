@@ -60,10 +60,9 @@ def test_infinities_are_the_ends_and_both_zeros_are_one():
     assert str(percentiles([array], (0, 20, 50, 100))[0]) == "(-inf, -1.5, 0.0, inf)"
 
 
-def test_a_search_and_its_histograms_travel_between_processes():
-    search = pickle.loads(pickle.dumps(PercentileSearch.of(np.dtype("float32"), (1, 99))))  # noqa: S301
-    counted = search.histogram(np.ones((1, 2, 3), "float32"))
-    assert np.array_equal(pickle.loads(pickle.dumps(counted)).counts, counted.counts)  # noqa: S301
+def test_a_search_travels_between_processes():
+    search = PercentileSearch.of(np.dtype("float32"), (1, 99))
+    assert pickle.loads(pickle.dumps(search)) == search  # noqa: S301
 
 
 @pytest.mark.parametrize("wanted", [(-1, 50), (50, 101), (float("nan"), 1)])

@@ -18,29 +18,13 @@ if TYPE_CHECKING:
     from mitotools.conventions import Array
 
     Counts = npt.NDArray[np.int64]
+    """(prefixes, 65536): how often each digit follows each prefix that a `PercentileSearch` has left."""
 
 DIGIT_BITS = 16
 DIGITS = 1 << DIGIT_BITS
 
 LARGEST = 1e300
 """The largest grey value that may become white; beyond, float64 overflows in between."""
-
-
-@dataclass(frozen=True)
-class GreyHistogram:
-    """How often each digit occurs among the values of a block or of several; sums in any order are the same.
-
-    Parameters
-    ----------
-    counts : (prefixes, 65536) array of int64
-        One row for each of the different prefixes that a `PercentileSearch` has left.
-    """
-
-    counts: Counts
-
-    def __add__(self, other: GreyHistogram) -> GreyHistogram:
-        """Return the histogram of both."""
-        return GreyHistogram(self.counts + other.counts)
 
 
 @dataclass(frozen=True)
@@ -96,8 +80,8 @@ class PercentileSearch:
             raise ValueError("digits are missing")
         return tuple(_value(prefix, self.dtype) for prefix in self.prefixes)
 
-    def histogram(self, array: Array, name: str = "the image") -> GreyHistogram:
-        """Return how often each next digit occurs among a block's values.
+    def histogram(self, array: Array, name: str = "the image") -> Counts:
+        """Return how often each next digit occurs among a block's values: those of blocks add up.
 
         Raises
         ------
@@ -108,13 +92,12 @@ class PercentileSearch:
         prefixes = np.array(sorted(set(self.prefixes)), np.uint64)
         counts = np.zeros((len(prefixes), DIGITS), np.int64)
         _count(keys.reshape(-1), prefixes, DIGIT_BITS * (self.digits_left - 1), counts)
-        return GreyHistogram(counts)
+        return counts
 
-    def narrowed(self, histogram: GreyHistogram) -> Self:
+    def narrowed(self, histogram: Counts) -> Self:
         """Return the search with one digit more, from the histogram of all blocks."""
         rows = {
-            prefix: np.cumsum(row)
-            for prefix, row in zip(sorted(set(self.prefixes)), histogram.counts, strict=True)
+            prefix: np.cumsum(row) for prefix, row in zip(sorted(set(self.prefixes)), histogram, strict=True)
         }
         ranks = self.ranks or tuple(_rank(p, int(rows[0][-1])) for p in self.percentiles)
         prefixes, left = [], []
