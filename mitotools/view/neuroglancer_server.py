@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import socket
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mitotools.errors import MitotoolsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    import numpy as np
-
-    from mitotools.conventions import Array, VoxelSize
+    from mitotools.conventions import VoxelSize
 
 ADDRESS = "127.0.0.1"
 """Nobody else can connect."""
 
 SHADER = "#uicontrol invlerp normalized\nvoid main() { emitGrayscale(normalized()); }"
-
-
-class Sliced(Protocol):
-    """What is indexed like an array, and read when it is."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
-    @property
-    def dtype(self) -> np.dtype[Any]: ...  # noqa: D102
-    def __getitem__(self, ranges: tuple[slice, ...]) -> Array: ...  # noqa: D105
 
 
 @dataclass(frozen=True)
@@ -38,21 +27,22 @@ class Served:
     Parameters
     ----------
     name : str
-    data : Sliced
-        (Z, Y, X) grey values or ids.
+    data : array-like
+        (Z, Y, X) grey values or ids, read where it is indexed.
     is_labels : bool
     has_meshes : bool
         Whether surfaces may be made of it, for which all of it is read.
     """
 
     name: str
-    data: Sliced
+    data: Any
     is_labels: bool = False
     has_meshes: bool = False
 
 
-class Server:
-    """A viewer in which layers are shown, as long as this object and its process live.
+@contextmanager
+def served(layers: Sequence[Served], voxel_size_nm: VoxelSize | None, port: int = 0) -> Iterator[str]:
+    """Show layers in a viewer, and yield the address that a browser of this machine opens.
 
     Parameters
     ----------
@@ -62,35 +52,27 @@ class Server:
     port : int
         0: any that is free.
 
-    Attributes
-    ----------
-    url : str
-        What a browser of this machine opens.
-
     Raises
     ------
     MitotoolsError
         Where Neuroglancer is not installed, or the port is in use.
     """
-
-    def __init__(self, layers: Sequence[Served], voxel_size_nm: VoxelSize | None, port: int = 0) -> None:
-        neuroglancer = _library()
-        units, scales = ("", (1, 1, 1)) if voxel_size_nm is None else ("nm", voxel_size_nm)
-        space = neuroglancer.CoordinateSpace(names=["z", "y", "x"], units=units, scales=scales)
-        _check_port(port)
-        neuroglancer.set_server_bind_address(ADDRESS, port)
-        self._viewer = neuroglancer.Viewer()
-        with self._viewer.txn() as state:
-            state.dimensions = space
-            for layer in layers:
-                state.layers[layer.name] = _layer_of(neuroglancer, layer, space)
-            state.display_dimensions = ["x", "y", "z"]  # slices first
-            state.layout = "4panel"
-        self.url: str = self._viewer.get_viewer_url()
-
-    def close(self) -> None:
-        """Stop serving."""
-        _library().stop()
+    neuroglancer = _library()
+    units, scales = ("", (1, 1, 1)) if voxel_size_nm is None else ("nm", voxel_size_nm)
+    space = neuroglancer.CoordinateSpace(names=["z", "y", "x"], units=units, scales=scales)
+    _check_port(port)
+    neuroglancer.set_server_bind_address(ADDRESS, port)
+    viewer = neuroglancer.Viewer()
+    with viewer.txn() as state:
+        state.dimensions = space
+        for layer in layers:
+            state.layers[layer.name] = _layer_of(neuroglancer, layer, space)
+        state.display_dimensions = ["x", "y", "z"]  # slices first
+        state.layout = "4panel"
+    try:
+        yield viewer.get_viewer_url()
+    finally:
+        neuroglancer.stop()
 
 
 def _check_port(port: int) -> None:

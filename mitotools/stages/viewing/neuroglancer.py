@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools.stages.blocks.planning import memory_of
-from mitotools.view.neuroglancer_server import Served, Server
+from mitotools.view.neuroglancer_server import Served, served
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import open_volume
 from mitotools.volume.same_size import require_same_size
@@ -58,11 +58,7 @@ def serving(raw: VolumePath, labels: Sequence[VolumePath], running: Running, por
             small = volume.spec.nbytes <= room
             data = _Sliced(volume, is_labels=True)
             layers.append(Served(_free_name(path, layers), data, is_labels=True, has_meshes=small))
-        server = Server(layers, image.spec.voxel_size_nm, port)
-        try:
-            yield server.url
-        finally:
-            server.close()
+        yield stack.enter_context(served(layers, image.spec.voxel_size_nm, port))
 
 
 def _free_name(path: VolumePath, layers: Sequence[Served]) -> str:
