@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
-from mitotools.segment.components import sizes_voxels
+from mitotools.segment.components import renumber, sizes_voxels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -90,7 +90,7 @@ def merge_basins(maps: Maps, labels: Labels, count: int, level: int, size_voxels
     basins = np.arange(count + 1, dtype=labels.dtype)
     _link(faces, flat, before, sizes, size_voxels, basins)
     left = _number_roots(basins, (basins > 0).astype(np.uint8))
-    _renumber(flat, basins)
+    renumber(flat, basins)
     return left
 
 
@@ -246,9 +246,3 @@ def _number_roots(parents: Labels, is_foreground: Bytes) -> int:
         else:
             parents[i] = 0
     return count
-
-
-@njit(cache=True, nogil=True)
-def _renumber(labels: Labels, numbers: Labels) -> None:
-    for i in range(labels.size):
-        labels[i] = numbers[labels[i]]

@@ -103,7 +103,7 @@ def drop_small(labels: Labels, count: int, min_size_voxels: int) -> int:
     if kept[1:].all():
         return count
     numbers = (np.cumsum(kept) * kept).astype(labels.dtype)
-    _renumber(labels.reshape(-1), numbers)
+    renumber(labels.reshape(-1), numbers)
     return int(numbers.max())
 
 
@@ -123,7 +123,8 @@ def _sizes(labels: Labels, count: int) -> npt.NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
-def _renumber(labels: Labels, numbers: Labels) -> None:
+def renumber(labels: Labels, numbers: Labels) -> None:
+    """Replace labels k, flat, by ``numbers[k]``, in place; background stays."""
     for i in range(labels.size):
         if labels[i] != 0:
             labels[i] = numbers[labels[i]]

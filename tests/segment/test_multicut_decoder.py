@@ -14,8 +14,7 @@ from segment import reference_decoders as reference
 
 from mitotools.errors import InputError, MitotoolsError, UsageError
 from mitotools.parameters import PROTOCOLS, DecodeParameters
-from mitotools.segment.decoders.multicut import decode
-from mitotools.segment.multicut import multicut
+from mitotools.segment.decoders.multicut import decode, multicut
 from mitotools.segment.scores.average_precision import average_precision
 from mitotools.segment.scores.instances import instances_of
 from mitotools.segment.scores.overlap import overlap_of_block
