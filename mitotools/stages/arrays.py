@@ -169,9 +169,7 @@ def decode(
     if model is not None:
         options = {**read_metadata(model_file(Path(model))).decode_at(voxel_size_nm), **options}
     parameters = DecodeParameters(**options)
-    chosen = decoder(parameters.method)
-    chosen.require(maps)
-    return chosen.load()(maps, parameters)
+    return decoder(parameters.method).decode(maps, parameters)
 
 
 def evaluate(prediction: Array, truth: Array, **options: Any) -> dict[str, Any]:

@@ -142,5 +142,5 @@ def test_perfect_affinities_decode_to_the_pieces_that_they_were_made_of(method, 
     truths = make_targets(labels, targets_named(["affinity"], offsets), SHAPE)
     maps = (255 * truths).astype(np.uint8)
     parameters = DecodeParameters(method=method, min_size_voxels=1, affinity_offsets=tuple(offsets))
-    decoded = decoder(method).load()(maps, parameters)
+    decoded = decoder(method).decode(maps, parameters)
     assert same_partition(decoded, components_of_two_voxels_or_more(labels))

@@ -325,7 +325,7 @@ def test_in_a_bad_decoding_wrong_instances_score_lower_than_right_ones(seed):
     low = DecodeParameters(
         seed_foreground=0.55, seed_contour=0.75, foreground=0.5, min_size_voxels=30, min_seed_voxels=5
     )
-    labels = decoder("mw").load()(maps, low)
+    labels = decoder("mw").decode(maps, low)
     instances = instances_of(overlap_of_block(labels, truth))
     best_iou = np.zeros(labels.max())
     np.maximum.at(best_iou, instances.prediction, instances.iou)

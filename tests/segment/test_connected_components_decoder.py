@@ -1,9 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from mitotools.errors import InputError
 from mitotools.parameters import DecodeParameters
 from mitotools.segment.decoders.connected_components import decode
 
@@ -97,8 +95,3 @@ def test_maps_that_are_read_only_or_not_contiguous_decode_alike():
     reversed_axes.flags.writeable = False
     assert expected.max() > 1
     assert np.array_equal(decode(reversed_axes, EASY), expected)
-
-
-def test_a_wrong_number_of_channels_is_refused_with_the_names_of_the_right_ones():
-    with pytest.raises(InputError, match=r"decoder cc: needs channels 1 \(mask\) or 2 \(mask, contour\)"):
-        decode(np.zeros((3, 2, 2, 2), np.uint8), EASY)

@@ -48,7 +48,7 @@ def scores(name):
     parameters = DecodeParameters(method=method, min_size_voxels=128)
     found = []
     for seed in SEEDS:
-        labels = decoder(method).load()(maps_of(make, seed), parameters)
+        labels = decoder(method).decode(maps_of(make, seed), parameters)
         ap = average_precision(instances_of(overlap_of_block(labels, truth_of(seed))), PROTOCOLS[0])
         found.append((ap["0.75"]["all"], labels.max()))
     return np.mean(found, axis=0)

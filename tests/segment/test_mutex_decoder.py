@@ -129,11 +129,6 @@ def test_another_number_of_channels_is_refused_with_the_offsets():
         decode(np.zeros((3, 2, 2, 2), np.uint8), EASY)
 
 
-def test_other_types_of_maps_are_refused():
-    with pytest.raises(InputError, match=r"needs uint8 maps with axes c, z, y, x, not float32 with 4 axes"):
-        decode(np.zeros((2, 2, 2, 2), np.float32), EASY)
-
-
 def test_offsets_of_which_none_attracts_are_refused():
     with pytest.raises(UsageError, match=r"affinity offsets: none is that of a nearest neighbour"):
         decode(np.zeros((1, 2, 2, 2), np.uint8), replace(EASY, affinity_offsets=(FAR_X,)))

@@ -61,7 +61,7 @@ def counterparts(ours, theirs):
 def test_scikit_image_floods_phantoms_nearly_alike(maps_of, least, seed):
     maps = maps_of(seed)
     theirs = scikit_image(maps)
-    ours = decoder("mw").load()(maps, PARAMETERS)
+    ours = decoder("mw").decode(maps, PARAMETERS)
     count = len(np.unique(theirs)) - 1
     assert count > 100
     assert abs(int(ours.max()) - count) <= 0.02 * count

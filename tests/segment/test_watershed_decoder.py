@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -162,19 +163,6 @@ def test_maps_that_are_read_only_or_not_contiguous_decode_alike():
     assert np.array_equal(decode(reversed_axes, EASY), expected)
 
 
-@pytest.mark.parametrize("shape", [(3, 2, 2, 2), (0, 2, 2, 2)])
-def test_a_wrong_number_of_channels_is_refused_with_the_names_of_the_right_ones(shape):
-    words = rf"needs channels 1 \(mask\) or 2 \(mask, contour\), and the maps have {shape[0]}"
-    with pytest.raises(InputError, match=words):
-        decode(np.zeros(shape, np.uint8), EASY)
-
-
-@pytest.mark.parametrize("maps", [np.zeros((2, 2, 2), np.uint8), np.zeros((1, 2, 2, 2), np.float32)])
-def test_maps_of_another_type_or_without_channels_are_refused(maps):
-    with pytest.raises(InputError, match="needs uint8 maps with axes c, z, y, x"):
-        decode(maps, EASY)
-
-
 @pytest.mark.parametrize(
     ("volume", "run"), RUNS, ids=lambda value: value if isinstance(value, str) else value["dataset"]
 )
@@ -203,11 +191,34 @@ def test_scikit_image_floods_the_phantom_nearly_alike(run):
     assert np.mean((ours == theirs)[foreground]) >= 0.98
 
 
-def test_every_decoder_of_the_table_is_loaded_by_its_name():
+def test_every_decoder_of_the_table_is_found_by_its_name():
     for entry in DECODERS:
         assert decoder(entry.name) is entry
-        assert callable(entry.load())
-    assert decoder("mw").load() is decode
+
+
+@pytest.mark.parametrize(
+    ("method", "shape", "needed"),
+    [
+        ("mw", (0, 2, 2, 2), "1 (mask) or 2 (mask, contour)"),
+        ("cc", (3, 2, 2, 2), "1 (mask) or 2 (mask, contour)"),
+        ("bcd", (2, 2, 2, 2), "3 (mask, contour, distance)"),
+        ("iou", (2, 2, 2, 2), "1 (mask)"),
+        ("waterz", (2, 2, 2, 2), "3 (z, y, x)"),
+        ("zwatershed", (4, 2, 2, 2), "3 (z, y, x)"),
+        ("multicut", (3, 2, 2, 2), "1 (mask) or 2 (mask, contour)"),
+    ],
+)
+def test_a_wrong_number_of_channels_is_refused_with_the_names_of_the_right_ones(method, shape, needed):
+    words = f"decoder {method}: needs channels {needed}, and the maps have {shape[0]}"
+    with pytest.raises(InputError, match=re.escape(words)):
+        decoder(method).decode(np.zeros(shape, np.uint8), EASY)
+
+
+@pytest.mark.parametrize("method", ["mw", "mutex"])
+@pytest.mark.parametrize("maps", [np.zeros((2, 2, 2), np.uint8), np.zeros((1, 2, 2, 2), np.float32)])
+def test_maps_of_another_type_or_without_channels_are_refused(method, maps):
+    with pytest.raises(InputError, match="needs uint8 maps with axes c, z, y, x"):
+        decoder(method).decode(maps, EASY)
 
 
 def test_an_unknown_method_is_refused_with_the_names_of_the_known_ones():

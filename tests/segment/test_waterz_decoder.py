@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment.affinity_maps import MIN_SIZE_VOXELS, NEAREST, ap75, blurred_phantom, raster_order
 
-from mitotools.errors import InputError, MitotoolsError, UsageError
+from mitotools.errors import MitotoolsError, UsageError
 from mitotools.parameters import DecodeParameters
 from mitotools.segment.decoders.waterz import QUANTILES, decode
 from mitotools.segment.decoders.zwatershed import decode as decode_zwatershed
@@ -155,11 +155,6 @@ def test_a_low_threshold_that_is_not_below_the_high_one_is_refused():
 def test_a_merge_affinity_that_is_no_probability_is_refused():
     with pytest.raises(UsageError, match=r"threshold 60: not a probability"):
         decode(row(0, 255), replace(EASY, merge_affinity=60))
-
-
-def test_other_channels_are_refused():
-    with pytest.raises(InputError, match=r"decoder waterz: needs channels 3 \(.*\), and the maps have 2"):
-        decode(np.zeros((2, 2, 2, 2), np.uint8), EASY)
 
 
 def test_without_the_library_the_error_says_what_to_install(monkeypatch):

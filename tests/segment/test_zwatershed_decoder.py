@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment.affinity_maps import MIN_SIZE_VOXELS, NEAREST, ap75, blurred_phantom
 
-from mitotools.errors import InputError, UsageError
+from mitotools.errors import UsageError
 from mitotools.parameters import DecodeParameters
 from mitotools.segment import basins
 from mitotools.segment.decoders.zwatershed import decode
@@ -115,11 +115,6 @@ def test_maps_without_an_edge_have_no_instance():
 def test_a_low_threshold_that_is_not_below_the_high_one_is_refused():
     with pytest.raises(UsageError, match=r"affinity thresholds 0.5 and 0.5: the low one must be below"):
         decode(row(0, 255), replace(EASY, affinity_low=0.5, affinity_high=0.5))
-
-
-def test_other_channels_are_refused():
-    with pytest.raises(InputError, match=r"decoder zwatershed: needs channels 3 \(.*\), and the maps have 2"):
-        decode(np.zeros((2, 2, 2, 2), np.uint8), EASY)
 
 
 def test_the_maps_stay_as_they_are():

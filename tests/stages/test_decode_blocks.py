@@ -124,7 +124,7 @@ def test_processes_give_the_labels_of_the_whole(tmp_path, monkeypatch, method, c
         method, foreground=0.5, seed_foreground=0.7, min_size_voxels=20, min_seed_voxels=4
     )
     small(monkeypatch, (5, 16, 16))
-    expected = decoder(method).load()(maps, parameters)
+    expected = decoder(method).decode(maps, parameters)
     assert expected.max() > 5
     assert np.array_equal(decoded(tmp_path, maps, parameters, workers=2), expected)
 
@@ -171,7 +171,7 @@ def test_what_was_interrupted_continues_with_other_threads_and_less_memory(
             yield item
 
     labels = decoded(tmp_path, maps, parameters, track=watched, resume=True, force=False, threads=3)
-    assert np.array_equal(labels, decoder(method).load()(maps, parameters))
+    assert np.array_equal(labels, decoder(method).decode(maps, parameters))
     assert again.count("decode") == totals["decode"] - done
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["labels.zarr", "maps.h5"]
 

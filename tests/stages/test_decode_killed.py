@@ -58,7 +58,7 @@ def test_decoding_that_is_killed_continues(folder, maps, method, otherwise):
     assert "Use --resume to continue, or --force to start over" in words
     assert f"continuing after {done} blocks" in succeeds(place, *command, *otherwise, "--resume")
     assert names_in(place) == ["v.zarr"]
-    expected = decoder(method).load()(maps, DecodeParameters(method, **PARAMETERS))
+    expected = decoder(method).decode(maps, DecodeParameters(method, **PARAMETERS))
     assert expected.max() > 100
     assert np.array_equal(zarr.open_array(place / "v.zarr" / "0")[:], expected)
     assert "is complete already" in succeeds(place, *command, "--resume")

@@ -1,12 +1,12 @@
 """The methods that split maps into instances, one a module.
 
-A module of the table has a function ``decode(maps, parameters)`` that returns labels numbered 1..n.
-The command line reads the names for its help, so this file imports no array library.
+A module of the table has a function ``decode(maps, parameters)`` that returns labels numbered 1..n; its
+maps have passed `Decoder.require`. The command line reads the names for its help, so this file imports no
+array library.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from mitotools.conventions import Labels, Maps
     from mitotools.parameters import DecodeParameters
-
-    Decode = Callable[[Maps, DecodeParameters], Labels]
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,11 @@ class Decoder:
     bytes_per_voxel: int = 0
     """What it takes in memory, labels and maps included; 0: it works block by block."""
 
-    def load(self) -> Decode:
-        """Import the module and return its ``decode``."""
-        decode: Decode = import_module(self.module).decode
-        return decode
+    def decode(self, maps: Maps, parameters: DecodeParameters) -> Labels:
+        """Split maps into instances, after `require`."""
+        self.require(maps)
+        labels: Labels = import_module(self.module).decode(maps, parameters)
+        return labels
 
     def require(self, maps: Maps) -> None:
         """Refuse maps that this decoder cannot read.

@@ -12,7 +12,6 @@ from mitotools.segment.blockwise.components import ComponentsPart, block_compone
 from mitotools.segment.blockwise.painting import paint
 from mitotools.segment.blockwise.places import Place
 from mitotools.segment.components import drop_small, grey_level, smallest_labels
-from mitotools.segment.decoders import decoder
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array, Labels, Maps, Mask
@@ -46,17 +45,11 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
         Instances numbered 1..n in raster order of the first voxel of their component, joined voxels not
         counted.
 
-    Raises
-    ------
-    InputError
-        If the maps have other channels.
-
     References
     ----------
     D. Wei et al., MitoEM Dataset: Large-scale 3D Mitochondria Instance Segmentation from EM Images, MICCAI
     2020 (U3D-B, U3D-BC).
     """
-    decoder("cc").require(maps)
     place = Place.whole(maps.shape[1:])
     part = block_part(maps, parameters, place)
     labels = np.zeros(place.core, np.uint32)

@@ -11,7 +11,6 @@ from skimage.morphology import local_maxima
 from mitotools.errors import MitotoolsError, UsageError
 from mitotools.segment.affinities import as_instances
 from mitotools.segment.components import connected_components, grey_level, renumber, smallest_labels
-from mitotools.segment.decoders import decoder
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -62,14 +61,11 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
 
     Raises
     ------
-    InputError
-        If the maps have other channels.
     UsageError
         If there is no such kind of supervoxel, or `beta` is out of range.
     MitotoolsError
         If the library of the graph is not installed.
     """
-    decoder("multicut").require(maps)
     _check(parameters)
     foreground: Mask = maps[0] > grey_level(parameters.foreground)
     evidence = np.ascontiguousarray(maps[1]) if len(maps) == 2 else 255 - maps[0]

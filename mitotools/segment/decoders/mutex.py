@@ -11,7 +11,6 @@ from scipy import ndimage
 from mitotools.errors import InputError, MitotoolsError, UsageError
 from mitotools.segment.affinities import as_instances, number_by_first_voxel
 from mitotools.segment.components import connected_components, drop_small, grey_level
-from mitotools.segment.decoders import decoder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -91,7 +90,6 @@ def _require(maps: Maps, offsets: Offsets) -> None:
         raise UsageError(
             "affinity offsets", "none is that of a nearest neighbour", "Add -1,0,0 0,-1,0 0,0,-1"
         )
-    decoder("mutex").require(maps)
     if len(maps) != len(offsets):
         names = " ".join(",".join(map(str, offset)) for offset in offsets)
         raise InputError(

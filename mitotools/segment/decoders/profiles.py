@@ -10,7 +10,6 @@ from mitotools.segment.blockwise.painting import paint
 from mitotools.segment.blockwise.places import Place
 from mitotools.segment.blockwise.profiles import ProfilesPart, block_profiles
 from mitotools.segment.components import grey_level
-from mitotools.segment.decoders import decoder
 
 if TYPE_CHECKING:
     from mitotools.conventions import Labels, Maps
@@ -36,17 +35,11 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     (Z, Y, X) array of the smallest unsigned type
         Instances numbered 1..n in raster order of their first voxel.
 
-    Raises
-    ------
-    InputError
-        If the maps have other channels.
-
     References
     ----------
     C. Xiao et al., Automatic Mitochondria Segmentation for EM Data Using a 3D Supervised Convolutional
     Network, Frontiers in Neuroanatomy 12, 2018.
     """
-    decoder("iou").require(maps)
     place = Place.whole(maps.shape[1:])
     part = block_part(maps, parameters, place)
     ids = part.known.ids  # ascending, and so in the order of first voxels

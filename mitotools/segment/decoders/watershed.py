@@ -11,7 +11,6 @@ from mitotools.segment.blockwise.painting import paint
 from mitotools.segment.blockwise.places import Place
 from mitotools.segment.blockwise.watershed import WatershedPart, block_watershed
 from mitotools.segment.components import grey_level
-from mitotools.segment.decoders import decoder
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array, Labels, Maps, Mask
@@ -45,8 +44,6 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
 
     Raises
     ------
-    InputError
-        If the maps have other channels.
     UsageError
 
     References
@@ -54,7 +51,6 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     D. Wei et al., MitoEM Dataset: Large-scale 3D Mitochondria Instance Segmentation from EM Images, MICCAI
     2020 (U3D-BC+MW).
     """
-    decoder(parameters.method).require(maps)
     place = Place.whole(maps.shape[1:])
     part = block_part(maps, parameters, place, flooded_part=1)
     ids = part.markers.ids  # ascending, and so in the order of first voxels

@@ -13,7 +13,6 @@ import numpy as np
 from mitotools.errors import MitotoolsError, UsageError
 from mitotools.segment.affinities import as_instances, watershed_levels
 from mitotools.segment.components import grey_level
-from mitotools.segment.decoders import decoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,8 +60,6 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
 
     Raises
     ------
-    InputError
-        If the maps have other channels.
     UsageError
         If `affinity_low` is not below `affinity_high`, or there is no such scoring.
     MitotoolsError
@@ -73,7 +70,6 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     J. Funke et al., Large Scale Image Segmentation with Structured Loss based Deep Learning for Connectome
     Reconstruction, IEEE TPAMI 41, 2019 (arXiv 1709.02974).
     """
-    decoder("waterz").require(maps)
     low, high = watershed_levels(parameters)
     function, bins = _scoring(parameters.scoring)
     level = grey_level(parameters.merge_affinity)

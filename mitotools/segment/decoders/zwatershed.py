@@ -9,7 +9,6 @@ import numpy as np
 from mitotools.segment.affinities import watershed_levels
 from mitotools.segment.basins import merge_basins, watershed_basins
 from mitotools.segment.components import drop_small, grey_level, smallest_labels
-from mitotools.segment.decoders import decoder
 
 if TYPE_CHECKING:
     from mitotools.conventions import Labels, Maps
@@ -50,8 +49,6 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
 
     Raises
     ------
-    InputError
-        If the maps have other channels.
     UsageError
         If `affinity_low` is not below `affinity_high`.
 
@@ -61,7 +58,6 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     Basin Graph, arXiv 1505.00249, 2015. There, a function of the affinity says below which size basins merge;
     here it is T_s above T_e and 0 below.
     """
-    decoder("zwatershed").require(maps)
     low, high = watershed_levels(parameters)
     edges = np.array(maps, order="C")
     edges[0, :1] = edges[1, :, :1] = edges[2, :, :, :1] = 0

@@ -208,7 +208,7 @@ def decoded(
 def _whole(volume: Volume, parameters: DecodeParameters, running: Running) -> Decoded:
     """Decode maps in memory."""
     _memory_of_all(volume, parameters, running)
-    labels = decoder(parameters.method).load()(_read(volume, running), parameters)
+    labels = decoder(parameters.method).decode(_read(volume, running), parameters)
     count = int(labels.max(initial=0))
     if count == 0:
         _warn(f"--method {parameters.method} finds none in these maps")
