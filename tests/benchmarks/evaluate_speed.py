@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from commands import printed
 from process_tree import measured
 from promises import promise
 from skimage.metrics import adapted_rand_error, variation_of_information
@@ -81,8 +81,7 @@ def read_by_h5py(*paths: Path) -> float:
 
 def compare_with_skimage(prediction: Path, truth: Path) -> None:
     """Check a crop's variation of information and adapted Rand error."""
-    command = [sys.executable, "-m", "mitotools", "evaluate", f"{prediction}{CROP}", f"{truth}{CROP}"]
-    report = json.loads(subprocess.check_output([*command, "--format", "json", "-q"]))
+    report = json.loads(printed("evaluate", f"{prediction}{CROP}", f"{truth}{CROP}", "--format=json", "-q"))
     arrays = []
     for path in (truth, prediction):
         with h5py.File(path) as file:

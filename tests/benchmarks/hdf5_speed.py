@@ -21,9 +21,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 from promises import promise
+from tiled import Tiled
 
 from mitotools.volume.base import VolumeSpec
-from mitotools.volume.blocks import grid
+from mitotools.volume.blocks import Box, grid
 from mitotools.volume.files import open_volume
 from mitotools.volume.outputs import create_volume
 from mitotools.volume.path import VolumePath
@@ -38,10 +39,7 @@ ROUNDS = 5
 def image() -> np.ndarray:
     """Return the sample tiled to SHAPE, every other tile mirrored."""
     with h5py.File(SAMPLE) as file:
-        crop = file["raw"][: SHAPE[0]]
-    tile = np.concatenate([crop, crop[:, ::-1]], axis=1)
-    tile = np.concatenate([tile, tile[:, :, ::-1]], axis=2)
-    return np.tile(tile, (1, 4, 4))[:, : SHAPE[1], : SHAPE[2]].copy()
+        return Tiled(file["raw"][: SHAPE[0]][None]).read(Box.whole(SHAPE))[0][0]
 
 
 def seconds(work: Callable[..., None], *arguments: object) -> float:

@@ -17,13 +17,13 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from commands import printed
 
 TRAIN, VALIDATE, TEST = ("[:,:,0:592]", "[:,:,592:672]", "[:,:,736:1024]")
 
@@ -50,8 +50,7 @@ def mitotools(folder: Path, output: str, *words: str) -> str:
     if output and (folder / output).exists():
         return ""
     print("$ mitotools", shlex.join(words), file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "mitotools", *words]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=folder).stdout
+    return printed(*words, folder=folder)
 
 
 def seen(data: Path) -> list[int]:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from commands import planned
 from full_size import SAMPLE, copy_seconds, digest
 from process_tree import measured
 
@@ -54,11 +55,7 @@ def make(folder: Path, chunk: tuple[int, int, int]) -> None:
 
 def killed(arguments: list[object], target: Path) -> None:
     """Start a merge, and kill it when half of its blocks are done."""
-    plan = subprocess.run(
-        [sys.executable, "-m", "mitotools", *map(str, arguments), "--dry-run"],
-        check=True, capture_output=True, text=True,
-    ).stdout.splitlines()  # fmt: skip
-    blocks = int(dict(zip(plan[0].split("\t"), plan[1].split("\t"), strict=True))["blocks"])
+    blocks = int(planned(*arguments)["blocks"])
     process = subprocess.Popen([sys.executable, "-m", "mitotools", *map(str, arguments), "-q"])
     journal = target.with_name(f"{target.name}.unfinished.journal")
     while len(entries(journal)) < blocks // 2 and process.poll() is None:

@@ -9,7 +9,6 @@ Run: python tests/benchmarks/predict_full_size.py [FOLDER [PRESET ...]]
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from math import prod
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from commands import planned
 from process_tree import measured
 
 from mitotools.learn.checkpoint import save_model
@@ -51,14 +51,6 @@ def make(folder: Path, preset: str) -> None:
     save_model(folder / "model.safetensors", build(parameters.architecture, settings), metadata)
 
 
-def planned_blocks(command: list[str]) -> str:
-    """Return how many blocks a command would compute, and their shape."""
-    words = [sys.executable, "-m", "mitotools", *command, "--dry-run"]
-    header, values = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
-    needs = dict(zip(header.split("\t"), values.split("\t"), strict=True))
-    return f"{needs['blocks']} blocks of {needs['block']}, {needs['memory']} planned"
-
-
 def main() -> None:
     """Print a line a part and budget."""
     parent = sys.argv[1] if len(sys.argv) > 1 else None
@@ -80,11 +72,12 @@ def main() -> None:
                     "--memory",
                     memory,
                 ]
-                blocks = planned_blocks(command)
+                needs = planned(*command)
                 usage = measured([*command, "--no-progress", "-q"])
                 print(
                     f"{preset}, part {number} of {COUNT}: peak {usage.peak_bytes / 2**20:.0f} MiB (budget "
-                    f"{memory}), {blocks}, {prod(SIZE) / COUNT / 1e6 / usage.seconds:.2f} Mvoxel/s",
+                    f"{memory}), {needs['blocks']} blocks of {needs['block']}, {needs['memory']} planned, "
+                    f"{prod(SIZE) / COUNT / 1e6 / usage.seconds:.2f} Mvoxel/s",
                     flush=True,
                 )
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from train_speed import matrix_rate, seconds_each
 
 from mitotools.learn.backends import backend_of
 from mitotools.learn.checkpoint import save_model
@@ -41,9 +42,9 @@ from mitotools.volume.outputs import create_volume
 from mitotools.volume.path import VolumePath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mitotools.conventions import Size
+
+CPU = torch.device("cpu")
 
 FULL = {"in_channels": 1, "out_channels": 2}
 NETWORKS: dict[str, tuple[dict[str, Any], Size]] = {
@@ -62,17 +63,6 @@ REFERENCE: Size = (16, 256, 256)
 """Of the reference's windows, what our network takes that is nearest to 17 x 257 x 257."""
 REFERENCE_STRIDE = (8, 128, 128)
 REFERENCE_TTA = 4
-SIDE = 2048
-
-
-def seconds_each(work: Callable[[], object], seconds: float) -> float:
-    """Return how long a piece of work takes, the mean over so many seconds, and twice at least."""
-    work()
-    start, count = time.perf_counter(), 0
-    while (now := time.perf_counter()) < start + seconds or count < 2:
-        work()
-        count += 1
-    return (now - start) / count
 
 
 def network_of(settings: dict[str, Any]) -> torch.nn.Module:
@@ -86,17 +76,11 @@ def network_of(settings: dict[str, Any]) -> torch.nn.Module:
     return network
 
 
-def matrix_rate(seconds: float) -> float:
-    """Return the FLOP/s of a bf16 matrix product."""
-    left, right = (torch.randn(SIDE, SIDE).bfloat16() for _ in range(2))
-    return 2 * SIDE**3 / seconds_each(lambda: left @ right, seconds)
-
-
 def eager(network: torch.nn.Module, window: Size, seconds: float) -> float:
     """Return Mvoxel/s of torch as it comes."""
     image = torch.rand(1, 1, *window)
     with torch.inference_mode():
-        return window_voxels(window) / 1e6 / seconds_each(lambda: network(image), seconds)
+        return window_voxels(window) / 1e6 / seconds_each(lambda: network(image), seconds, CPU)
 
 
 def ours(
@@ -111,7 +95,7 @@ def ours(
             pass
 
     with torch_threads(backend.torch_threads), torch.inference_mode():
-        return len(images) * window_voxels(window) / 1e6 / seconds_each(together, seconds)
+        return len(images) * window_voxels(window) / 1e6 / seconds_each(together, seconds, CPU)
 
 
 def window_voxels(window: Size) -> int:
@@ -142,7 +126,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
     torch.set_num_threads(available_threads())
-    most = matrix_rate(seconds)
+    most = matrix_rate(CPU, seconds)
     print(f"{available_threads()} threads: bf16 matrix product {most / 1e9:.0f} GFLOP/s")
     for name in sys.argv[3:] or NETWORKS:
         settings, window = NETWORKS[name]

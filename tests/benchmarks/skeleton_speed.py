@@ -13,18 +13,22 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
 
 import numpy as np
+from hdf5_speed import seconds
 from promises import promise
 from skimage.morphology import skeletonize
 
 from mitotools.segment.measures.skeleton import measure_skeleton
 from mitotools.segment.measures.skeleton_grid import BYTES_PER_WORKING_VOXEL, cubes, working_voxels
 from mitotools.segment.measures.skeleton_thin import thin
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from peak_memory import peak_kib
 
 VOXEL_SIZE_NM = (30.0, 8.0, 8.0)
 ROUNDS = 5
@@ -43,25 +47,10 @@ def bent_rod() -> np.ndarray:
     return mask
 
 
-def seconds(work: object, *arguments: object) -> float:
-    """Time one call."""
-    start = time.perf_counter()
-    work(*arguments)
-    return time.perf_counter() - start
-
-
 def at_once(mask: np.ndarray) -> None:
     """Measure an instance on each of two threads."""
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: measure_skeleton(mask, VOXEL_SIZE_NM), range(2)))
-
-
-def peak_bytes() -> int:
-    """Return the highest resident memory of this process; what getrusage says counts the parent's too."""
-    (line,) = [
-        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
-    ]
-    return int(line.split()[1]) * 1024
 
 
 def bytes_per_voxel(kind: str) -> float:
@@ -72,9 +61,9 @@ def bytes_per_voxel(kind: str) -> float:
         z, y, x = np.ogrid[:side, : 3 * side, : 3 * side]
         mask = (abs(3 * z - y) < 20) & (abs(y - x) < 20)
     measure_skeleton(mask[:16, :16, :16] | True, VOXEL_SIZE_NM)
-    before = peak_bytes()
+    before = peak_kib()
     measure_skeleton(mask, VOXEL_SIZE_NM)
-    return (peak_bytes() - before) / working_voxels(mask.shape, VOXEL_SIZE_NM)
+    return (peak_kib() - before) * 1024 / working_voxels(mask.shape, VOXEL_SIZE_NM)
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ CPU_VOXELS = 2_000_000
 
 
 def seconds_each(work: Callable[[], object], seconds: float, device: torch.device) -> float:
-    """Return how long a piece of work takes, the mean over so many seconds."""
+    """Return how long a piece of work takes, the mean over so many seconds, and twice at least."""
 
     def finished() -> float:
         if device.type == "cuda":
@@ -54,7 +54,7 @@ def seconds_each(work: Callable[[], object], seconds: float, device: torch.devic
 
     work()
     start, count = finished(), 0
-    while (now := finished()) < start + seconds:
+    while (now := finished()) < start + seconds or count < 2:
         work()
         count += 1
     return (now - start) / count

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from commands import printed
 from decode_speed import make
 from promises import promise
 
@@ -28,28 +28,22 @@ SEEDS = ("0.65", "0.7", "0.75", "0.8", "0.85", "0.9", "0.95")
 CONTOURS = ("0.5", "0.6", "0.7")
 
 
-def mitotools(*arguments: object) -> str:
-    """Run a command, and return what it prints."""
-    command = [sys.executable, "-m", "mitotools", *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def main() -> None:
     """Time both."""
     with tempfile.TemporaryDirectory() as name:
         maps, truth, labels = (Path(name, f"{part}.zarr") for part in ("maps", "truth", "labels"))
         make(maps, SIZE, mask_contour_maps(phantom_truth(1)))
-        mitotools("decode", maps, truth)
+        printed("decode", maps, truth, "-q")
         grid = [f"--grid=seed-foreground={','.join(SEEDS)}", f"--grid=seed-contour={','.join(CONTOURS)}"]
         start = time.perf_counter()
-        table = mitotools("tune", maps, truth, *grid, "-q").splitlines()
+        table = printed("tune", maps, truth, *grid, "-q").splitlines()
         ours = time.perf_counter() - start
         scores = {tuple(row.split("\t")[:2]): row.split("\t")[-1] for row in table[1:-1]}
         start = time.perf_counter()
         for seed, contour in itertools.product(SEEDS, CONTOURS):
             options = [f"--seed-foreground={seed}", f"--seed-contour={contour}"]
-            mitotools("decode", maps, labels, "-f", "-q", *options)
-            report = json.loads(mitotools("evaluate", labels, truth, "--format=json", "-q"))
+            printed("decode", maps, labels, "-f", "-q", *options)
+            report = json.loads(printed("evaluate", labels, truth, "--format=json", "-q"))
             assert str(report["ap"]["0.75"]["all"]) == scores[seed, contour], (seed, contour)
         theirs = time.perf_counter() - start
         print(f"tune: {ours:.0f} s; 21 runs of decode and evaluate: {theirs:.0f} s; the same scores")
