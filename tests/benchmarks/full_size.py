@@ -1,12 +1,13 @@
-"""Promise: a volume as large as MitoEM's goes through all commands in bounded memory and linear time.
+"""Promise: a volume as large as MitoEM's goes through seven commands in bounded memory and linear time.
 
-The volume is real EM, mirrored, tiled and changed from tile to tile. The maps are phantoms (mask and
-contour, uint8), mirrored, tiled, and more or less sure from tile to tile, as dense as mitochondria are in
-MitoEM; the truth is theirs, cut where tiles meet. The commands of a pipeline run one after the other, at
-growing sizes, on two threads. Printed is a table in Markdown: of each command the time, also as a multiple
-of that of copying its inputs and output (`cp`, before and after) and, a voxel, of that at the first size;
-the peak of resident memory of all its processes; and what it writes. With --workers the pipeline runs again
-on a Dask cluster of so many processes, and its outputs are compared with the first ones.
+They are convert, tile, merge, decode, filter, evaluate and stats: not train, predict, tune and view. The
+volume is real EM, mirrored, tiled and changed from tile to tile. The maps are phantoms (mask and contour,
+uint8), mirrored, tiled, and more or less sure from tile to tile, as dense as mitochondria are in MitoEM; the
+truth is theirs, cut where tiles meet. The commands run one after the other, at growing sizes, on two threads.
+Printed is a table in Markdown: of each command the time, also as a multiple of that of copying its inputs and
+output (`cp`, before and after) and, a voxel, of that at the first size; the peak of resident memory of all
+its processes; and what it writes. With --workers the pipeline runs again on a Dask cluster of so many
+processes, and its outputs are compared with the first ones.
 
 Run: python tests/benchmarks/full_size.py FOLDER [--size Z,Y,X ...] [--workers N] [--memory SIZE]
 
