@@ -1,5 +1,13 @@
 """What can go wrong, in words for the person at the terminal."""
 
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class MitotoolsError(Exception):
     """A failure that the user can act on, reported as one line without a traceback.
@@ -46,3 +54,27 @@ class MachineError(MitotoolsError):
 
 class UsageError(MitotoolsError):
     """A wrong combination of arguments: exit status 2."""
+
+
+@contextmanager
+def extra(what: str, library: str, name: str) -> Iterator[None]:
+    """Say what to install where the import of an optional library fails.
+
+    Parameters
+    ----------
+    what : str
+        What needs it: an option, a method.
+    library : str
+        What to call it.
+    name : str
+        The extra of mitotools that brings it.
+
+    Raises
+    ------
+    MitotoolsError
+    """
+    try:
+        yield
+    except ImportError as error:
+        why = f"needs {library}, which cannot be loaded ({error})"
+        raise MitotoolsError(what, why, f"pip install 'mitotools[{name}]'") from error

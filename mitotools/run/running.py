@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mitotools.errors import MitotoolsError
+from mitotools.errors import extra
 from mitotools.run.engine import Threads, available_threads
 
 if TYPE_CHECKING:
@@ -102,12 +102,8 @@ class Running:
         if not self.is_distributed:
             yield Threads(self.threads)
             return
-        try:
+        with extra("--scheduler" if self.scheduler else "--workers", "Dask", "cluster"):
             from mitotools.run.cluster import cluster  # noqa: PLC0415 (loads Dask, an extra)
-        except ImportError as error:
-            option = "--scheduler" if self.scheduler else "--workers"
-            why = f"needs Dask, which cannot be loaded ({error})"
-            raise MitotoolsError(option, why, "pip install 'mitotools[cluster]'") from error
         with cluster(self.workers, self.scheduler, self.threads) as engine:
             yield engine
 

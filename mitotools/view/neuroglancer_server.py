@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mitotools.errors import MitotoolsError
+from mitotools.errors import MitotoolsError, extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,7 +57,8 @@ def served(layers: Sequence[Served], voxel_size_nm: VoxelSize | None, port: int 
     MitotoolsError
         Where Neuroglancer is not installed, or the port is in use.
     """
-    neuroglancer = _library()
+    with extra("--neuroglancer", "Neuroglancer", "neuroglancer"):
+        import neuroglancer  # noqa: PLC0415 (an extra)
     units, scales = ("", (1, 1, 1)) if voxel_size_nm is None else ("nm", voxel_size_nm)
     space = neuroglancer.CoordinateSpace(names=["z", "y", "x"], units=units, scales=scales)
     _check_port(port)
@@ -96,12 +97,3 @@ def _layer_of(neuroglancer: Any, layer: Served, space: Any) -> Any:
             url=source, subsources={"default": True}, enable_default_subsources=False
         )
     return neuroglancer.SegmentationLayer(source=source)
-
-
-def _library() -> Any:
-    try:
-        import neuroglancer  # noqa: PLC0415 (an extra)
-    except ImportError as error:
-        why = f"needs Neuroglancer, which cannot be loaded ({error})"
-        raise MitotoolsError("--neuroglancer", why, "pip install 'mitotools[neuroglancer]'") from error
-    return neuroglancer

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import coo_array, csgraph
 from skimage.morphology import local_maxima
 
-from mitotools.errors import MitotoolsError, UsageError
+from mitotools.errors import UsageError, extra
 from mitotools.segment.affinities import as_instances
 from mitotools.segment.components import connected_components, grey_level, renumber, smallest_labels
 
@@ -171,10 +171,7 @@ def multicut(pairs: Array, evidence: Floats, count: int, beta: float) -> npt.NDA
 
 
 def _library() -> ModuleType:
-    try:
-        import bioimage_cpp  # noqa: PLC0415 (only who uses this decoder needs it)
-    except ImportError as missing:
-        advice = "Install it: pip install 'mitotools[multicut]'"
-        raise MitotoolsError("method multicut", "needs bioimage-cpp", advice) from missing
+    with extra("method multicut", "the library bioimage-cpp", "multicut"):
+        import bioimage_cpp  # noqa: PLC0415 (an extra)
     library: ModuleType = bioimage_cpp
     return library

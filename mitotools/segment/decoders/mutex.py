@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from operator import lt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
-from mitotools.errors import InputError, MitotoolsError, UsageError
+from mitotools.errors import InputError, UsageError, extra
 from mitotools.segment.affinities import as_instances, number_by_first_voxel
 from mitotools.segment.components import connected_components, drop_small, grey_level
 
@@ -67,7 +67,8 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     offsets = parameters.affinity_offsets
     _require(maps, offsets)
     low, bias = grey_level(parameters.affinity_low), grey_level(parameters.mutex_bias)
-    library = _library()
+    with extra("method mutex", "the library mwatershed", "affinities"):
+        import mwatershed  # noqa: PLC0415 (an extra)
     foreground = _foreground(maps, offsets, low)
     components, count = connected_components(foreground)
     # What is too small as a whole has no part that is large enough.
@@ -78,7 +79,7 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
         inside = components[box] == component
         fitting, strengths = _strengths(maps[:, *box], inside, offsets, low, bias)
         # The library numbers clusters from 0 on, which is its background too; inside there is none.
-        clusters = library.agglom(strengths, fitting)[inside] + 1
+        clusters = mwatershed.agglom(strengths, fitting)[inside] + 1
         count = number_by_first_voxel(clusters, inside.size)
         labels[box][inside] = clusters + largest
         largest += count
@@ -145,15 +146,3 @@ def _strengths(
             np.negative(strength, out=strength)
         strength[~whole] = 0
     return fitting, strengths
-
-
-def _library() -> Any:
-    try:
-        import mwatershed  # noqa: PLC0415 (an extra)
-    except ImportError as missing:
-        raise MitotoolsError(
-            "method mutex",
-            f"needs the library mwatershed, which cannot be loaded ({missing})",
-            "pip install 'mitotools[affinities]'",
-        ) from missing
-    return mwatershed

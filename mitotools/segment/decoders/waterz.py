@@ -6,11 +6,11 @@ import os
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.errors import MitotoolsError, UsageError
+from mitotools.errors import UsageError, extra
 from mitotools.segment.affinities import as_instances, watershed_levels
 from mitotools.segment.components import grey_level
 
@@ -75,7 +75,8 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     level = grey_level(parameters.merge_affinity)
     # The library puts a value in the middle of its bin.
     threshold = 1 - ((level + 1) / BINS if bins else level / 255)
-    waterz = _library()
+    with extra("method waterz", "the library waterz", "affinities"):
+        import waterz  # noqa: PLC0415 (an extra)
     affinities = np.divide(maps, 255, dtype=np.float32, order="C")
     with _silence():
         (segments,) = waterz.agglomerate(
@@ -107,18 +108,6 @@ def _scoring(name: str) -> tuple[str, int]:
             f"Choose mean, quantile-Q or quantile-Q-max with Q = {', '.join(map(str, QUANTILES))}",
         )
     return quantiles[name], BINS
-
-
-def _library() -> Any:
-    try:
-        import waterz  # noqa: PLC0415 (an extra)
-    except ImportError as missing:
-        raise MitotoolsError(
-            "method waterz",
-            f"needs the library waterz, which cannot be loaded ({missing})",
-            "pip install 'mitotools[affinities]'",
-        ) from missing
-    return waterz
 
 
 @contextmanager
