@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from mitotools.segment.measures.measure import Measurements
     from mitotools.segment.runs import Ids
     from mitotools.segment.where import Condition
+    from mitotools.stages.blocks.pieces import Seen
     from mitotools.stages.measuring.one_pass import Columns
-    from mitotools.volume.base import Volume, VolumeSpec
+    from mitotools.volume.base import VolumeSpec
     from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
 
@@ -92,7 +93,7 @@ def filter_volume(
     return len(kept), len(found)
 
 
-def _takes_all(condition: Condition, opened: Volume) -> bool:
+def _takes_all(condition: Condition, opened: Seen) -> bool:
     """Whether a condition is on more than is always measured; an error where it is on what there is not."""
     few = known_columns(opened, in_full=False)
     in_full = not condition.names <= few.keys()
@@ -101,7 +102,7 @@ def _takes_all(condition: Condition, opened: Volume) -> bool:
 
 
 def _measured(
-    volume: Volume, running: Running, condition: Condition | None, *, in_full: bool
+    volume: Seen, running: Running, condition: Condition | None, *, in_full: bool
 ) -> tuple[Measurements, Columns]:
     """Return what is known of every instance, and the columns that a condition is on."""
     voxel_size = volume.spec.voxel_size_nm
@@ -113,11 +114,11 @@ def _measured(
 
 
 def _reshaped(
-    volume: Volume,
+    volume: Seen,
     parameters: FilterParameters,
-    split_by: Callable[..., Volume],
-    fill_by: Callable[[Volume], Volume],
-) -> Volume:
+    split_by: Callable[..., Seen],
+    fill_by: Callable[[Seen], Seen],
+) -> Seen:
     """Return the instances in their new shapes, given how pieces and holes are found."""
     steps = (parameters.edits, parameters.fill_holes, parameters.erode_voxels, parameters.dilate_voxels)
     if any(steps) or parameters.split:
@@ -131,12 +132,12 @@ def _reshaped(
 
 
 def _check_memory(
-    opened: Volume, target: VolumePath, parameters: FilterParameters, running: Running, *, in_full: bool
+    opened: Seen, target: VolumePath, parameters: FilterParameters, running: Running, *, in_full: bool
 ) -> None:
     """Refuse a budget that is too little for any of the steps before the first of them."""
     demands: list[Demand] = []
 
-    def looked_at(volume: Volume, only: Ids | None = None) -> Volume:  # noqa: ARG001 (as pieces are found)
+    def looked_at(volume: Seen, only: Ids | None = None) -> Seen:  # noqa: ARG001 (as pieces are found)
         demands.append(demand_to_look(volume))
         return as_if_changed(volume)
 
@@ -149,7 +150,7 @@ def _check_memory(
     check_steps(steps, running)
 
 
-def _spec(volume: Volume, dtype: np.dtype[Any], records: History = ()) -> VolumeSpec:
+def _spec(volume: Seen, dtype: np.dtype[Any], records: History = ()) -> VolumeSpec:
     return volume.spec.on_same_grid((), dtype, records, is_labels=True)
 
 
@@ -181,7 +182,7 @@ def _record(parameters: FilterParameters) -> dict[str, object]:
 
 
 def _writing(
-    volume: Volume, target: VolumePath, kept: Ids, spec: VolumeSpec, parameters: FilterParameters
+    volume: Seen, target: VolumePath, kept: Ids, spec: VolumeSpec, parameters: FilterParameters
 ) -> Work:
     """Return how the new labels are computed."""
     choose = relabel if parameters.relabel else keep_ids
@@ -193,7 +194,7 @@ def _writing(
     return Work(chosen, "filter", [volume], _bytes_to_write(volume, planned(target, spec)))
 
 
-def _bytes_to_write(volume: Volume, spec: VolumeSpec) -> float:
+def _bytes_to_write(volume: Seen, spec: VolumeSpec) -> float:
     """Return what a voxel takes: both labelings, positions in the table of ids, whether they are there."""
     itemsizes = volume.spec.dtype.itemsize + 2 * spec.dtype.itemsize
     return itemsizes + 10 + reading_bytes(volume, spec.unit)

@@ -4,70 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mitotools.segment.runs import require_ids
-from mitotools.volume.base import Volume
+from mitotools.stages.blocks.views import View
 from mitotools.volume.blocks import size3
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mitotools.conventions import Array, Labels, Size
+    from mitotools.stages.blocks.pieces import Seen
     from mitotools.volume.base import VolumeSpec
     from mitotools.volume.blocks import Box
 
 
-class Step(Protocol):
-    """Something that is done to labels."""
-
-    def read(self, base: Volume, box: Box) -> Labels:
-        """Return the new labels of `box`."""
-
-    def bytes_per_voxel(self, base: Volume, block: Size) -> float:
-        """Return what reading takes of each voxel of such a block, the new labels not counted."""
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """A volume and what is done to it, as something to read from."""
-
-    base: Volume
-    step: Step
-    spec: VolumeSpec
-
-    def read(self, box: Box) -> Labels:
-        return self.step.read(self.base, box)
-
-    def close(self) -> None:
-        self.base.close()
-
-
-class Computed(Volume):
-    """The labels that a step makes of a volume's.
-
-    Parameters
-    ----------
-    base : Volume
-    step : Step
-    dtype : numpy.dtype
-        Of the new labels.
-    """
-
-    def __init__(self, base: Volume, step: Step, dtype: np.dtype[Any]) -> None:
-        super().__init__(_Reader(base, step, replace(base.spec, dtype=dtype)), base.name)
-        self._base, self._step = base, step
+class Computed(View):
+    """Labels that a step makes of a volume's, with the voxels where they are."""
 
     def pieces(self, box: Box, voxels: int) -> list[Box]:  # noqa: ARG002 (as volumes are asked)
         """Leave `box` whole: every piece would have a margin of its own."""
         return [box]
 
-    @property
-    def offset(self) -> Size:
-        """Where in the file the volume starts: (z, y, x) voxels."""
-        return self._base.offset
+    def step_bytes(self, block: Size) -> float:
+        """Return what reading takes of each voxel of such a block, the new labels not counted."""
+        raise NotImplementedError
 
     def bytes_per_voxel(self, unit: Size) -> float:
         """Return what is in memory for each voxel of a block while it is read, at most.
@@ -78,11 +41,15 @@ class Computed(Volume):
             Blocks are multiples of it.
         """
         block = size3([min(u, n) for u, n in zip(unit, self.spec.size, strict=True)])
-        below = reading_bytes(self._base, unit)
-        return self._step.bytes_per_voxel(self._base, block) + below + self.spec.dtype.itemsize
+        return self.step_bytes(block) + reading_bytes(self.seen, unit) + self.spec.dtype.itemsize
 
 
-def reading_bytes(volume: Volume, unit: Size | None = None) -> float:
+def computed_spec(seen: Seen, dtype: np.dtype[Any]) -> VolumeSpec:
+    """Return what labels in another type are: not how they came to be, which processes need not know."""
+    return replace(seen.spec, dtype=dtype, history=())
+
+
+def reading_bytes(volume: Seen, unit: Size | None = None) -> float:
     """Return what reading a voxel takes beside the voxel: of a volume that is stored, nothing.
 
     `unit` is what blocks are multiples of; by default that of the volume.
@@ -91,30 +58,28 @@ def reading_bytes(volume: Volume, unit: Size | None = None) -> float:
 
 
 @dataclass(frozen=True)
-class Unsigned:
+class Unsigned(Computed):
     """The same ids in an unsigned type."""
 
     @classmethod
-    def of(cls, base: Volume) -> Volume:
+    def of(cls, seen: Seen) -> Seen:
         """Return the labels; those of a type without sign as they are."""
-        dtype = base.spec.dtype
-        if dtype.kind == "u":
-            return base
-        return Computed(base, cls(), np.dtype(f"u{dtype.itemsize}"))
+        dtype = seen.spec.dtype
+        return seen if dtype.kind == "u" else cls(seen, computed_spec(seen, np.dtype(f"u{dtype.itemsize}")))
 
-    def read(self, base: Volume, box: Box) -> Labels:
+    def read(self, box: Box) -> Labels:
         """Return the labels of `box`; InputError where an id is negative."""
-        labels = base.read(box)
-        require_ids(labels, base.name)
-        return labels.view(np.dtype(f"u{labels.itemsize}"))
+        labels = self.seen.read(box)
+        require_ids(labels, self.name)
+        return labels.view(self.spec.dtype)
 
-    def bytes_per_voxel(self, base: Volume, block: Size) -> float:  # noqa: ARG002
+    def step_bytes(self, block: Size) -> float:  # noqa: ARG002
         """Return what the volume's own voxels take."""
-        return base.spec.dtype.itemsize
+        return self.seen.spec.dtype.itemsize
 
 
 @dataclass(frozen=True)
-class Stepwise:
+class Stepwise(Computed):
     """Erosion or dilation, for which a block comes with as many voxels around it as there are steps.
 
     Parameters
@@ -128,20 +93,20 @@ class Stepwise:
     steps: int
 
     @classmethod
-    def of(cls, base: Volume, change: Callable[[Labels, int], Labels], steps: int) -> Volume:
+    def of(cls, seen: Seen, change: Callable[[Labels, int], Labels], steps: int) -> Seen:
         """Return the labels after so many steps."""
         if not steps:
-            return base
-        change(np.zeros((1, 1, 1), base.spec.dtype), 1)  # loaded now, so that its memory is seen
-        return Computed(base, cls(change, steps), base.spec.dtype)
+            return seen
+        change(np.zeros((1, 1, 1), seen.spec.dtype), 1)  # loaded now, so that its memory is seen
+        return cls(seen, computed_spec(seen, seen.spec.dtype), change, steps)
 
-    def read(self, base: Volume, box: Box) -> Labels:
+    def read(self, box: Box) -> Labels:
         """Return the new labels of `box`."""
-        seen = box.grown((self.steps,) * 3, base.spec.size)
-        labels: Array = self.change(base.read(seen), self.steps)
-        return labels[box.relative_to(seen.start).slices]
+        around = box.grown((self.steps,) * 3, self.spec.size)
+        labels: Array = self.change(self.seen.read(around), self.steps)
+        return labels[box.relative_to(around.start).slices]
 
-    def bytes_per_voxel(self, base: Volume, block: Size) -> float:
+    def step_bytes(self, block: Size) -> float:
         """Return what the block takes three times, margin included: before, after, and in between."""
-        grown = (min(b + 2 * self.steps, n) for b, n in zip(block, base.spec.size, strict=True))
-        return 3 * base.spec.dtype.itemsize * prod(grown) / prod(block)
+        grown = (min(b + 2 * self.steps, n) for b, n in zip(block, self.spec.size, strict=True))
+        return 3 * self.spec.dtype.itemsize * prod(grown) / prod(block)

@@ -24,7 +24,7 @@ RGB = 3
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """A view with the voxels of its volume where they are."""
 
     seen: Seen
@@ -46,7 +46,7 @@ class _View:
 
 
 @dataclass(frozen=True)
-class Typed(_View):
+class Typed(View):
     """The same values in another type."""
 
     @classmethod
@@ -60,7 +60,7 @@ class Typed(_View):
 
 
 @dataclass(frozen=True)
-class RgbIds(_View):
+class RgbIds(View):
     """Ids that are stored as colours."""
 
     @classmethod
@@ -89,7 +89,7 @@ class RgbIds(_View):
 
 
 @dataclass(frozen=True)
-class Clipped(_View):
+class Clipped(View):
     """Grey values stretched from low..high to 0..255."""
 
     low: float
@@ -108,7 +108,7 @@ class Clipped(_View):
         return clip_to_uint8(self.seen.read(box), self.low, self.high, self.name)
 
 
-class Regridded(_View):
+class Regridded(View):
     """A view on another grid."""
 
     @property

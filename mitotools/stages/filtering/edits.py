@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from mitotools.errors import InputError
 from mitotools.segment.filters import edit_ids, smallest_label_type
 from mitotools.segment.runs import as_ids, iterate_runs
 from mitotools.stages.blocks.blockwise import map_blocks
-from mitotools.stages.blocks.computed import Computed
+from mitotools.stages.blocks.computed import Computed, computed_spec
 from mitotools.stages.blocks.pieces import read_labels
 from mitotools.stages.filtering.id_lists import id_of, lines_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.segment.blockwise.places import Flags
     from mitotools.segment.runs import Ids
-    from mitotools.volume.base import Volume
+    from mitotools.stages.blocks.pieces import Seen
     from mitotools.volume.blocks import Box
 
 LEAST_IDS = {"merge": 2, "delete": 1, "split": 1}
@@ -63,28 +63,27 @@ def read_edits(file: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Edited:
-    """The step that gives instances the ids of others, or none."""
+class _Edited(Computed):
+    """Instances with the ids of others, or none."""
 
     ids: Ids
     new_ids: Ids
-    dtype: np.dtype[Any]
 
-    def read(self, base: Volume, box: Box) -> Labels:
+    def read(self, box: Box) -> Labels:
         """Return the new labels of `box`."""
-        return edit_ids(base.read(box), self.ids, self.new_ids, self.dtype)
+        return edit_ids(self.seen.read(box), self.ids, self.new_ids, self.spec.dtype)
 
-    def bytes_per_voxel(self, base: Volume, block: Size) -> float:  # noqa: ARG002
+    def step_bytes(self, block: Size) -> float:  # noqa: ARG002
         """Return what the labels and their runs take, of which there may be as many as voxels."""
-        return 2 * base.spec.dtype.itemsize + 16
+        return 2 * self.seen.spec.dtype.itemsize + 16
 
 
-def edited(volume: Volume, edits: Sequence[str], split_by: Callable[[Volume, Ids], Volume]) -> Volume:
+def edited(volume: Seen, edits: Sequence[str], split_by: Callable[[Seen, Ids], Seen]) -> Seen:
     """Return labels after edits: merges and deletions one after the other, then the splits.
 
     Parameters
     ----------
-    volume : Volume
+    volume : Seen
         (Z, Y, X) labels of a type without sign.
     edits : sequence of str
         See `read_edits`.
@@ -101,7 +100,7 @@ def edited(volume: Volume, edits: Sequence[str], split_by: Callable[[Volume, Ids
         ids = np.array(sorted(new), np.uint64)
         new_ids = np.array([new[number] for number in sorted(new)], np.uint64)
         dtype = np.result_type(smallest_label_type(int(new_ids.max())), volume.spec.dtype)
-        volume = Computed(volume, _Edited(ids, new_ids, dtype), dtype)
+        volume = _Edited(volume, computed_spec(volume, dtype), ids, new_ids)
     only = [number for verb, numbers in parsed if verb == "split" for number in numbers]
     return split_by(volume, np.array(only, np.uint64)) if only else volume
 
@@ -111,7 +110,7 @@ def named_ids(edits: Sequence[str]) -> Ids:
     return np.array(sorted({int(word) for edit in edits for word in edit.split()[1:]}), np.uint64)
 
 
-def present_ids(volume: Volume, ids: Ids, running: Running) -> Ids:
+def present_ids(volume: Seen, ids: Ids, running: Running) -> Ids:
     """Return those of some ids that are in a volume, which is read for it: (K,) uint64."""
 
     def are_present(box: Box, threads: int) -> Flags:

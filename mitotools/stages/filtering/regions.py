@@ -28,7 +28,7 @@ from mitotools.segment.blockwise.labels import (
 from mitotools.segment.blockwise.places import Place
 from mitotools.segment.filters import smallest_label_type
 from mitotools.stages.blocks.blockwise import map_blocks
-from mitotools.stages.blocks.computed import Computed, reading_bytes
+from mitotools.stages.blocks.computed import Computed, computed_spec, reading_bytes
 from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.stages.blocks.planning import Stored, demand_of, memory_of
 from mitotools.volume.blocks import Box, boxes_within, size3
@@ -42,15 +42,15 @@ if TYPE_CHECKING:
     from mitotools.segment.blockwise.labels import Cell
     from mitotools.segment.blockwise.places import Integers
     from mitotools.segment.runs import Ids
-    from mitotools.volume.base import Volume
+    from mitotools.stages.blocks.pieces import Seen
 
 CELL = (32, 128, 128)
 """Voxels that are looked at together: the default chunk."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Changed:
-    """The step that gives regions other ids.
+class _Changed(Computed):
+    """Labels with other ids in some regions.
 
     Parameters
     ----------
@@ -58,18 +58,17 @@ class _Changed:
         Numbers the regions of a cell.
     tables : mapping of Size to (N + 1,) uint64
         The ids of the regions of each cell in which any changes, by its first voxel; 0: what it was.
-    dtype : numpy.dtype
     cell : (z, y, x)
     """
 
     regions: Callable[[Labels], Integers]
     tables: Mapping[Size, Ids] = field(repr=False)
-    dtype: np.dtype[Any]
     cell: Size
 
-    def read(self, base: Volume, box: Box) -> Labels:
+    def read(self, box: Box) -> Labels:
         """Return the new labels of `box`."""
-        labels: Labels = base.read(box).astype(self.dtype)
+        base, dtype = self.seen, self.spec.dtype
+        labels: Labels = base.read(box).astype(dtype)
         for part in boxes_within(box, self.cell):
             start = size3([a // c * c for a, c in zip(part.start, self.cell, strict=True)])
             table = self.tables.get(start)
@@ -77,22 +76,22 @@ class _Changed:
                 continue
             seen = _seen(Box(start, size3([a + c for a, c in zip(start, self.cell, strict=True)])), base)
             numbers = self.regions(base.read(seen))[part.relative_to(start).slices]
-            new = table.astype(self.dtype)[numbers]
+            new = table.astype(dtype)[numbers]
             np.copyto(labels[part.relative_to(box.start).slices], new, where=new != 0)
         return labels
 
-    def bytes_per_voxel(self, base: Volume, block: Size) -> float:
+    def step_bytes(self, block: Size) -> float:
         """Return what the block takes before it is changed, and a cell."""
-        itemsize = base.spec.dtype.itemsize
+        itemsize = self.seen.spec.dtype.itemsize
         return itemsize + (BYTES_PER_VOXEL + itemsize) * max(prod(self.cell) / prod(block), 1)
 
 
-def split(volume: Volume, only: Ids | None = None, *, running: Running) -> Volume:
+def split(volume: Seen, only: Ids | None = None, *, running: Running) -> Seen:
     """Return labels in which every piece of an instance is one of its own.
 
     Parameters
     ----------
-    volume : Volume
+    volume : Seen
         (Z, Y, X) labels of a type without sign.
     only : (K,) uint64, optional
         The instances that are meant; all by default.
@@ -109,7 +108,7 @@ def split(volume: Volume, only: Ids | None = None, *, running: Running) -> Volum
     return _changed(volume, pieces_of, dict(zip(cells, tables, strict=True)), dtype, cell)
 
 
-def fill_holes(volume: Volume, *, running: Running) -> Volume:
+def fill_holes(volume: Seen, *, running: Running) -> Seen:
     """Return labels in which background that one instance encloses belongs to it; likewise."""
     cell = CELL
     cells = _cells(volume, gap_cell, "fill-holes", cell, running)
@@ -117,7 +116,7 @@ def fill_holes(volume: Volume, *, running: Running) -> Volume:
     return _changed(volume, gaps_of, dict(zip(cells, tables, strict=True)), volume.spec.dtype, cell)
 
 
-def demand_to_look(volume: Volume) -> Demand:
+def demand_to_look(volume: Seen) -> Demand:
     """Return what finding pieces or holes in a volume needs, and load what finds them."""
     one = np.zeros((1, 1, 1), volume.spec.dtype)
     for look in (piece_cell, gap_cell):
@@ -126,28 +125,28 @@ def demand_to_look(volume: Volume) -> Demand:
     return demand_of(cut, [Stored(cut), volume], _bytes_to_look(volume, CELL))
 
 
-def as_if_changed(volume: Volume) -> Volume:
+def as_if_changed(volume: Seen) -> Seen:
     """Return the same labels, to be read as if pieces or holes of them had got other ids."""
-    return Computed(volume, _Changed(pieces_of, {}, volume.spec.dtype, CELL), volume.spec.dtype)
+    return _Changed(volume, computed_spec(volume, volume.spec.dtype), pieces_of, {}, CELL)
 
 
-def _bytes_to_look(volume: Volume, cell: Size) -> float:
+def _bytes_to_look(volume: Seen, cell: Size) -> float:
     return 2 * volume.spec.dtype.itemsize + BYTES_PER_VOXEL + reading_bytes(volume, cell)
 
 
 def _changed(
-    volume: Volume,
+    volume: Seen,
     regions: Callable[[Labels], Integers],
     tables: Mapping[Size, Ids | None],
     dtype: np.dtype[Any],
     cell: Size,
-) -> Volume:
+) -> Seen:
     known = {start: table for start, table in tables.items() if table is not None}
-    return Computed(volume, _Changed(regions, known, dtype, cell), dtype) if known else volume
+    return _Changed(volume, computed_spec(volume, dtype), regions, known, cell) if known else volume
 
 
 def _cells(
-    volume: Volume, look: Callable[[Labels, Place], Cell], label: str, cell: Size, running: Running
+    volume: Seen, look: Callable[[Labels, Place], Cell], label: str, cell: Size, running: Running
 ) -> dict[Size, Cell]:
     """Return what every cell knows, by its first voxel."""
 
@@ -169,7 +168,7 @@ def _cells(
     return found
 
 
-def _seen(box: Box, volume: Volume) -> Box:
+def _seen(box: Box, volume: Seen) -> Box:
     """Return a box with the first planes of the next ones."""
     stop = size3([min(b + 1, n) for b, n in zip(box.stop, volume.spec.size, strict=True)])
     return Box(box.start, stop).intersection(Box.whole(volume.spec.size))
