@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def decode_volume(
     channels : mapping of str to int, optional
         Which channel of the maps is what; by default they are those of the method, in its order.
     scores : Path, optional
-        A table of how sure the maps are of each instance (see `segment.confidence`).
+        A table of how sure the maps are of each instance (see `segment.measures.confidence`).
     config : Path, optional
         The file that parameters are from, for the history.
     dtype : str, optional
@@ -96,22 +96,20 @@ def decode_volume(
             with decoded(volume, target, of_blocks, parameters, running) as (instances, running_on):
                 count = instances.count
                 labels = replace(spec, dtype=label_type(count, dtype))
-                work = Work(_Typed(instances, labels.dtype), "write", (), _bytes_to_write(labels))
-                write_volume(target, labels, work, running_on)
+                write_volume(target, labels, _writing(instances, labels), running_on)
         if scores is not None:
             write_scores(target, volume, scores, records, running)
     return count
 
 
-@dataclass(frozen=True)
-class _Typed:
-    """Instances in the type of the labels, wherever a block of them is read."""
+def _writing(instances: Decoded, labels: VolumeSpec) -> Work:
+    """Return how instances become labels, wherever a block of them is read."""
+    dtype = labels.dtype
 
-    instances: Decoded
-    dtype: np.dtype[Any]
+    def typed(box: Box, threads: int) -> Array:
+        return instances.read(box, threads).astype(dtype, copy=False)
 
-    def __call__(self, box: Box, threads: int) -> Array:
-        return self.instances.read(box, threads).astype(self.dtype, copy=False)
+    return Work(typed, "write", (), _bytes_to_write(labels))
 
 
 def _bytes_to_write(labels: VolumeSpec) -> float:

@@ -200,9 +200,10 @@ def decoded(
         with workspace(target, records, plan.block, running) as space:
             parts = known_parts(volume, work, space, plan, running, engine)
             found = method.instances(volume, parts, parameters, running, engine)
-            if found.instances.count == 0:
-                _warn(f"{found.why_none}; the largest mask value is {parts.largest[0] / 255:.2f}")
-            yield found.instances, running
+            if found.count == 0:
+                largest = max(of_maps[0] for of_maps in parts.tables("largest"))
+                _warn(f"{found.why_none}; the largest mask value is {largest / 255:.2f}")
+            yield found, running
 
 
 def _whole(volume: Volume, parameters: DecodeParameters, running: Running) -> Decoded:

@@ -156,9 +156,7 @@ def known_parts(
         for (number, _), _ in running.track(computed, len(left), "decode", "blocks"):
             if space.journal:
                 space.journal.add((number,))
-    parts = Parts(space.folder, blocks, [], plan.slots)
-    largest = np.max(list(parts.tables("largest")), axis=0).tolist()
-    return replace(parts, largest=largest)
+    return Parts(space.folder, blocks, plan.slots)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from mitotools.segment.decoders.connected_components import REACH_VOXELS, block_
 from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.decoding.block_step import BlockWork
-from mitotools.stages.decoding.instances import Everywhere, Found, Instances, Layer, runs_between
+from mitotools.stages.decoding.instances import Everywhere, Instances, Layer, runs_between
 from mitotools.stages.decoding.maps import as_uint8
 from mitotools.stages.decoding.parts import file_of
 
@@ -42,7 +42,7 @@ def work(parameters: DecodeParameters) -> BlockWork:
 
 def instances(
     maps: Volume, parts: Parts, parameters: DecodeParameters, running: Running, engine: Engine
-) -> Found:
+) -> Instances:
     """Join components across blocks, let the other voxels join them, and number the instances."""
     least = least_voxels(parameters, maps.spec.channels or 1)
     shared = parts.shared("shared", memory_of(running, engine), lambda _, table: table.voxels >= least)
@@ -58,8 +58,8 @@ def instances(
         voxels, files = _joined_voxels(maps, parts, markers, open_names, parameters, running, engine)
         numbers = markers.final(voxels - markers.voxels, parameters.min_size_voxels)
         layer = Layer(files, Everywhere(numbers))
-    found = Instances(maps.spec.size, parts.blocks, (layer,), int(numbers.max(initial=0)))
-    return Found(found, _why_none(maps, parts, parameters))
+    count = int(numbers.max(initial=0))
+    return Instances(maps.spec.size, parts.blocks, (layer,), count, _why_none(maps, parts, parameters))
 
 
 def _why_none(maps: Volume, parts: Parts, parameters: DecodeParameters) -> str:

@@ -73,12 +73,15 @@ class Instances:
     layers : sequence of Layer
     count : int
         Instances are numbered 1 to it.
+    why_none : str
+        Why there are none, where there are none.
     """
 
     size: Size
     blocks: Sequence[Box]
     layers: Sequence[Layer]
     count: int
+    why_none: str
 
     def read(self, box: Box, threads: int = 1) -> Array:  # noqa: ARG002 (as stages call it)
         """Return the instances of `box`, in the smallest unsigned type for all of them."""
@@ -92,21 +95,6 @@ class Instances:
                     runs = runs_between(file, shared.start[0], shared.stop[0], self.size)
                     paint(result, runs, layer.instances.of(block, runs["id"]), box.start, self.size)
         return result
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a decoder found.
-
-    Parameters
-    ----------
-    instances : Instances
-    why_none : str
-        Why there are none, where there are none.
-    """
-
-    instances: Instances
-    why_none: str
 
 
 def runs_between(file: Path, first: int, last: int, size: Size) -> Array:

@@ -37,15 +37,12 @@ class Parts:
     folder : Path
         Where it is put aside.
     blocks : list of Box
-    largest : list of int
-        The largest value of each map.
     slots : int
         How many blocks may be in memory.
     """
 
     folder: Path
     blocks: list[Box]
-    largest: list[int]
     slots: int
 
     def tables(self, name: str) -> Iterator[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,7 @@ from mitotools.segment.blockwise.profiles import BYTES_PER_VOXEL, linked
 from mitotools.segment.decoders.profiles import block_part
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.decoding.block_step import BlockWork
-from mitotools.stages.decoding.instances import Found, Instances, Layer
+from mitotools.stages.decoding.instances import Instances, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,32 +45,26 @@ def instances(
     parameters: DecodeParameters,
     running: Running,
     engine: Engine,
-) -> Found:
+) -> Instances:
     """Link the profiles across blocks, and number the instances."""
-    shared = parts.shared("shared", memory_of(running, engine), _Linked(parts, parameters.min_size_voxels))
+
+    def matters(block: int, table: Shared) -> Flags:
+        """Return which profiles of a block may be linked, or are an instance by themselves."""
+        overlaps = parts.table("overlaps", block)
+        found: Flags = np.isin(table.ids, overlaps[:, :2]) | (table.voxels >= parameters.min_size_voxels)
+        return found
+
+    shared = parts.shared("shared", memory_of(running, engine), matters)
     markers = _chains(
         shared, list(parts.tables("overlaps")), list(parts.tables("known")), parameters.link_iou
     )
     del shared
     numbers = markers.final(0, parameters.min_size_voxels)
     layer = Layer(parts.files("runs"), markers.numbers.through(numbers))
-    found = Instances(maps.spec.size, parts.blocks, (layer,), int(numbers.max(initial=0)))
+    why_none = f"no voxel is foreground with --foreground {parameters.foreground:g}"
     if any(found.any() for found in parts.tables("found")):
-        return Found(found, f"no instance has --min-size {parameters.min_size_voxels} voxels")
-    return Found(found, f"no voxel is foreground with --foreground {parameters.foreground:g}")
-
-
-@dataclass(frozen=True, eq=False)
-class _Linked:
-    """Which profiles of a block may be linked, or are an instance by themselves."""
-
-    parts: Parts
-    min_size_voxels: int
-
-    def __call__(self, block: int, table: Shared) -> Flags:
-        overlaps = self.parts.table("overlaps", block)
-        found: Flags = np.isin(table.ids, overlaps[:, :2]) | (table.voxels >= self.min_size_voxels)
-        return found
+        why_none = f"no instance has --min-size {parameters.min_size_voxels} voxels"
+    return Instances(maps.spec.size, parts.blocks, (layer,), int(numbers.max(initial=0)), why_none)
 
 
 def _chains(

@@ -28,7 +28,7 @@ from mitotools.segment.blockwise.watershed import BYTES_PER_VOXEL, SEVERAL
 from mitotools.segment.decoders.watershed import LANDSCAPES, block_part
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.decoding.block_step import BlockWork
-from mitotools.stages.decoding.instances import Everywhere, Found, Instances, Layer, all_runs
+from mitotools.stages.decoding.instances import Everywhere, Instances, Layer, all_runs
 from mitotools.stages.decoding.parts import file_of
 from mitotools.volume.blocks import Box, size3
 
@@ -58,7 +58,7 @@ def work(parameters: DecodeParameters) -> BlockWork:
 
 def instances(
     maps: Volume, parts: Parts, parameters: DecodeParameters, running: Running, engine: Engine
-) -> Found:
+) -> Instances:
     """Flood what crosses blocks, and number the instances.
 
     Raises
@@ -72,8 +72,16 @@ def instances(
     )
     markers = _markers(shared, list(parts.tables("markers")), parameters.min_seed_voxels)
     del shared  # one kind of tables at a time is in memory
+
+    def is_marked(block: int, table: Shared) -> Flags:
+        """Return which components of a block have a marker in it that stays."""
+        pairs = parts.table("pairs", block)
+        stays = markers.numbers.of(block, pairs[:, 1]) != 0
+        found: Flags = np.isin(table.ids, pairs[stays, 0])
+        return found
+
     crossing = crossing_components(
-        parts.shared("shared_components", memory, _Marked(parts, markers.numbers)),
+        parts.shared("shared_components", memory, is_marked),
         parts.tables("pieces"),
         parts.tables("pairs"),
         markers.numbers,
@@ -88,22 +96,8 @@ def instances(
         Layer(parts.files("open_runs"), Numbers(crossing.groups.names, crossing.alone()).through(numbers)),
         Layer(files, Everywhere(numbers)),
     )
-    found = Instances(maps.spec.size, parts.blocks, layers, int(numbers.max(initial=0)))
-    return Found(found, _why_none(list(parts.tables("found")), markers, parameters))
-
-
-@dataclass(frozen=True, eq=False)
-class _Marked:
-    """Which components of a block have a marker in it that stays."""
-
-    parts: Parts
-    markers: Numbers
-
-    def __call__(self, block: int, table: Shared) -> Flags:
-        pairs = self.parts.table("pairs", block)
-        stays = self.markers.of(block, pairs[:, 1]) != 0
-        found: Flags = np.isin(table.ids, pairs[stays, 0])
-        return found
+    why_none = _why_none(list(parts.tables("found")), markers, parameters)
+    return Instances(maps.spec.size, parts.blocks, layers, int(numbers.max(initial=0)), why_none)
 
 
 def _markers(shared: Sequence[Shared], known: Sequence[Known], min_seed_voxels: int) -> Markers:
