@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numba import njit
 from scipy import ndimage
 
-from mitotools.segment.blockwise.components import ComponentsPart, block_components
 from mitotools.segment.blockwise.painting import paint
-from mitotools.segment.blockwise.places import Place
+from mitotools.segment.blockwise.places import Place, core_runs, is_open, sizes_and_firsts
+from mitotools.segment.blockwise.runs import components_of, runs_of
+from mitotools.segment.blockwise.tables import Known, Shared, shared_table
 from mitotools.segment.components import drop_small, grey_level, smallest_labels
 
 if TYPE_CHECKING:
     from mitotools.conventions import Array, Labels, Maps, Mask
     from mitotools.parameters import DecodeParameters
+    from mitotools.segment.blockwise.places import Integers
+
+BYTES_PER_VOXEL = 20
+"""Of a block, beside the maps: the mask, its runs, and labels of the second step."""
 
 REACH_VOXELS = 2
 """How far a voxel may be from the component that it joins, along y and along x."""
 
 WINDOW_VOXELS = (2 * REACH_VOXELS + 1) ** 2
 """A component grows to that many times its size at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentsPart:
+    """What a block knows of components; voxels are runs in the volume (see `RUN`).
+
+    Parameters
+    ----------
+    runs : array of RUN
+        Ids are the block's own numbers.
+    known : Known
+        The components in this block alone.
+    shared : Shared
+    firsts : (N + 1,) int64
+        First voxel of every component in the block itself, by the block's own numbers.
+    found : (1,) int64
+        Voxels of all components in the block itself.
+    """
+
+    FILES: ClassVar = ("runs", "firsts")
+
+    runs: Array
+    known: Known
+    shared: Shared
+    firsts: Integers
+    found: Integers
 
 
 def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
@@ -61,11 +93,29 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
 
 
 def block_part(maps: Maps, parameters: DecodeParameters, place: Place) -> ComponentsPart:
-    """Find the components of a block of maps; see `block_components`."""
+    """Find the 26-connected components of a block.
+
+    Parameters
+    ----------
+    maps : (C, Z, Y, X) array of uint8
+        Of the block and of the first plane of the next block along each axis, where there is one.
+    parameters : DecodeParameters
+    place : Place
+    """
     mask: Mask = maps[0] > grey_level(parameters.foreground)
     if len(maps) > 1:
         mask &= maps[1] < grey_level(parameters.seed_contour)
-    return block_components(mask, least_voxels(parameters, len(maps)), place)
+    components = components_of(runs_of(mask), 26)
+    sizes, firsts = sizes_and_firsts(components, place)
+    open_components = is_open(components, place)
+    ids = np.flatnonzero(~open_components & (sizes >= max(least_voxels(parameters, len(maps)), 1)))
+    return ComponentsPart(
+        core_runs(components, place, np.ones(components.count + 1, np.bool_)),
+        Known(ids, firsts[ids], sizes[ids]),
+        shared_table(components, open_components, sizes, firsts, place, mask),
+        firsts,
+        sizes.sum(keepdims=True),
+    )
 
 
 def least_voxels(parameters: DecodeParameters, channels: int) -> int:

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mitotools.segment.blockwise.components import BYTES_PER_VOXEL
 from mitotools.segment.blockwise.joining import Numbers, group_firsts, group_voxels, joined, joined_markers
 from mitotools.segment.blockwise.painting import paint, runs_of_labels
 from mitotools.segment.components import grey_level
-from mitotools.segment.decoders.connected_components import REACH_VOXELS, block_part, grown, least_voxels
+from mitotools.segment.decoders.connected_components import (
+    BYTES_PER_VOXEL,
+    REACH_VOXELS,
+    block_part,
+    grown,
+    least_voxels,
+)
 from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.decoding.block_step import BlockWork

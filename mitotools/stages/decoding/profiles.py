@@ -15,8 +15,7 @@ from mitotools.segment.blockwise.joining import (
     joined,
     joined_markers,
 )
-from mitotools.segment.blockwise.profiles import BYTES_PER_VOXEL, linked
-from mitotools.segment.decoders.profiles import block_part
+from mitotools.segment.decoders.profiles import BYTES_PER_VOXEL, block_part, linked
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.decoding.block_step import BlockWork
 from mitotools.stages.decoding.instances import Instances, Layer
