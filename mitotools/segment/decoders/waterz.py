@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,9 +77,10 @@ def decode(maps: Maps, parameters: DecodeParameters) -> Labels:
     threshold = 1 - ((level + 1) / BINS if bins else level / 255)
     with extra("method waterz", "the library waterz", "affinities"):
         import waterz  # noqa: PLC0415 (an extra)
+    library: Any = waterz  # by its types, it may return more than labels
     affinities = np.divide(maps, 255, dtype=np.float32, order="C")
     with _silence():
-        (segments,) = waterz.agglomerate(
+        (segments,) = library.agglomerate(
             affinities,
             [threshold],
             aff_threshold_low=(low + 0.5) / 255,
