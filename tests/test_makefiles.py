@@ -96,7 +96,8 @@ def test_table_1_has_all_rows_beside_the_published_ones(make, tmp_path):
 @pytest.mark.slow
 def test_the_tables_and_figures_of_mitoem_are_made(make, tmp_path):
     # The other rows differ from these, and from those of Lucchi's table, in a word each: they parse.
-    make("mitoem", "TABLE2=u3d-bc+cc u3d-bc+mw", *TARGETS["mitoem"])  # at once: the targets share models and maps
+    # All targets at once, as they share models and maps.
+    make("mitoem", "TABLE2=u3d-bc+cc u3d-bc+mw", *TARGETS["mitoem"])
     table2, table3, update2021, grid = (
         (tmp_path / "out" / name).read_text()
         for name in ("table2.md", "table3.md", "update2021.md", "grid.tsv")

@@ -102,7 +102,7 @@ def predict(
     from mitotools.volume.plan import is_plan
 
     parameters = PredictParameters(tta=int(tta), **chosen)
-    own = Part(*arguments.part(part)) if part else None
+    own = None if part is None else Part(*arguments.part(part))
     if is_plan(Path(raw.file)):
         done = predict_plan(_plan(raw), _folder(maps), model, parameters, running, own or WHOLE)
         options.say(f"{maps}: {len(done)} tiles")

@@ -45,10 +45,10 @@ def _keep_what_is_freed() -> None:
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads in each thread that is started now."""
+def one_torch_thread() -> Iterator[None]:
+    """Let torch use one thread in each thread that is started now."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

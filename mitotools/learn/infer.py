@@ -52,11 +52,6 @@ class WindowPredictor:
         """Windows that are best computed at the same time, on a thread each."""
         return self._backend.at_once
 
-    @property
-    def torch_threads(self) -> int:
-        """Threads that torch is best allowed in each of them."""
-        return self._backend.torch_threads
-
     @torch.inference_mode()
     def __call__(self, window: Array) -> npt.NDArray[np.float32]:
         """Return probabilities.

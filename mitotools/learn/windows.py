@@ -132,11 +132,18 @@ def blended(
 
 def padded(read: Callable[[Box], Array], window: Box, size: Size) -> Array:
     """Read a window; what lies beyond the volume is mirrored."""
-    inside = window.intersection(Box.whole(size))
-    array = read(inside)
+    whole = Box.whole(size)
+    if window.intersection(whole) == window:
+        return read(window)
+    # As much of the volume as lies beyond it, so that there is something to mirror.
+    seen = Box(
+        size3([min(a, 2 * n - b) for a, b, n in zip(window.start, window.stop, size, strict=True)]),
+        size3([max(b, -a) for a, b in zip(window.start, window.stop, strict=True)]),
+    )
+    inside = seen.intersection(whole)
     missing = [(i - a, b - j) for a, i, j, b in zip(
-        window.start, inside.start, inside.stop, window.stop, strict=True)]  # fmt: skip
-    return np.pad(array, missing, mode="symmetric") if inside != window else array
+        seen.start, inside.start, inside.stop, seen.stop, strict=True)]  # fmt: skip
+    return np.pad(read(inside), missing, mode="symmetric")[window.relative_to(seen.start).slices]
 
 
 def _move_up(sums: Probabilities, count: int) -> None:

@@ -75,7 +75,7 @@ class Demand:
         Of a block, everything counted that is in memory while it is computed.
     sources : tuple of Layout
     thread_bytes : int
-        What a thread needs for the chunk that it decodes or encodes.
+        What a thread needs: for the chunk that it decodes or encodes, or for what it computes with.
     base_bytes : int
         What is in memory anyway.
     worker_bytes : int
@@ -138,18 +138,32 @@ def plan_blocks(demand: Demand, memory_bytes: int, threads: int, processes: int 
     check_enough([(demand, processes)], memory_bytes)
     fixed = _fixed_bytes(demand, processes)
     least_slots = max(processes, 1)
-    most_slots = least_slots if demand.is_alone else max(threads, least_slots)
     room = int(memory_bytes * SLACK) - fixed
-    if demand.is_alone and processes:
-        demand = replace(demand, most_voxels=math.prod(demand.size) // (processes * _FOR_EACH_PROCESS))
-    plans = _plans(demand, room, range(most_slots, least_slots - 1, -1), max(threads, least_slots))
+    if demand.is_alone:
+        chosen = _for_one_at_a_time(demand, room, least_slots, max(threads, least_slots), processes)
+        return replace(chosen, memory_bytes=chosen.memory_bytes + fixed)
+    choice, slots = _choice_of(demand), range(max(threads, least_slots), least_slots - 1, -1)
+    plans = _plans(demand, choice, room, slots, max(threads, least_slots))
     # With all threads there may be no room for a block: then for fewer threads, which is enough by now.
-    plans = plans or _plans(demand, room, range(most_slots, least_slots - 1, -1), least_slots)
+    plans = plans or _plans(demand, choice, room, slots, least_slots)
     chosen = plans[0]
     for plan in plans[1:]:
         if plan.cost < chosen.cost / _WORTH:
             chosen = plan
     return replace(chosen, memory_bytes=chosen.memory_bytes + fixed)
+
+
+def _for_one_at_a_time(demand: Demand, room: int, slots: int, most_threads: int, processes: int) -> BlockPlan:
+    """Return the blocks that are computed fastest: with many threads there is room for small blocks alone."""
+    if processes:
+        demand = replace(demand, most_voxels=math.prod(demand.size) // (processes * _FOR_EACH_PROCESS))
+    choice = _choice_of(demand)
+    plans = [
+        plan
+        for threads in range(most_threads, slots - 1, -1)
+        for plan in _plans(demand, choice, room, range(slots, slots + 1), threads)
+    ]
+    return max(plans, key=lambda plan: plan.threads / plan.cost)
 
 
 def check_enough(steps: Iterable[tuple[Demand, int]], memory_bytes: int) -> None:
@@ -179,10 +193,9 @@ def _least_bytes(demand: Demand, processes: int) -> int:
     return math.ceil((_fixed_bytes(demand, processes) + max(processes, 1) * block + 1) / SLACK)
 
 
-def _plans(demand: Demand, room: int, slots: range, fewest_threads: int) -> list[BlockPlan]:
+def _plans(demand: Demand, choice: _Choice, room: int, slots: range, fewest_threads: int) -> list[BlockPlan]:
     """Return the best blocks for each number of slots for which there is room beside what is fixed."""
     found = []
-    choice = _choice_of(demand)
     for at_once in slots:
         threads = max(at_once, fewest_threads)
         voxels = (room - threads * demand.thread_bytes) / at_once / demand.bytes_per_voxel

@@ -10,11 +10,11 @@ from uuid import uuid4
 
 from mitotools import history
 from mitotools.errors import InputError, TargetError
-from mitotools.run.budget import check_enough, plan_blocks, written
+from mitotools.run.budget import check_enough, plan_blocks
 from mitotools.run.running import silent
 from mitotools.stages.blocks.blockwise import write_volume
 from mitotools.stages.blocks.parts_of_volume import WHOLE, Part, check_shared, write_part
-from mitotools.stages.blocks.planning import check_disk, disk_needs, memory_of
+from mitotools.stages.blocks.planning import check_disk, memory_of, needs_of_tiles
 from mitotools.stages.prediction.applying import Prediction, network_let_go
 from mitotools.stages.prediction.plan import planned_prediction
 from mitotools.stages.tile import bytes_of_tiles, tile_spec
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running, Tracker
     from mitotools.stages.prediction.plan import Planned
     from mitotools.volume.base import VolumeSpec
-
-_ANY_MEMORY = 2**60
 
 INPUTS = ("volume", "model")
 """What a history's inputs are called where they differ."""
@@ -129,39 +127,32 @@ def predict_plan(
         planned = planned_prediction(plan.volume, raw, model, parameters, running)
         place, nbytes = VolumePath(str(folder)), bytes_of_tiles(tiles.values(), planned.spec)
         if running.dry_run:
-            blocks = _blocks(plan, planned, running)
-            running.dry_run(
-                {
-                    "target": str(folder),
-                    "tiles": str(len(tiles)),
-                    "block": "x".join(map(str, blocks.block)),
-                    "at_once": str(blocks.slots),
-                    "memory": written(blocks.memory_bytes),
-                    **disk_needs(place, nbytes),
-                }
-            )
+            running.dry_run(needs_of_tiles(place, len(tiles), _blocks(plan, planned, running), nbytes))
             return []
+        demand = _demand_of_tile(plan, planned, running)
         if not running.scheduler:  # whose memory is not this machine's
-            check_enough([(_demand_of_slab(plan, planned, running), running.workers)], memory_of(running))
+            check_enough([(demand, running.workers)], memory_of(running))
         check_disk(place, nbytes, planned.spec.compression)
         _join(folder, replace(plan, history=planned.spec.history), there, part, force=running.force)
         force = running.force or bool(running.resume)
         write = _Tiles(planned.prediction, plan, planned.spec, folder, force)
-        _predict_tiles(write, list(tiles.values()), running)
+        _predict_tiles(write, list(tiles.values()), demand, running)
     return list(tiles)
 
 
 def _blocks(plan: Plan, planned: Planned, running: Running) -> BlockPlan:
     """Return the largest tile, and what predicting such tiles takes, each of which is predicted in one go."""
-    demand = replace(_demand_of_slab(plan, planned, running), unit=plan.largest)
-    return plan_blocks(demand, _ANY_MEMORY, running.threads, running.workers)
+    demand = _demand_of_tile(plan, planned, running)
+    blocks = plan_blocks(demand, memory_of(running), running.threads, running.workers)
+    return replace(blocks, block=plan.largest)
 
 
-def _demand_of_slab(plan: Plan, planned: Planned, running: Running) -> Demand:
+def _demand_of_tile(plan: Plan, planned: Planned, running: Running) -> Demand:
     """Return what predicting the largest tile takes: as wide as it is, and as deep as its maps are kept."""
     spec = replace(planned.spec, shape=planned.spec.shape[:-3] + plan.largest)
     demand = planned.work.demand(spec, is_distributed=running.is_distributed)
-    return replace(demand, unit=(demand.unit[0], *plan.largest[1:]))
+    depth = plan.largest[0] if planned.prediction.is_resampled else demand.unit[0]
+    return replace(demand, unit=(depth, *plan.largest[1:]))
 
 
 @dataclass(frozen=True)
@@ -185,14 +176,16 @@ class _Tiles:
                 writer.write(box.relative_to(tile.extent.start), maps)
 
 
-def _predict_tiles(write: _Tiles, tiles: list[Tile], running: Running) -> None:
+def _predict_tiles(write: _Tiles, tiles: list[Tile], demand: Demand, running: Running) -> None:
     if not running.is_distributed:
-        write = replace(write, threads=running.threads)
+        blocks = plan_blocks(demand, memory_of(running), running.threads)
+        write = replace(write, threads=blocks.threads)
         for number, tile in enumerate(tiles, start=1):
             write(tile, running.track, f"tile {number} of {len(tiles)}")
         return
     with running.engine() as engine:
-        write = replace(write, threads=max(engine.threads // engine.processes, 1))
+        blocks = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
+        write = replace(write, threads=blocks.threads // engine.processes)
         with closing(engine.map(write, tiles, engine.processes)) as results:
             for _ in running.track(results, len(tiles), "predict", "tiles"):
                 pass
@@ -211,7 +204,7 @@ def _join(folder: Path, plan: Plan, tiles: list[Path], part: Part, *, force: boo
     folder.mkdir(exist_ok=True)
     file = folder / PLAN_NAME
     changed: list[str] = []
-    is_new = force or not file.exists()
+    is_new = (force and part == WHOLE) or not file.exists()
     if not is_new:
         old = read_plan(file)
         changed += [key for key in ("shape", "size", "halo") if getattr(old, key) != getattr(plan, key)]

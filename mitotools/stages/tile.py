@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from mitotools import history
 from mitotools.errors import TargetError, UsageError
-from mitotools.run.budget import BlockPlan, plan_blocks, written
+from mitotools.run.budget import BlockPlan, plan_blocks
 from mitotools.stages.blocks.pieces import read_pieces, write_pieces
-from mitotools.stages.blocks.planning import check_disk, demand_of, disk_needs, memory_of
+from mitotools.stages.blocks.planning import check_disk, demand_of, memory_of, needs_of_tiles
 from mitotools.stages.blocks.resuming import is_complete, is_worth_continuing, journal_for, made_of
 from mitotools.volume.atomic import appearing, check_file, create_file
 from mitotools.volume.blocks import grid
@@ -175,14 +175,7 @@ def _needs(volume: Volume, plan: Plan, target: Path, running: Running) -> dict[s
     """Return what --dry-run prints."""
     blocks = _blocks(volume, plan, memory_of(running), running.threads, running.workers)
     tiles = 0 if target.suffix else bytes_of_tiles(plan.tiles, _spec(volume, plan))
-    return {
-        "target": str(target),
-        "tiles": str(plan.count),
-        "block": "x".join(map(str, blocks.block)),
-        "at_once": str(blocks.slots),
-        "memory": written(blocks.memory_bytes),
-        **disk_needs(VolumePath(str(target)), tiles),
-    }
+    return needs_of_tiles(VolumePath(str(target)), plan.count, blocks, tiles)
 
 
 def _name_of(source: VolumePath) -> str:

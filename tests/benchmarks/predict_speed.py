@@ -29,7 +29,7 @@ from train_speed import matrix_rate, seconds_each
 
 from mitotools.learn.backends import backend_of
 from mitotools.learn.checkpoint import save_model
-from mitotools.learn.device import chosen_device, torch_threads
+from mitotools.learn.device import chosen_device, one_torch_thread
 from mitotools.learn.metadata import ModelMetadata
 from mitotools.learn.models import build
 from mitotools.parameters import PredictParameters
@@ -90,11 +90,15 @@ def ours(
     backend = backend_of(name, network, window, torch.device(device), precision, available_threads())
     images = [torch.rand(*window, device=device) for _ in range(max(backend.at_once, 2))]
 
+    @torch.inference_mode()
+    def logits(image: torch.Tensor) -> torch.Tensor:
+        return backend(image).cpu()
+
     def together() -> None:
-        for _ in ordered_map(lambda image: backend(image).cpu(), images, backend.at_once):
+        for _ in ordered_map(logits, images, backend.at_once):
             pass
 
-    with torch_threads(backend.torch_threads), torch.inference_mode():
+    with one_torch_thread():
         return len(images) * window_voxels(window) / 1e6 / seconds_each(together, seconds, CPU)
 
 

@@ -77,10 +77,11 @@ def test_in_bfloat16_both_are_within_2_of_255_nearly_everywhere(name):
 
 @pytest.mark.parametrize("name", ["sections", "group norm", "squeeze, replicate"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_on_several_threads_openvino_gives_what_one_gives_bit_for_bit(name, precision):
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_on_several_threads_a_backend_gives_what_one_gives_bit_for_bit(backend, name, precision):
     net = network(name)
     size = window_of(net)
-    one, four = (backend_of("openvino", net, size, CPU, precision, threads) for threads in (1, 4))
+    one, four = (backend_of(backend, net, size, CPU, precision, threads) for threads in (1, 4))
     assert (one.at_once, four.at_once) == (1, 4)
     images = [image(size, seed) for seed in range(12)]
     together = [logits for _, logits in ordered_map(four, images, four.at_once)]

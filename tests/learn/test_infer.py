@@ -139,7 +139,7 @@ class LabelsSeen:
     """A network that sees labels in the grey values, and puts out their affinities."""
 
     device = torch.device("cpu")
-    at_once = torch_threads = 1
+    at_once = 1
 
     def __init__(self, offsets):
         self.offsets = offsets

@@ -138,6 +138,14 @@ def test_what_lies_beyond_the_volume_is_mirrored():
     assert window.ravel().tolist() == [1, 2, 3, 3, 2, 1, 1, 2]
 
 
+@pytest.mark.parametrize("start", [-6, -2, 3, 7])
+def test_a_window_of_which_little_is_inside_mirrors_the_volume_and_not_that_little(start):
+    array = np.arange(10, dtype=np.uint8)[None, None]
+    far = np.pad(array[0, 0], 8, mode="symmetric")
+    window = padded(reader(array), Box((0, 0, start), (1, 1, start + 8)), (1, 1, 10))
+    assert window.ravel().tolist() == far[start + 8 : start + 16].tolist()
+
+
 def test_a_window_inside_the_volume_is_read_as_it_is():
     array = volume((4, 4, 4))
     assert np.array_equal(padded(reader(array), Box((1, 0, 2), (3, 2, 4)), (4, 4, 4)), array[1:3, 0:2, 2:4])

@@ -81,12 +81,16 @@ def test_the_history_begins_with_the_models_and_says_all_that_was_chosen(raw, ta
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_number_of_threads_changes_nothing(raw, tmp_path, model, precision):
-    one, two = (
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_the_number_of_threads_changes_nothing(raw, tmp_path, norm, precision):
+    # Large enough for torch to divide a window's work: norms of groups were then summed in another order.
+    how = {"patch": (8, 32, 32), "filters": [16, 32], "norm": norm}
+    model = write_model(tmp_path / "m.safetensors", voxel_size_nm=(30.0, 8.0, 8.0), **how)
+    one, three = (
         predicted(raw, parse_volume_path(str(tmp_path / f"{n}.h5")), model, Running(n), precision=precision)
-        for n in (1, 2)
+        for n in (1, 3)
     )
-    assert np.array_equal(one, two)
+    assert np.array_equal(one, three)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
@@ -98,8 +102,10 @@ def test_maps_are_rounded_to_their_type_and_no_more(raw, tmp_path, model, dtype)
 
 
 def test_bytes_are_rounded_down_and_never_beyond_255():
-    probabilities = np.array([0.0, 0.5, 0.9999, 1.0, 1.0000001, -1e-9], np.float32)
-    assert quantised(probabilities, np.dtype(np.uint8)).tolist() == [0, 127, 254, 255, 255, 0]
+    probabilities = np.array([0.0, 0.5, 0.9999, 1.0, 1.0000001, -1e-9], np.float32).reshape(1, 1, 1, 6)
+    assert quantised(probabilities, np.dtype(np.uint8)).ravel().tolist() == [0, 127, 254, 255, 255, 0]
+    # Of floats, too, decode takes no others.
+    assert quantised(probabilities, np.dtype(np.float32)).ravel().tolist()[3:] == [1, 1, 0]
 
 
 def test_a_volume_smaller_than_a_window_is_predicted(tmp_path, target, model):
@@ -113,6 +119,26 @@ def test_one_slice_is_predicted_by_networks_that_see_one(tmp_path, target, model
         predicted(raw, target, model)
     flat = write_model(tmp_path / "flat.safetensors", patch=(1, 16, 16), flat_levels=2)
     assert predicted(raw, target, flat).shape == (2, 1, 40, 40)
+
+
+def test_slices_of_which_one_is_left_at_the_voxel_size_of_the_training_are_too_few(tmp_path, target):
+    model = write_model(tmp_path / "m.safetensors", voxel_size_nm=(30.0, 8.0, 8.0))
+    raw, _ = write_phantom(tmp_path, (6, 40, 40), voxel_size_nm=(5.0, 8.0, 8.0))
+    with pytest.raises(InputError, match=r"has one slice at the voxel size of the training, and the network"):
+        predicted(raw, target, model)
+
+
+def test_voxels_that_are_resampled_to_cubes_may_be_turned_all_ways(tmp_path, target):
+    # 51 slices of 5 nm become 26 of 10 nm, as near as whole slices are.
+    raw, _ = write_phantom(tmp_path, (51, 24, 24), voxel_size_nm=(5.0, 5.0, 5.0))
+    model = write_model(tmp_path / "m.safetensors", patch=(16, 16, 16), voxel_size_nm=(10.0, 10.0, 10.0))
+    assert predicted(raw, target, model, tta=48).shape == (2, 51, 24, 24)
+
+
+@pytest.mark.parametrize("option", [{"dtype": "uint16"}, {"overlap": 1.0}, {"rescale": "no"}], ids=str)
+def test_options_that_no_command_line_has_are_refused(raw, target, model, option):
+    with pytest.raises(UsageError, match=r"expected (one|a part) of"):
+        predicted(raw, target, model, **option)
 
 
 def test_a_crop_is_predicted_as_a_volume_of_its_own(raw, target, tmp_path, model):

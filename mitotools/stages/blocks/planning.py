@@ -99,8 +99,13 @@ def needs(target: VolumePath, spec: VolumeSpec, plans: list[BlockPlan]) -> dict[
         "target": str(target),
         **needs_to_read(spec, plans[0]),
         "memory": written(max(plan.memory_bytes for plan in plans)),
-        **disk_needs(target, spec.nbytes),
+        **_disk_needs(target, spec.nbytes),
     }
+
+
+def needs_of_tiles(target: VolumePath, count: int, plan: BlockPlan, nbytes: int) -> dict[str, str]:
+    """Return what --dry-run prints of so many tiles: the blocks are those of the largest."""
+    return {"target": str(target), "tiles": str(count), **_blocks_of(plan), **_disk_needs(target, nbytes)}
 
 
 def needs_to_read(spec: VolumeSpec, plan: BlockPlan) -> dict[str, str]:
@@ -108,14 +113,19 @@ def needs_to_read(spec: VolumeSpec, plan: BlockPlan) -> dict[str, str]:
     return {
         "shape": "x".join(map(str, spec.shape)),
         "blocks": str(len(grid(spec.size, plan.block))),
+        **_blocks_of(plan),
+    }
+
+
+def _blocks_of(plan: BlockPlan) -> dict[str, str]:
+    return {
         "block": "x".join(map(str, plan.block)),
         "at_once": str(plan.slots),
         "memory": written(plan.memory_bytes),
     }
 
 
-def disk_needs(target: VolumePath, nbytes: int) -> dict[str, str]:
-    """Return what --dry-run prints of the disk."""
+def _disk_needs(target: VolumePath, nbytes: int) -> dict[str, str]:
     free = _free_disk(target)
     return {
         "disk_uncompressed": written(nbytes),

@@ -35,6 +35,8 @@ class Work:
         Of a block, everything counted that is in memory while it is computed; None: twice the new voxel.
     process_bytes : int
         What a process that computes takes beside its blocks.
+    thread_bytes : int
+        What each of its threads takes beside.
     unit : (z, y, x), optional
         Blocks are multiples of it, and of the new volume's own unit.
     margin : (z, y, x)
@@ -49,6 +51,7 @@ class Work:
     sources: Sequence[Source] = ()
     bytes_per_voxel: float | None = None
     process_bytes: int = 0
+    thread_bytes: int = 0
     unit: Size = (1, 1, 1)
     margin: Size = (0, 0, 0)
     is_alone: bool = False
@@ -62,6 +65,7 @@ class Work:
             unit=size3([math.lcm(a, b) for a, b in zip(spec.unit, self.unit, strict=True)]),
             base_bytes=own.base_bytes + here,
             worker_bytes=own.worker_bytes + elsewhere,
+            thread_bytes=own.thread_bytes + self.thread_bytes,
             margin=self.margin,
             is_alone=self.is_alone,
         )

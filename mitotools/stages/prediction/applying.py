@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools.learn.backends import backend_of
-from mitotools.learn.device import chosen_device, torch_threads
+from mitotools.learn.device import chosen_device, one_torch_thread
 from mitotools.learn.infer import WindowPredictor
 from mitotools.learn.library import read_model
 from mitotools.learn.normalise import read_finite
@@ -50,16 +50,13 @@ class Applied:
     changed_ns : int
         When the file was written last.
     parameters : PredictParameters
-        Nothing in them left to "auto".
-    at_once : int
-        Windows that are computed at the same time, at most.
+        Device, precision and backend are no longer "auto".
     normalisation : Normalisation
     """
 
     model: Path
     changed_ns: int
     parameters: PredictParameters
-    at_once: int
     normalisation: Normalisation
 
     def predictor(self, threads: int) -> WindowPredictor:
@@ -72,8 +69,6 @@ def _predictor(applied: Applied, threads: int) -> WindowPredictor:
     how = applied.parameters
     network, metadata = read_model(applied.model, how.as_program)
     device = chosen_device(how.device)
-    # OpenVINO computes a window a thread: no more of them than there is memory for.
-    threads = min(threads, applied.at_once) if how.backend == "openvino" else threads
     backend = backend_of(how.backend, network, metadata.patch_voxels, device, how.precision, threads)
     return WindowPredictor(backend, applied.normalisation, how.tta, metadata.targets)
 
@@ -111,6 +106,11 @@ class Prediction:
     channels: int
     dtype: np.dtype[np.generic]
 
+    @property
+    def is_resampled(self) -> bool:
+        """Whether the network sees other voxels than those of the volume."""
+        return self.windows.size != self.size
+
     def __call__(self, box: Box, threads: int, track: Tracker = silent, label: str = "") -> Array:
         """Return the (C, Z, Y, X) maps of a box, in the type of the new volume."""
         whole = np.empty((self.channels, *box.shape), self.dtype)
@@ -122,7 +122,7 @@ class Prediction:
         self, box: Box, threads: int, track: Tracker = silent, label: str = ""
     ) -> Iterator[tuple[Box, Array]]:
         """Yield the maps of `box` in slabs of whole slices, from the first to the last."""
-        if self.windows.size == self.size:
+        if not self.is_resampled:
             for slab, probabilities in self._blended(box, threads, track, label):
                 yield slab, quantised(probabilities, self.dtype)
             return
@@ -167,7 +167,7 @@ class Prediction:
             return predictor(padded(self._read, self.windows.box(index), self.windows.size))
 
         indices = self.windows.touching(box)
-        with torch_threads(predictor.torch_threads):
+        with one_torch_thread():
             results = ordered_map(predicted, indices, predictor.at_once)
             yield from blended(self.windows, box, track(results, len(indices), label, "windows"))
 
@@ -176,7 +176,13 @@ class Prediction:
 
 
 def quantised(probabilities: Probabilities, dtype: np.dtype[np.generic]) -> Array:
-    """Return probabilities in the type of maps: floor(255 p) for uint8."""
-    if dtype == np.uint8:
-        return np.floor(np.clip(probabilities, 0, 1) * LARGEST).astype(np.uint8)
-    return probabilities.astype(dtype)
+    """Return (C, Z, Y, X) probabilities in the type of maps: floor(255 p) for uint8.
+
+    Where windows are blended, weights sum to one but for rounding: more than 1 is no probability.
+    """
+    maps = np.empty(probabilities.shape, dtype)
+    for channel, of_channel in zip(maps, probabilities, strict=True):
+        for new, old in zip(channel, of_channel, strict=True):  # a slice: little memory beside the maps
+            clipped = np.clip(old, 0, 1)
+            new[...] = np.floor(clipped * LARGEST) if dtype == np.uint8 else clipped
+    return maps

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools import history
-from mitotools.errors import InputError
+from mitotools.errors import InputError, UsageError
 from mitotools.learn.augment.context import Context
 from mitotools.learn.backends import chosen_backend
 from mitotools.learn.device import chosen_device, resolved
@@ -23,7 +23,6 @@ from mitotools.learn.symmetries import channels_turned_back, symmetries
 from mitotools.learn.targets.affinity import affinity_offset
 from mitotools.learn.targets.contour import is_sectioned
 from mitotools.learn.windows import WindowGrid
-from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.blocks.work import Work
 from mitotools.stages.prediction.applying import Applied, Prediction
 from mitotools.stages.prediction.rescaling import factors, seen_at
@@ -47,8 +46,10 @@ FLOAT_BYTES = 4
 ROWS = 4
 """Rows of windows that a block is deep at least, where the volume is: one of them is in float32 at a time."""
 
-SHARE = 0.5
-"""Part of the memory that windows which are computed at the same time may take; blocks have the rest."""
+DTYPES = ("uint8", "float16", "float32")
+"""Of maps."""
+
+RESCALES = ("auto", "none")
 
 BACKEND_BYTES = 350 * 2**20
 """What torch and OpenVINO take in a process beside the tensors of a network (measured: 290 to 330 MiB)."""
@@ -101,6 +102,7 @@ def planned_prediction(
     UsageError, MitotoolsError
         Where there is no such device or backend.
     """
+    _check_options(parameters)
     device, precision = resolved(parameters.device, parameters.precision)
     backend = chosen_backend(parameters.backend, chosen_device(device))
     parameters = replace(parameters, device=device, precision=precision, backend=backend)
@@ -111,7 +113,7 @@ def planned_prediction(
             "%s: %s ('mitotools info %s' says more)", name, metadata.card["title"], name
         )
     seen = seen_by(raw, metadata, parameters.rescale)
-    _check_symmetries(raw.name, seen, metadata, parameters.tta)
+    _check_symmetries(raw, seen, metadata, parameters.tta)
     windows = WindowGrid.over(
         seen.spec.size, metadata.patch_voxels, stride_of(network), parameters.overlap, parameters.blend
     )
@@ -123,8 +125,7 @@ def planned_prediction(
             normalisation.low,
             normalisation.high,
         )
-    at_once, process_bytes = _at_once(network, metadata, parameters, running)
-    applied = Applied(model.absolute(), model.stat().st_mtime_ns, parameters, at_once, normalisation)
+    applied = Applied(model.absolute(), model.stat().st_mtime_ns, parameters, normalisation)
     prediction = Prediction(
         seen, raw.spec.size, applied, windows, len(metadata.targets), np.dtype(parameters.dtype)
     )
@@ -142,7 +143,7 @@ def planned_prediction(
         },
     )
     spec = raw.spec.on_same_grid((len(metadata.targets),), prediction.dtype, records)
-    return Planned(prediction, spec, _work(prediction, raw, process_bytes))
+    return Planned(prediction, spec, _work(prediction, raw, network, metadata))
 
 
 def seen_by(raw: Volume, metadata: ModelMetadata, rescale: str) -> Seen:
@@ -153,9 +154,7 @@ def seen_by(raw: Volume, metadata: ModelMetadata, rescale: str) -> Seen:
     InputError
         Where the network sees more slices than there are, or its affinities are between other voxels.
     """
-    if raw.spec.size[0] == 1 and metadata.patch_voxels[0] > 1:
-        why = f"has one slice, and the network sees {metadata.patch_voxels[0]} at once"
-        raise InputError(raw.name, why, "Train a 2D one: --preset u2d-b")
+    _check_depth(raw, metadata)
     size, trained = raw.spec.voxel_size_nm, metadata.voxel_size_nm
     log = logging.getLogger(__name__)
     if trained is None:
@@ -177,10 +176,27 @@ def seen_by(raw: Volume, metadata: ModelMetadata, rescale: str) -> Seen:
         why = f"has voxels of {_by(size)} nm, the model's affinities are between voxels of {_by(trained)} nm"
         raise InputError(raw.name, why, "Use convert --scale, or predict --rescale none")
     seen = seen_at(raw, scale)
+    _check_depth(seen, metadata, " at the voxel size of the training")
     log.info(f"{unlike}: it is resampled to %s voxels", *nm, _by(seen.spec.size))  # noqa: G004 (no value in it)
     if is_sectioned(size) and not is_sectioned(trained):
         log.warning("%s has sections, the model is one of cubic voxels: look at what it finds", raw.name)
     return seen
+
+
+def _check_depth(seen: Seen, metadata: ModelMetadata, where: str = "") -> None:
+    if seen.spec.size[0] == 1 and metadata.patch_voxels[0] > 1:
+        why = f"has one slice{where}, and the network sees {metadata.patch_voxels[0]} at once"
+        raise InputError(seen.name, why, "Train a 2D one: --preset u2d-b")
+
+
+def _check_options(parameters: PredictParameters) -> None:
+    """Refuse what the command line cannot say."""
+    if parameters.dtype not in DTYPES:
+        raise UsageError(f"dtype {parameters.dtype}", f"expected one of {', '.join(DTYPES)}")
+    if parameters.rescale not in RESCALES:
+        raise UsageError(f"rescale {parameters.rescale}", f"expected one of {', '.join(RESCALES)}")
+    if not 0 <= parameters.overlap < 1:
+        raise UsageError(f"overlap {parameters.overlap}", "expected a part of a window, from 0 to below 1")
 
 
 def _by(lengths: VoxelSize | Size) -> str:
@@ -191,51 +207,50 @@ def _has_affinities(metadata: ModelMetadata) -> bool:
     return any(map(affinity_offset, metadata.targets))
 
 
-def _check_symmetries(name: str, seen: Seen, metadata: ModelMetadata, tta: int) -> None:
+def _check_symmetries(raw: Volume, seen: Seen, metadata: ModelMetadata, tta: int) -> None:
     """Refuse to average over images that are not alike, or whose affinities are others."""
-    orders = Context(metadata.patch_voxels, seen.spec.voxel_size_nm or metadata.voxel_size_nm).orders
+    size_nm = raw.spec.voxel_size_nm or metadata.voxel_size_nm
+    if size_nm and metadata.voxel_size_nm:  # which voxels have where they are resampled, but for rounding
+        seen_nm = [
+            own if before == after else trained
+            for own, trained, before, after in zip(
+                size_nm, metadata.voxel_size_nm, raw.spec.size, seen.spec.size, strict=True
+            )
+        ]
+        size_nm = (seen_nm[0], seen_nm[1], seen_nm[2])
+    orders = Context(metadata.patch_voxels, size_nm).orders
     wanted = {tuple(axis + 3 for axis in order) for order, _ in symmetries(tta)}
     if not wanted <= set(orders):
         axes, fewer = ("z, y and x", 16) if (0, 2, 1) in orders else ("y and x", 4)
         why = f"tta {tta} exchanges {axes}, along which voxels or windows differ"
-        raise InputError(name, why, f"Use --tta {fewer}")
+        raise InputError(raw.name, why, f"Use --tta {fewer}")
     for way in symmetries(tta):
         channels_turned_back([affinity_offset(channel) for channel in metadata.targets], *way)
 
 
-def _at_once(
-    network: Module, metadata: ModelMetadata, parameters: PredictParameters, running: Running
-) -> tuple[int, int]:
-    """Return how many windows there is memory for, and the bytes that a process takes for them."""
-    voxels = math.prod(metadata.patch_voxels)
-    results = 2 * FLOAT_BYTES * voxels * (len(metadata.targets) + 2)
-    weights = 2 * sum(tensor.nbytes for tensor in network.state_dict().values())
-    a_window = results
-    if parameters.device == "cpu":
-        a_window += peak_bytes(network, metadata.patch_voxels, parameters.precision)
-    processes = max(running.workers, 1)
-    threads = max(running.threads // processes, 1)
-    most = threads if parameters.backend == "openvino" else 1
-    there_is = memory_of(running) * SHARE / processes
-    at_once = min(max(int((there_is - weights) // a_window), 1), most)
-    return at_once, weights + at_once * a_window + BACKEND_BYTES
+def _bytes_of_window(network: Module, metadata: ModelMetadata, parameters: PredictParameters) -> int:
+    """Return what applying the network to a window takes, with what waits to be blended."""
+    results = 2 * FLOAT_BYTES * math.prod(metadata.patch_voxels) * (len(metadata.targets) + 2)
+    if parameters.device != "cpu":
+        return results
+    return results + peak_bytes(network, metadata.patch_voxels, parameters.precision)
 
 
-def _work(prediction: Prediction, raw: Volume, process_bytes: int) -> Work:
+def _work(prediction: Prediction, raw: Volume, network: Module, metadata: ModelMetadata) -> Work:
     windows = prediction.windows
     ratio = math.prod(windows.size) / math.prod(prediction.size)
     scale = [a / b for a, b in zip(prediction.size, windows.size, strict=True)]
     margin = [length * part for length, part in zip(windows.window, scale, strict=True)]
     depth = math.ceil(ROWS * windows.step * scale[0])
-    is_resampled = windows.size != prediction.size
-    floats = 1 + 2 * ratio if is_resampled else min(1.0, windows.window[0] / depth)
+    floats = 1 + 2 * ratio if prediction.is_resampled else min(1.0, windows.window[0] / depth)
     voxel_bytes = prediction.channels * (prediction.dtype.itemsize + FLOAT_BYTES * floats)
     return Work(
         prediction,
         "predict",
         [raw],
         voxel_bytes,
-        process_bytes=process_bytes,
+        process_bytes=2 * sum(tensor.nbytes for tensor in network.state_dict().values()) + BACKEND_BYTES,
+        thread_bytes=_bytes_of_window(network, metadata, prediction.applied.parameters),
         unit=(depth, 1, 1),
         margin=size3([math.ceil(length) for length in margin]),
         is_alone=True,
