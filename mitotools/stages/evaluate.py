@@ -23,7 +23,7 @@ from mitotools.segment.scores.instances import instances_of
 from mitotools.segment.scores.matching import detection, find_errors
 from mitotools.segment.scores.rand_voi import adapted_rand_error, variation_of_information
 from mitotools.segment.scores.verdicts import COLUMNS, verdicts
-from mitotools.stages.scoring.comparing import Asked, Compared, compare_volumes
+from mitotools.stages.scoring.comparing import Asked, Compared, Scored, compare_volumes
 from mitotools.stages.scoring.overlap_file import load_overlap, save_overlap
 from mitotools.stages.scoring.score_file import compare_ids, read_scores
 from mitotools.volume.atomic import check_file
@@ -35,17 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
-
     from mitotools.parameters import EvaluateParameters
     from mitotools.run.running import Running
-    from mitotools.segment.scores.instances import Instances, Side
+    from mitotools.segment.scores.instances import Side
     from mitotools.segment.scores.overlap import Overlap
     from mitotools.segment.scores.verdicts import Verdict
     from mitotools.stages.scoring.score_file import Listed
     from mitotools.volume.path import VolumePath
-
-__all__ = ["EvaluateFiles", "Report", "chosen_protocol", "evaluate_volumes", "scores"]
 
 Report = dict[str, Any]
 """What `mitotools evaluate --format json` prints."""
@@ -99,17 +95,6 @@ class EvaluateFiles:
         check_apart(outputs, [*compared, self.ignore, self.heatmap, self.raw, listed])
         for file in filter(None, outputs):
             check_file(file, force=running.force)
-
-
-@dataclass(frozen=True, eq=False)
-class _Scored:
-    """What is scored: instances, and what ranks the predictions: "size", "file" or "heatmap"."""
-
-    overlap: Overlap
-    instances: Instances
-    protocol: EvaluationProtocol
-    ranked_by: str = "size"
-    ranks: npt.NDArray[np.float64] | None = None
 
 
 def evaluate_volumes(
@@ -214,10 +199,9 @@ def _finished(
         rows = ([getattr(verdict, name) for name in COLUMNS] for verdict in found)
         write_tsv(files.matches, COLUMNS, rows, records, force=running.force)
     if files.report:
-        from mitotools.stages.scoring.report import ReportOf, write_score_report  # noqa: PLC0415 (matplotlib)
+        from mitotools.stages.scoring.report import write_score_report  # noqa: PLC0415 (matplotlib)
 
-        about = ReportOf(report, scored.instances, scored.protocol, scored.ranks, found)
-        write_score_report(files.report, about, parameters, running, shown)
+        write_score_report(files.report, report, scored, found, parameters, running, shown)
     return report
 
 
@@ -226,21 +210,21 @@ def _scored(
     parameters: EvaluateParameters,
     ranked_by: str = "size",
     listed: Listed | None = None,
-) -> _Scored:
+) -> Scored:
     protocol = chosen_protocol(parameters)
     overlap = comparison.overlap.without_small_truths(protocol.min_truth_size_voxels)
     cut = (comparison.cut_predictions, comparison.cut_truths) if parameters.ignore_border else ()
     instances = instances_of(overlap, *cut)
     if ranked_by == "size":
-        return _Scored(overlap, instances, protocol)
+        return Scored(overlap, instances, protocol)
     if listed is not None:
         compare_ids(instances.predictions.ids, listed[0])
     ids, scores_of_ids = listed or comparison.heat.scores()
     ranks = scores_by_id(instances.predictions.ids, ids, scores_of_ids)
-    return _Scored(overlap, instances, protocol, ranked_by, ranks)
+    return Scored(overlap, instances, protocol, ranked_by, ranks)
 
 
-def _report(scored: _Scored, parameters: EvaluateParameters) -> Report:
+def _report(scored: Scored, parameters: EvaluateParameters) -> Report:
     protocol, instances, overlap = scored.protocol, scored.instances, scored.overlap
     thresholds = select_thresholds(protocol.name, parameters.iou)
     split, merge = variation_of_information(overlap)
@@ -289,7 +273,7 @@ def chosen_protocol(parameters: EvaluateParameters) -> EvaluationProtocol:
     return protocol
 
 
-def _verdicts(scored: _Scored, parameters: EvaluateParameters) -> list[Verdict]:
+def _verdicts(scored: Scored, parameters: EvaluateParameters) -> list[Verdict]:
     """Return what became of every instance at the first of the thresholds."""
     (iou, *_) = select_thresholds(scored.protocol.name, parameters.iou).values()
     return list(verdicts(scored.instances, scored.protocol, iou, parameters.errors))

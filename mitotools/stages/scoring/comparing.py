@@ -19,10 +19,16 @@ from mitotools.volume.same_size import require_same_size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import numpy as np
+    import numpy.typing as npt
+
     from mitotools.conventions import Size
     from mitotools.history import Input
+    from mitotools.parameters import EvaluationProtocol
     from mitotools.run.running import Running
     from mitotools.segment.scores.comparison import Edges
+    from mitotools.segment.scores.instances import Instances
+    from mitotools.segment.scores.overlap import Overlap
     from mitotools.stages.blocks.steps import Step
     from mitotools.volume.base import Volume, VolumeSpec
     from mitotools.volume.blocks import Box
@@ -49,6 +55,17 @@ class Compared:
     comparison: Comparison
     origin: Origin
     inputs: Sequence[Input]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What is scored: instances, and what ranks the predictions: "size", "file" or "heatmap"."""
+
+    overlap: Overlap
+    instances: Instances
+    protocol: EvaluationProtocol
+    ranked_by: str = "size"
+    ranks: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,11 @@ from mitotools.volume.files import open_volume
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy.typing as npt
-
-    from mitotools.parameters import EvaluateParameters, EvaluationProtocol
+    from mitotools.parameters import EvaluateParameters
     from mitotools.run.running import Running
-    from mitotools.segment.scores.instances import Instances
     from mitotools.segment.scores.verdicts import Verdict
     from mitotools.stages.blocks.steps import Step
+    from mitotools.stages.scoring.comparing import Scored
     from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
     from mitotools.volume.path import VolumePath
@@ -54,29 +52,6 @@ SHOWN = 3
 
 WELL = 0.95
 """Hits of this IoU are not among the worst."""
-
-
-@dataclass(frozen=True, eq=False)
-class ReportOf:
-    """What a report is about.
-
-    Parameters
-    ----------
-    report : dict
-        Of `evaluate`.
-    instances : Instances
-    protocol : EvaluationProtocol
-    ranks : (P,) float64, optional
-        What ranks the predictions; by default their sizes.
-    found : sequence of Verdict
-        What became of every instance at the first of the thresholds.
-    """
-
-    report: dict[str, Any]
-    instances: Instances
-    protocol: EvaluationProtocol
-    ranks: npt.NDArray[np.float64] | None
-    found: Sequence[Verdict]
 
 
 @dataclass(frozen=True)
@@ -99,7 +74,9 @@ def steps_to_report(labels: Sequence[Volume], running: Running) -> list[Step]:
 
 def write_score_report(
     file: Path,
-    about: ReportOf,
+    report: dict[str, Any],
+    scored: Scored,
+    found: Sequence[Verdict],
     parameters: EvaluateParameters,
     running: Running,
     volumes: Sequence[VolumePath] = (),
@@ -109,7 +86,11 @@ def write_score_report(
     Parameters
     ----------
     file : Path
-    about : ReportOf
+    report : dict
+        Of `evaluate`.
+    scored : Scored
+    found : sequence of Verdict
+        What became of every instance at the first of the thresholds.
     parameters : EvaluateParameters
     running : Running
     volumes : sequence of VolumePath, optional
@@ -119,8 +100,7 @@ def write_score_report(
     ------
     InputError, TargetError
     """
-    report = about.report
-    ((name, iou), *_) = select_thresholds(about.protocol.name, parameters.iou).items()
+    ((name, iou), *_) = select_thresholds(scored.protocol.name, parameters.iou).items()
     worst: list[Thumbnail] = []
     voxel_size_nm = None
     with ExitStack() as stack:
@@ -129,14 +109,14 @@ def write_score_report(
             for i, path in enumerate(volumes)
         ]
         if opened:
-            worst, voxel_size_nm = _thumbnails(about.found, opened, running), opened[0].spec.voxel_size_nm
+            worst, voxel_size_nm = _thumbnails(found, opened, running), opened[0].spec.voxel_size_nm
     names = [Path(report[side]["path"]).name for side in ("prediction", "truth")]
     page = score_page(
         " compared with ".join(names),
         _facts(report, name),
         ("", *CLASSES),
         _rows(report),
-        _curves(about, name, iou),
+        _curves(report, scored, found, name, iou),
         worst,
         LEGEND,
         list(_notes(report, name, parameters)),
@@ -207,21 +187,23 @@ def _rows(report: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _curves(about: ReportOf, name: str, iou: float) -> Curves:
-    ten = list(iou_thresholds(about.protocol.name).items())[:10]
+def _curves(
+    report: dict[str, Any], scored: Scored, found: Sequence[Verdict], name: str, iou: float
+) -> Curves:
+    ten = list(iou_thresholds(scored.protocol.name).items())[:10]
     across = np.array([value for _, value in ten])
-    ap = about.report["ap"]
+    ap = report["ap"]
     lines = {
         size: (across, np.array([ap[label][size] for label, _ in ten], float))
         for size in ("all", *CLASSES[:-1])
         if ap[name][size] is not None
     }
-    intervals = about.report.get("bootstrap", {}).get("ap", {})
+    intervals = report.get("bootstrap", {}).get("ap", {})
     ends = [intervals.get(label, {}).get("all") for label, _ in ten]
     band = None if not all(ends) else (across, *np.array(ends, float).T)
-    curve = precision_curve(about.instances, about.protocol, iou, about.ranks)
+    curve = precision_curve(scored.instances, scored.protocol, iou, scored.ranks)
     precision = {} if curve is None else {f"IoU {name}": (np.linspace(0, 1, len(curve)), curve)}
-    by_kind = _by_kind(about.found, *kinds(about.found))
+    by_kind = _by_kind(found, *kinds(found))
     sizes = {kind: np.array([one.voxels for one in by_kind[kind]], float) for kind in KINDS}
     return Curves(lines, band, precision, sizes)
 
