@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools.errors import InputError
-from mitotools.segment.scores.average_precision import scores_by_id
 from mitotools.stages.blocks.planning import memory_of
+from mitotools.volume.formats import HDF5
 from mitotools.volume.hdf5_table import read_dataset
 from mitotools.volume.path import parse_volume_path
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     """Ids in the order of a file, (N,) uint64, and their scores."""
 
 LARGEST_ID = 2**64 - 1
-
-HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 
 BYTES_PER_ROW = 200
 """Of a table, while it is checked."""
@@ -69,10 +67,8 @@ def read_scores(file: Path, running: Running) -> Listed:
     ids = np.array([number for number, _ in pairs], np.uint64)
     scores = np.array([score for _, score in pairs], np.float64)
     _check_unique(file, ids)
-    try:
-        scores_by_id(ids[:0], ids, scores)  # which refuses them before volumes are read
-    except InputError as error:
-        raise InputError(str(file), error.why) from error
+    if np.isnan(scores).any():
+        raise InputError(str(file), "some are no numbers (NaN)")
     return ids, scores
 
 
@@ -90,7 +86,7 @@ def compare_ids(predictions: Ids, listed: Ids) -> None:
 def _rows(file: Path, running: Running) -> Iterator[tuple[int, float]]:
     named = parse_volume_path(str(file))
     container = Path(named.file)
-    if container.suffix.lower() in HDF5_SUFFIXES and container.is_file():
+    if container.suffix.lower() in HDF5.suffixes and container.is_file():
         if named.crop:
             raise InputError(str(file), "a table of scores has no crop", f"Give {named}")
         most_rows = memory_of(running) // BYTES_PER_ROW
