@@ -144,42 +144,6 @@ class OffsetsType(click.ParamType[tuple[tuple[int, ...], ...]]):
         return offsets
 
 
-class ChannelsType(click.ParamType[dict[str, int]]):
-    """Which channel is what: ``NAME=N,NAME=N``."""
-
-    name = "NAME=N,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:
-        """Return the channel of each name."""
-        if isinstance(value, dict):
-            return value
-        pairs = [word.partition("=") for word in value.split(",")]
-        found = {name: int(number) for name, _, number in pairs if name and number.isdecimal()}
-        if len(found) != len(pairs):
-            self.fail(f"{value!r} is not NAME=N,NAME=N, channels counted from 0", param, ctx)
-        return found
-
-
-class PercentilesType(click.ParamType[tuple[float, float]]):
-    """Two percentiles: ``LOW,HIGH``."""
-
-    name = "LOW,HIGH"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        """Return the two numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            low, high = (float(word) for word in value.split(","))
-        except ValueError:
-            low, high = 1.0, 0.0
-        if not 0 <= low < high <= 100:
-            self.fail(f"{value!r} is not LOW,HIGH, two ascending percentiles", param, ctx)
-        return low, high
-
-
 VOLUME = VolumeType()
 OUTPUT = OutputType()
 OUTPUT_FILE = OutputType(is_folder=False)
@@ -189,9 +153,7 @@ SIZE = TripleType(int, least=1, most=_MOST_VOXELS)
 MARGIN = TripleType(int, least=0, most=_MOST_VOXELS)
 NANOMETRES = TripleType(float, least=SMALLEST_VOXEL_NM, most=LARGEST_VOXEL_NM)
 FACTORS = TripleType(float, least=0.001, most=1000)
-PERCENTILES = PercentilesType()
 OFFSETS = OffsetsType()
-CHANNELS = ChannelsType()
 
 
 def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -223,6 +185,30 @@ def two_sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return numbers[0], numbers[1]
 
 
+def percentiles(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """Return the numbers of ``LOW,HIGH``."""
+    if value is None:
+        return None
+    try:
+        low, high = (float(word) for word in value.split(","))
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not 0 <= low < high <= 100:
+        raise click.BadParameter(f"{value!r} is not LOW,HIGH, two ascending percentiles", ctx, param)
+    return low, high
+
+
+def channels(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int] | None:
+    """Return the channel of each name in ``NAME=N,NAME=N``."""
+    if value is None:
+        return None
+    pairs = [word.partition("=") for word in value.split(",")]
+    found = {name: int(number) for name, _, number in pairs if name and number.isdecimal()}
+    if len(found) != len(pairs):
+        raise click.BadParameter(f"{value!r} is not NAME=N,NAME=N, channels counted from 0", ctx, param)
+    return found
+
+
 def thresholds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[float, ...]:
     """Return the thresholds of ``T`` and ``FIRST:LAST:STEP``, in 0..1, the last one included."""
     found: list[float] = []
@@ -240,26 +226,6 @@ def thresholds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...
         count = int((last - first) / step + 1e-9) + 1
         found += [first + number * step for number in range(count)]
     return tuple(found)
-
-
-def dtype_name(name: str | None) -> str | None:
-    """Return the name of a type of voxel, which has to be one."""
-    known = [
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "float16",
-        "float32",
-        "float64",
-    ]
-    if name is not None and name not in known:
-        raise UsageError("--dtype", f"{name!r} is none of {', '.join(known)}")
-    return name
 
 
 def part(text: str) -> tuple[int, int]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _DEFAULT = ConvertParameters()
 
+_VOXEL_TYPES = [f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64)]
+_VOXEL_TYPES += ["float16", "float32", "float64"]
+
 
 @click.command(short_help="Copy a volume to another format, type or voxel size.")
 @click.argument("source", type=arguments.VOLUME)
@@ -38,10 +41,16 @@ _DEFAULT = ConvertParameters()
 )
 @click.option(
     "--clip",
-    type=arguments.PERCENTILES,
+    metavar="LOW,HIGH",
+    callback=arguments.percentiles,
     help="Stretch grey values between two percentiles, 0.5,99.5 for instance, to uint8.",
 )
-@click.option("--dtype", metavar="TYPE", help="Type of the voxels written.  [default: the source's]")
+@click.option(
+    "--dtype",
+    metavar="TYPE",
+    type=click.Choice(_VOXEL_TYPES),
+    help="Type of the voxels written.  [default: the source's]",
+)
 @click.option("--pad", type=arguments.MARGIN, default=(0, 0, 0), help="Add that many zeros on both sides.")
 @options.chunks
 @click.option("--shards", type=arguments.SIZE, help="Voxels that share a file of an OME-Zarr: whole chunks.")
@@ -67,7 +76,6 @@ def convert(
     source: VolumePath,
     target: VolumePath,
     crop: str | None,
-    dtype: str | None,
     zarr_format: str,
     root: str | None,
     running: Running,
@@ -88,7 +96,7 @@ def convert(
         labels=settings["labels"],
         scale=settings["scale"],
         clip_percentiles=settings["clip"],
-        dtype=arguments.dtype_name(dtype),
+        dtype=settings["dtype"],
         pad_voxels=settings["pad"],
         chunks=settings["chunks"],
         shards=settings["shards"],

@@ -72,7 +72,8 @@ label_dtype = click.option(
 
 channels = click.option(
     "--channels",
-    type=arguments.CHANNELS,
+    metavar="NAME=N,...",
+    callback=arguments.channels,
     help="Which channel of the maps is what, mask=0,contour=1 say.  [default: the method's order]",
 )
 blend = click.option(

@@ -98,7 +98,7 @@ BAD_USAGE = {
     "a crop that is none": ("convert raw.h5 out.h5 --crop 5-10", "'5-10' is not a range START:STOP"),
     "a crop of words": ("convert raw.h5 out.h5 --crop abc", "--crop abc: 'abc' is not a range START:STOP"),
     "two crops": ("convert raw.h5[0:2,:,:] out.h5 --crop 0:1,:,:", "has a crop already"),
-    "unknown type": ("convert raw.h5 out.h5 --dtype int12", "is none of uint8"),
+    "unknown type": ("convert raw.h5 out.h5 --dtype int12", "is not one of 'uint8'"),
     "unknown command": ("segment raw.h5 out.h5", "No such command"),
     "missing choice": ("completion", "Choose from: bash, zsh, fish. See"),
     "missing argument": ("decode three_channels.h5", "Missing argument"),
