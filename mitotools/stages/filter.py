@@ -50,8 +50,9 @@ def filter_volume(
 ) -> tuple[int, int]:
     """Copy a label volume with some of its instances.
 
-    The volume is read twice, by blocks, and once more for edits: an instance that a block cuts is one
-    instance. First instances change their shape, then it is chosen which of them stay.
+    The volume is read twice, by blocks, and once more for each of edits, their splits, `fill_holes` and
+    `split`: an instance that a block cuts is one instance. First instances change their shape, then it is
+    chosen which of them stay.
 
     Parameters
     ----------
