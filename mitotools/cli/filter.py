@@ -46,7 +46,13 @@ _TEXT_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
     is_flag=True,
     help="Make every piece of an instance one of its own; the first voxel keeps the id, new ids are higher.",
 )
-@options.min_size(_DEFAULT.min_size_voxels)
+@click.option(
+    "--min-size",
+    type=arguments.VOXELS,
+    default=_DEFAULT.min_size_voxels,
+    show_default=True,
+    help="Drop instances with fewer voxels.",
+)
 @click.option(
     "--where",
     metavar="CONDITION",

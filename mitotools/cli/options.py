@@ -102,17 +102,6 @@ def raw(use: str) -> Callable[[Function], Function]:
     )
 
 
-def min_size(default: int) -> Callable[[Function], Function]:
-    """Return the `--min-size` option with a command's default."""
-    return click.option(
-        "--min-size",
-        type=arguments.VOXELS,
-        default=default,
-        show_default=True,
-        help="Drop instances with fewer voxels.",
-    )
-
-
 def running(command: Function, default_memory: str = "half of what is free") -> Function:
     """Add the options of how a command runs, and pass them on as one `running: Running`."""
 
