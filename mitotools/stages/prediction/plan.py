@@ -161,23 +161,23 @@ def seen_by(raw: Volume, metadata: ModelMetadata, rescale: str) -> Seen:
         return raw
     if size is None:
         log.warning(
-            "%s does not say its voxel size: taken to be that of the training, %s nm", raw.name, _by(trained)
+            "%s does not say its voxel size: taken to be that of the training, %s nm", raw.name, by(trained)
         )
         return raw
     scale = factors(size, trained, sees_one_slice=metadata.patch_voxels[0] == 1)
     if scale == (1.0, 1.0, 1.0):
         return raw
     unlike = "the model was trained on voxels of %s nm, %s has %s nm"
-    nm = (_by(trained), raw.name, _by(size))
+    nm = (by(trained), raw.name, by(size))
     if rescale == "none":
         log.warning(unlike, *nm)
         return raw
     if _has_affinities(metadata):
-        why = f"has voxels of {_by(size)} nm, the model's affinities are between voxels of {_by(trained)} nm"
+        why = f"has voxels of {by(size)} nm, the model's affinities are between voxels of {by(trained)} nm"
         raise InputError(raw.name, why, "Use convert --scale, or predict --rescale none")
     seen = seen_at(raw, scale)
     _check_depth(seen, metadata, " at the voxel size of the training")
-    log.info(f"{unlike}: it is resampled to %s voxels", *nm, _by(seen.spec.size))  # noqa: G004 (no value in it)
+    log.info(f"{unlike}: it is resampled to %s voxels", *nm, by(seen.spec.size))  # noqa: G004 (no value in it)
     if is_sectioned(size) and not is_sectioned(trained):
         log.warning("%s has sections, the model is one of cubic voxels: look at what it finds", raw.name)
     return seen
@@ -199,7 +199,8 @@ def _check_options(parameters: PredictParameters) -> None:
         raise UsageError(f"overlap {parameters.overlap}", "expected a part of a window, from 0 to below 1")
 
 
-def _by(lengths: VoxelSize | Size) -> str:
+def by(lengths: VoxelSize | Size) -> str:
+    """Return lengths in words: 32 x 256 x 256."""
     return " x ".join(f"{length:g}" for length in lengths)
 
 

@@ -13,7 +13,7 @@ from mitotools.learn.normalise import normalisation_of
 from mitotools.learn.patches import SCANNED_VOXELS
 from mitotools.parameters import PredictParameters
 from mitotools.stages.blocks.pieces import read_labels
-from mitotools.stages.prediction.plan import seen_by
+from mitotools.stages.prediction.plan import by, seen_by
 from mitotools.stages.prediction.rescaling import factors
 from mitotools.volume.blocks import block_shape, grid
 from mitotools.volume.files import open_volume, source_of
@@ -120,8 +120,3 @@ def warn_of_other_voxels(
                 by(like_nm),
                 ",".join(f"{factor:g}" for factor in scale),
             )
-
-
-def by(lengths: VoxelSize | Size) -> str:
-    """Return lengths in words: 32 x 256 x 256."""
-    return " x ".join(f"{length:g}" for length in lengths)

@@ -16,8 +16,8 @@ from mitotools.learn.optimise import check_batch
 from mitotools.learn.patches import HELD_BYTES, Mixture, PatchSource
 from mitotools.learn.targets import channel_names, targets_named
 from mitotools.learn.targets.contour import is_sectioned
+from mitotools.stages.prediction.plan import by
 from mitotools.stages.training.checks import (
-    by,
     check_norm,
     check_validation,
     warn_of_other_voxels,
