@@ -38,3 +38,6 @@ DEFAULT_MODEL = "bundled"
 
 BACKGROUND = 0
 """The id of voxels that belong to no instance."""
+
+LARGEST_ID = 2**64 - 1
+"""Ids are of 64 bits at most."""

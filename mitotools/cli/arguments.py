@@ -10,14 +10,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from mitotools.conventions import LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM
+from mitotools.conventions import LARGEST_ID, LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM
 from mitotools.errors import UsageError
 from mitotools.volume.path import PIPE, VolumePath, parse_volume_path
 
 _MOST_VOXELS = 10**9
 """Along an axis: more is a slip of the finger."""
-
-_LARGEST_ID = 2**64 - 1
 
 _MOST_THRESHOLDS = 1000
 
@@ -169,9 +167,9 @@ def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 def ids(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """Return the ids of ``N,N,...``."""
     numbers = integers(ctx, param, value)
-    wrong = next((number for number in numbers or () if not 1 <= number <= _LARGEST_ID), None)
+    wrong = next((number for number in numbers or () if not 1 <= number <= LARGEST_ID), None)
     if wrong is not None:
-        raise click.BadParameter(f"{wrong} is no id: they are 1 to {_LARGEST_ID}", ctx, param)
+        raise click.BadParameter(f"{wrong} is no id: they are 1 to {LARGEST_ID}", ctx, param)
     return numbers
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mitotools import history
+from mitotools.conventions import LARGEST_ID
 from mitotools.errors import InputError, UsageError
 from mitotools.volume.parquet import ID_COLUMNS, LARGEST_INT64, read_parquet
 from mitotools.volume.table import SUFFIXES
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from mitotools.conventions import Array
     from mitotools.history import History
-
-LARGEST_ID = 2**64 - 1
 
 _WHAT_NEXT = "It is a table as 'mitotools stats -o FILE' writes it"
 _INTEGER = re.compile(r"-?\d{1,19}|1\d{19}")

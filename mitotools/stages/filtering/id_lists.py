@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mitotools.conventions import LARGEST_ID
 from mitotools.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-LARGEST_ID = 2**64 - 1
 
 
 def read_ids(file: str) -> tuple[int, ...]:

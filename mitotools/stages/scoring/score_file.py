@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mitotools.conventions import LARGEST_ID
 from mitotools.errors import InputError
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.volume.formats import HDF5
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     Listed = tuple[Ids, npt.NDArray[np.float64]]
     """Ids in the order of a file, (N,) uint64, and their scores."""
-
-LARGEST_ID = 2**64 - 1
 
 BYTES_PER_ROW = 200
 """Of a table, while it is checked."""
