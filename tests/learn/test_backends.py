@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,18 @@ import torch
 from mitotools.errors import MitotoolsError, UsageError
 from mitotools.learn import backends
 from mitotools.learn.backends import backend_of, chosen_backend
+from mitotools.learn.installed import BUNDLED
+from mitotools.learn.library import read_model
 from mitotools.learn.models import build, smallest_input
 from mitotools.run.engine import ordered_map
+from mitotools.volume.blocks import Box
+from mitotools.volume.files import open_volume
+from mitotools.volume.path import parse_volume_path
 
 pytestmark = pytest.mark.openvino
 
 CPU = torch.device("cpu")
+SAMPLE = Path(__file__).parents[2] / "examples" / "data" / "medulla_test.h5"
 
 U3D = {"in_channels": 1, "out_channels": 2, "filters": [4, 8, 8]}
 PYTC = {"in_channels": 1, "out_channels": 2, "filters": [4, 8, 8, 8, 8]}
@@ -72,6 +79,18 @@ def test_in_bfloat16_both_are_within_2_of_255_nearly_everywhere(name):
         backend_of(backend, net, size, CPU, "bfloat16", 1)(image(size)).sigmoid()
         for backend in ("torch", "openvino")
     )
+    assert ((one - two).abs() <= 2 / 255).float().mean() >= 0.999
+
+
+def test_in_bfloat16_the_bundled_model_finds_the_same_with_both():
+    network, _ = read_model(BUNDLED, "")
+    with open_volume(parse_volume_path(f"{SAMPLE}:raw[0:96,0:96,0:96]"), "image") as volume:
+        grey = torch.from_numpy(volume.read(Box.whole((96, 96, 96))).astype(np.float32) / 127.5 - 1)
+    with torch.inference_mode():
+        one, two = (
+            backend_of(backend, network, (96, 96, 96), CPU, "bfloat16", 1)(grey).sigmoid()
+            for backend in ("torch", "openvino")
+        )
     assert ((one - two).abs() <= 2 / 255).float().mean() >= 0.999
 
 
