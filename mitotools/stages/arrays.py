@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mitotools.conventions import DEFAULT_MODEL
+from mitotools.errors import InputError
 from mitotools.learn.installed import model_file
 from mitotools.learn.metadata import read_metadata
 from mitotools.parameters import DecodeParameters, EvaluateParameters, PredictParameters
@@ -80,7 +81,7 @@ def write(
 
     Raises
     ------
-    TargetError
+    InputError, TargetError
 
     Examples
     --------
@@ -91,6 +92,8 @@ def write(
     (30.0, 8.0, 8.0)
     """
     array = np.asarray(array)
+    if array.ndim not in (3, 4):
+        raise InputError("the array", f"has shape {array.shape}, expected (z, y, x) or (c, z, y, x)")
     spec = VolumeSpec(array.shape, array.dtype, voxel_size_nm, is_labels=labels)
     with create_volume(parse_volume_path(str(name)), spec, force=force) as writer:
         writer.write(Box.whole(spec.size), array)

@@ -103,6 +103,12 @@ def mitotools_error(name):
     return getattr(errors, name)
 
 
+def test_a_plane_is_not_taken_for_a_volume(tmp_path):
+    for call in (lambda: mitotools.predict(np.zeros((8, 8))), lambda: mitotools.write("v.tif", np.zeros(5))):
+        with pytest.raises(InputError, match=r"has shape .*, expected \(z, y, x\)"):
+            call()
+
+
 def test_floats_that_are_no_probabilities_are_refused():
     with pytest.raises(InputError, match=r"expected probabilities from 0 to 1, found 1\.5 to 1\.5"):
         mitotools.decode(np.full((2, 4, 4, 4), 1.5))
