@@ -37,8 +37,8 @@ def folder(tmp_path_factory, maps):
 
 @pytest.mark.parametrize(
     ("method", "otherwise"),
-    [("mw", ["-t", "2"]), ("mw", ["--workers", "2"]), ("cc", ["-t", "3", "--memory", "1G"])],
-    ids=["mw, threads", "mw, processes", "cc, threads"],
+    [("mw", ["--workers", "2"]), ("cc", ["-t", "3", "--memory", "1G"])],
+    ids=["mw, processes", "cc, threads"],
 )
 def test_decoding_that_is_killed_continues(folder, maps, method, otherwise):
     options = OPTIONS if method == "mw" else OPTIONS[:2]
@@ -52,13 +52,8 @@ def test_decoding_that_is_killed_continues(folder, maps, method, otherwise):
     os.kill(process.pid, signal.SIGKILL)
     finished(process)
     done = len(lines(journal))
-    process = started(place, *command)
-    status, words = finished(process)
-    assert status == 1
-    assert "Use --resume to continue, or --force to start over" in words
     assert f"continuing after {done} blocks" in succeeds(place, *command, *otherwise, "--resume")
     assert names_in(place) == ["v.zarr"]
     expected = decoder(method).decode(maps, DecodeParameters(method, **PARAMETERS))
     assert expected.max() > 100
     assert np.array_equal(zarr.open_array(place / "v.zarr" / "0")[:], expected)
-    assert "is complete already" in succeeds(place, *command, "--resume")

@@ -27,9 +27,6 @@ def test_a_training_that_is_killed_continues(pair, tmp_path):
     target = killed / "m.safetensors"
     status, _ = stopped(started(killed, *command, "--set", "loaders=1"), journal_of(target), 2)
     assert status == -signal.SIGKILL
-    status, words = finished(started(killed, *command))
-    assert status == 1
-    assert "Use --resume to continue, or --force to start over" in words
     words = succeeds(killed, *command, "--resume", "--set", "loaders=1")
     assert "continuing after" in words
     assert names_in(killed) == ["log", "m.safetensors"]
@@ -37,7 +34,6 @@ def test_a_training_that_is_killed_continues(pair, tmp_path):
     for run in runs:
         run.table = lambda run=run: Run.table(run)
     assert_same(*runs)
-    assert "is complete already" in succeeds(killed, *command, "--resume")
 
 
 @pytest.mark.parametrize("to_all", [False, True], ids=["one process", "its loaders too"])
