@@ -66,7 +66,10 @@ PLAIN: Recipe = (
 )
 
 SECTIONS: Recipe = (
-    *PLAIN,
+    *MILD,
+    ("missing-section", 0.1, {}),
+    ("misalignment", 0.2, {"pixels": 8}),
+    ("motion-blur", 0.1, {}),
     ("myelin", 0.4, {}),
 )
 
@@ -76,6 +79,6 @@ RECIPES: dict[str, Recipe] = {
     "strong": STRONG,  # ours, to do well on tissue that was not trained on
     "mild": MILD,  # ours, for more of the tissue that was trained on
     "plain": PLAIN,  # ours, for more of the same volume: how dark a body is may tell what it is
-    "sections": SECTIONS,  # ours, the same for serial sections: myelin, of which few sections show much
+    "sections": SECTIONS,  # ours, mild for serial sections: their faults, and myelin, of which few show much
     "none": (),
 }
