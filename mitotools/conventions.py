@@ -41,3 +41,9 @@ BACKGROUND = 0
 
 LARGEST_ID = 2**64 - 1
 """Ids are of 64 bits at most."""
+
+MAP_TYPES = ("uint8", "float16", "float32")
+"""Types of the voxels of maps."""
+
+RESCALES = ("auto", "none")
+"""Whether a volume is resampled to the voxels of a model's training: where they differ much, or never."""

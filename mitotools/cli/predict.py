@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mitotools.cli import arguments, options
-from mitotools.conventions import DEFAULT_MODEL
+from mitotools.conventions import DEFAULT_MODEL, MAP_TYPES, RESCALES
 from mitotools.errors import UsageError
 from mitotools.parameters import PredictParameters
 
@@ -47,7 +47,7 @@ _DEFAULT = PredictParameters()
 @options.blend
 @click.option(
     "--dtype",
-    type=click.Choice(["uint8", "float16", "float32"]),
+    type=click.Choice(MAP_TYPES),
     default=_DEFAULT.dtype,
     show_default=True,
     help="Type of the voxels written; uint8 is floor(255 p).",
@@ -55,7 +55,7 @@ _DEFAULT = PredictParameters()
 @options.as_program
 @click.option(
     "--rescale",
-    type=click.Choice(["auto", "none"]),
+    type=click.Choice(RESCALES),
     default=_DEFAULT.rescale,
     show_default=True,
     help="Resample a volume whose voxels are unlike those that the model was trained on.",

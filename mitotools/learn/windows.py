@@ -133,7 +133,7 @@ def blended(
 def padded(read: Callable[[Box], Array], window: Box, size: Size) -> Array:
     """Read a window; what lies beyond the volume is mirrored."""
     whole = Box.whole(size)
-    if window.intersection(whole) == window:
+    if whole.contains(window):
         return read(window)
     # As much of the volume as lies beyond it, so that there is something to mirror.
     seen = Box(

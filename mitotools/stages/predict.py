@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mitotools.learn.metadata import Normalisation
     from mitotools.learn.windows import WindowGrid
     from mitotools.parameters import PredictParameters
-    from mitotools.run.budget import BlockPlan, Demand
+    from mitotools.run.budget import Demand
     from mitotools.run.running import Running, Tracker
     from mitotools.stages.prediction.plan import Planned
     from mitotools.volume.base import VolumeSpec
@@ -126,10 +126,11 @@ def predict_plan(
             raise InputError(str(plan_file), f"plans {plan.shape} voxels, but {raw.name} has {raw.spec.size}")
         planned = planned_prediction(plan.volume, raw, model, parameters, running)
         place, nbytes = VolumePath(str(folder)), bytes_of_tiles(tiles.values(), planned.spec)
-        if running.dry_run:
-            running.dry_run(needs_of_tiles(place, len(tiles), _blocks(plan, planned, running), nbytes))
-            return []
         demand = _demand_of_tile(plan, planned, running)
+        if running.dry_run:
+            blocks = plan_blocks(demand, memory_of(running), running.threads, running.workers)
+            running.dry_run(needs_of_tiles(place, len(tiles), replace(blocks, block=plan.largest), nbytes))
+            return []
         if not running.scheduler:  # whose memory is not this machine's
             check_enough([(demand, running.workers)], memory_of(running))
         check_disk(place, nbytes, planned.spec.compression)
@@ -138,13 +139,6 @@ def predict_plan(
         write = _Tiles(planned.prediction, plan, planned.spec, folder, force)
         _predict_tiles(write, list(tiles.values()), demand, running)
     return list(tiles)
-
-
-def _blocks(plan: Plan, planned: Planned, running: Running) -> BlockPlan:
-    """Return the largest tile, and what predicting such tiles takes, each of which is predicted in one go."""
-    demand = _demand_of_tile(plan, planned, running)
-    blocks = plan_blocks(demand, memory_of(running), running.threads, running.workers)
-    return replace(blocks, block=plan.largest)
 
 
 def _demand_of_tile(plan: Plan, planned: Planned, running: Running) -> Demand:
@@ -177,15 +171,13 @@ class _Tiles:
 
 
 def _predict_tiles(write: _Tiles, tiles: list[Tile], demand: Demand, running: Running) -> None:
-    if not running.is_distributed:
-        blocks = plan_blocks(demand, memory_of(running), running.threads)
-        write = replace(write, threads=blocks.threads)
-        for number, tile in enumerate(tiles, start=1):
-            write(tile, running.track, f"tile {number} of {len(tiles)}")
-        return
     with running.engine() as engine:
         blocks = plan_blocks(demand, memory_of(running, engine), engine.threads, engine.processes)
-        write = replace(write, threads=blocks.threads // engine.processes)
+        write = replace(write, threads=blocks.threads // max(engine.processes, 1))
+        if not engine.processes:
+            for number, tile in enumerate(tiles, start=1):
+                write(tile, running.track, f"tile {number} of {len(tiles)}")
+            return
         with closing(engine.map(write, tiles, engine.processes)) as results:
             for _ in running.track(results, len(tiles), "predict", "tiles"):
                 pass

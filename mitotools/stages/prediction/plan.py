@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mitotools import history
+from mitotools.conventions import MAP_TYPES, RESCALES
 from mitotools.errors import InputError, UsageError
 from mitotools.learn.augment.context import Context
 from mitotools.learn.backends import chosen_backend
@@ -45,11 +46,6 @@ FLOAT_BYTES = 4
 
 ROWS = 4
 """Rows of windows that a block is deep at least, where the volume is: one of them is in float32 at a time."""
-
-DTYPES = ("uint8", "float16", "float32")
-"""Of maps."""
-
-RESCALES = ("auto", "none")
 
 BACKEND_BYTES = 350 * 2**20
 """What torch and OpenVINO take in a process beside the tensors of a network (measured: 290 to 330 MiB)."""
@@ -191,10 +187,9 @@ def _check_depth(seen: Seen, metadata: ModelMetadata, where: str = "") -> None:
 
 def _check_options(parameters: PredictParameters) -> None:
     """Refuse what the command line cannot say."""
-    if parameters.dtype not in DTYPES:
-        raise UsageError(f"dtype {parameters.dtype}", f"expected one of {', '.join(DTYPES)}")
-    if parameters.rescale not in RESCALES:
-        raise UsageError(f"rescale {parameters.rescale}", f"expected one of {', '.join(RESCALES)}")
+    for name, known in (("dtype", MAP_TYPES), ("rescale", RESCALES)):
+        if (value := getattr(parameters, name)) not in known:
+            raise UsageError(f"{name} {value}", f"expected one of {', '.join(known)}")
     if not 0 <= parameters.overlap < 1:
         raise UsageError(f"overlap {parameters.overlap}", "expected a part of a window, from 0 to below 1")
 
