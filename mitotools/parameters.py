@@ -1,7 +1,4 @@
-"""Every tunable number and its default, on one page.
-
-The commands' help reads the defaults from here, and every output records the values that it was made with.
-"""
+"""Every tunable number and its default, on one page: help reads them here, and outputs record their own."""
 
 from __future__ import annotations
 
@@ -240,6 +237,8 @@ class TrainParameters:
     """Where they are not; the paper's for the Lucchi volume."""
     recipe: str = "2021"
     """Name of a list of augmentations in `mitotools.learn.augment`."""
+    augment: tuple[str, ...] | None = None
+    """NAME:P, each an augmentation and its probability where it is not the recipe's."""
     optimizer: str = "sgd"
     """sgd, or adam."""
     batch: int = 4

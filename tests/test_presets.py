@@ -134,7 +134,7 @@ def test_a_text_means_what_the_same_setting_means_in_a_file(config, text, key, v
 @pytest.mark.parametrize("name", [field.name for field in fields(DEFAULT) if field.name != "preset"])
 def test_every_setting_can_be_given_in_a_file(config, name):
     value = getattr(DEFAULT, name)
-    value = {"patch_voxels": (8, 8, 8)}.get(name, 1) if value is None else value
+    value = {"patch_voxels": (8, 8, 8), "augment": ("flip:1",)}.get(name, 1) if value is None else value
     found = getattr(with_config(DEFAULT, config(f"{name} = {json.dumps(value)}")), name)
     assert found == value
 

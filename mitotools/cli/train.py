@@ -73,7 +73,7 @@ _PAIR = (arguments.VOLUME, arguments.VOLUME)
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="One such setting: filters=16,32,64, norm=group, ...",
+    help="One such setting: filters=16,32,64, norm=group, augment=copy-paste:0.5,flip:0, ...",
 )
 @click.option(
     "--recipe",

@@ -10,7 +10,8 @@ import numpy as np
 
 from mitotools.errors import InputError
 from mitotools.learn.augment.context import Context
-from mitotools.learn.augment.patch import apply, draw, margin, recipe_named
+from mitotools.learn.augment.patch import apply, draw, margin
+from mitotools.learn.augment.recipes import MITOEM_2021
 from mitotools.learn.normalise import normalisation_of, read_finite, to_network, to_unit
 from mitotools.learn.windows import padded
 from mitotools.volume.arrays import ArrayReader
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from mitotools.conventions import Array, Mask, Size, VoxelSize
     from mitotools.learn.augment.patch import Drawn
+    from mitotools.learn.augment.recipes import Recipe
 
 CELL: Size = (32, 64, 64)
 """Foreground is looked up in cells of this shape: one list of cells stands for the whole volume."""
@@ -65,8 +67,8 @@ class PatchSource:
         Longer than the volume: the patch is padded by mirroring.
     uniform_share : float
         Part of the patches drawn anywhere; the others hold a random voxel of the foreground.
-    recipe : str
-        Name of what is done to patches.
+    recipe : Recipe
+        What is done to patches.
     ignore : Volume, optional
         Of the same size: voxels that are not 0 do not count.
     held_out : Box, optional
@@ -86,8 +88,6 @@ class PatchSource:
     ------
     InputError
         Where the volumes differ in size, an id is negative, or no foreground counts.
-    UsageError
-        Where there is no such recipe.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class PatchSource:
         labels: Volume,
         patch: Size,
         uniform_share: float,
-        recipe: str = "2021",
+        recipe: Recipe = MITOEM_2021,
         ignore: Volume | None = None,
         held_out: Box | None = None,
     ) -> None:
@@ -110,7 +110,7 @@ class PatchSource:
         self._size = size
         self._patch = patch
         self._uniform_share = uniform_share
-        self._recipe = recipe_named(recipe)
+        self._recipe = recipe
         self.voxel_size_nm: VoxelSize | None = raw.spec.voxel_size_nm or labels.spec.voxel_size_nm
         self._context = Context(patch, self.voxel_size_nm)
         self.normalisation = normalisation_of(raw)

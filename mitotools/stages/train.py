@@ -87,7 +87,7 @@ def train_model(
     # Where nothing was begun, what is there was told by another training.
     begun = any(path.exists() for path in (target, unfinished_of(target), journal_of(target)))
     check_log(files.log, files.plot, force=running.force, resume=bool(running.resume) and begun)
-    recipe_named(parameters.recipe)
+    recipe_named(parameters.recipe, parameters.augment or ())
     with ExitStack() as stack:
         device, precision = resolved(parameters.device, parameters.precision)
         processes = stack.enter_context(joined(device))

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mitotools.learn.augment.patch import recipe_named
 from mitotools.learn.device import chosen_device, placed, resolved
 from mitotools.learn.feed import BATCHES_AHEAD, Patches, batches
 from mitotools.learn.models import build, settings_of
@@ -74,7 +75,7 @@ def source(folder: Path, patch: Size, voxel_size: VoxelSize, recipe: str) -> Pat
         Volume(ome_zarr.open_reader(folder / f"{name}.zarr", None), name).with_voxel_size(voxel_size)
         for name in ("raw", "labels")
     )
-    return PatchSource(raw, labels, patch, 0.4, recipe)
+    return PatchSource(raw, labels, patch, 0.4, recipe_named(recipe))
 
 
 def rate(step: Callable[[], int], first: int, seconds: float) -> float:

@@ -71,6 +71,8 @@ def test_without_options_the_paper_is_followed(call):
 
 
 def test_options_change_the_preset(call):
+    changes = parameters(call, "--set augment=copy-paste:0.5,flip:0").augment
+    assert changes == ("copy-paste:0.5", "flip:0")
     line = "--preset fast --recipe none --iterations 9 --minutes 1.5 --patch 8x16x24 --batch 6 --seed 3"
     assert parameters(call, f"{line} --device cuda:1 --precision bfloat16 --set norm=group") == replace(
         PRESETS["fast"], recipe="none", iterations=9, minutes=1.5, patch_voxels=(8, 16, 24), batch=6, seed=3,

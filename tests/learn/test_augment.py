@@ -1,4 +1,5 @@
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -213,11 +214,40 @@ def test_a_recipe_sets_limits_of_its_own():
 
 
 def test_a_recipe_that_does_not_exist_is_refused_with_the_nearest():
-    assert recipe_named("2021") is RECIPES["2021"]
+    assert recipe_named("2021") == RECIPES["2021"]
     with pytest.raises(UsageError, match=r"^--recipe 2022: there is no such recipe\. Did you mean 202\d\?$"):
         recipe_named("2022")
     with pytest.raises(UsageError, match=r"Choose one of 2020, 2021, strong, mild, plain, sections, none\.$"):
         recipe_named("xyz")
+
+
+def test_probabilities_of_a_recipe_are_changed_one_by_one():
+    mine = recipe_named("strong", ["copy-paste:0.3", "flip:0", "grayscale:1", "copy-paste:.4"])
+    unchanged = [entry for entry in RECIPES["strong"] if entry[0] not in {"flip", "grayscale"}]
+    assert [entry for entry in mine if entry in unchanged] == unchanged
+    changed = {name: rest for name, *rest in mine if (name, *rest) not in unchanged}
+    assert changed == {
+        "flip": [0.0, {}],
+        "grayscale": [1.0, {"contrast": 0.3, "brightness": 0.2}],
+        "copy-paste": [0.4, {}],
+    }
+    assert recipe_named("none", ["copy-paste:0.5"]) == (("copy-paste", 0.5, {}),)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("copypaste:0.5", "augment copypaste:0.5: there is no such augmentation. Did you mean copy-paste?"),
+        ("xyz:1", "augment xyz:1: there is no such augmentation. Choose one of elastic, turn, "),
+        ("flip", "augment flip: has no probability from 0 to 1. For example flip:0.5, or flip:0"),
+        ("flip:often", "augment flip:often: has no probability from 0 to 1. "),
+        ("flip:1.5", "augment flip:1.5: has no probability from 0 to 1. "),
+        ("flip:nan", "augment flip:nan: has no probability from 0 to 1. "),
+    ],
+)
+def test_a_change_of_no_augmentation_or_to_no_probability_is_refused(change, message):
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
+        recipe_named("2021", [change])
 
 
 def test_a_patch_comes_from_the_middle():

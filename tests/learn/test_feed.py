@@ -21,6 +21,7 @@ from learn.arrays import volume
 
 from mitotools.errors import InputError, MitotoolsError
 from mitotools.learn import feed
+from mitotools.learn.augment.recipes import RECIPES
 from mitotools.learn.feed import Patches, batches, bytes_of_patch, loaders_for
 from mitotools.learn.patches import Mixture, Patch, PatchSource
 from mitotools.learn.processes import Processes
@@ -43,7 +44,7 @@ def random_mixture(recipe="strong", **how):
     for side, voxel_size in ((24, (30, 8, 8)), (32, (8, 8, 8))):
         raw = volume(rng.integers(0, 256, (side,) * 3, np.uint8), voxel_size)
         labels = np.kron(rng.integers(0, 3, (side // 8,) * 3), np.ones((8, 8, 8), int)).astype(np.uint16)
-        sources.append(PatchSource(raw, volume(labels), (8, 8, 8), 0.4, recipe, **how))
+        sources.append(PatchSource(raw, volume(labels), (8, 8, 8), 0.4, RECIPES[recipe], **how))
     return Mixture(sources)
 
 
@@ -128,7 +129,7 @@ def test_the_targets_of_a_patch_are_those_of_its_own_voxel_size():
     shares = []
     for voxel_size in ((30, 8, 8), (8, 8, 8)):
         raw = volume(np.zeros_like(labels), voxel_size)
-        mixture = Mixture([PatchSource(raw, volume(labels), (12, 12, 12), 0.4, "none")])
+        mixture = Mixture([PatchSource(raw, volume(labels), (12, 12, 12), 0.4, ())])
         (batch,) = first_batches(1, mixture)
         shares.append(float(batch.targets[:, 1].mean()))
     assert shares[0] == 0 < shares[1]
@@ -275,7 +276,7 @@ def test_loader_processes_read_files_of_any_format(tmp_path):
         for suffix in (".h5", ".zarr", ".tif", ".nii", ".nii.gz", ".precomputed"):
             arrays = ((labels % 251).astype(np.uint8), labels)
             volumes = [stored(tmp_path / f"{n}{suffix}", array) for n, array in enumerate(arrays)]
-            sources.append(PatchSource(*map(stack.enter_context, volumes), (6, 7, 8), 0.4, "2021"))
+            sources.append(PatchSource(*map(stack.enter_context, volumes), (6, 7, 8), 0.4))
         mixture = Mixture(sources, held_bytes=0)
         expected = first_batches(8, mixture)
         assert all(map(same, expected, first_batches(8, mixture, loaders=1)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from learn.arrays import ArrayReader, volume
 from peak_memory import IMPORT
 
-from mitotools.errors import InputError, UsageError
+from mitotools.errors import InputError
 from mitotools.learn import patches
 from mitotools.learn.augment.context import Context
 from mitotools.learn.augment.patch import apply, draw, margin
@@ -27,7 +27,7 @@ def numbered(shape, dtype=np.uint16):
     return np.arange(1, np.prod(shape) + 1, dtype=dtype).reshape(shape)
 
 
-def numbered_source(shape, patch, uniform_share=1.0, recipe="none", **how):
+def numbered_source(shape, patch, uniform_share=1.0, recipe=(), **how):
     """Return a source whose labels are the voxels' numbers, and whose grey values are the lowest 8 bits."""
     number = numbered(shape)
     raw = volume((number % 256).astype(np.uint8), (8, 8, 8))
@@ -48,7 +48,7 @@ def share_with_foreground(uniform_share):
     labels = np.zeros((64, 64, 64), np.uint16)
     labels[40, 30, 20] = 9
     raw = volume(np.zeros_like(labels, np.uint8))
-    source = PatchSource(raw, volume(labels), (8, 8, 8), uniform_share, "none")
+    source = PatchSource(raw, volume(labels), (8, 8, 8), uniform_share, ())
     return np.mean([drawn.any() for drawn in labels_drawn(source, 400)])
 
 
@@ -93,14 +93,9 @@ def test_a_volume_that_is_held_out_as_a_whole_is_refused():
         numbered_source((4, 4, 4), (2, 2, 2), held_out=Box((0, 0, 0), (4, 4, 4)))
 
 
-def test_a_recipe_that_does_not_exist_is_refused():
-    with pytest.raises(UsageError, match="there is no such recipe"):
-        numbered_source((4, 4, 4), (2, 2, 2), recipe="2019")
-
-
 def test_a_patch_longer_than_the_volume_is_mirrored():
     raw, labels = np.array([[[0, 51, 255]]], np.uint8), np.array([[[0, 5, 6]]], np.uint16)
-    source = PatchSource(volume(raw), volume(labels), (1, 2, 5), 0.4, "none")
+    source = PatchSource(volume(raw), volume(labels), (1, 2, 5), 0.4, ())
     patch = source.draw(np.random.default_rng(0))
     assert patch.labels.tolist() == [[[0, 0, 5, 6, 6]] * 2]
     assert patch.image.ravel().tolist() == pytest.approx([-1, -1, -0.6, 1, 1] * 2)
@@ -150,7 +145,7 @@ def test_any_voxel_of_the_foreground_is_found_however_the_file_is_chunked_and_cr
     cropped = Volume(ArrayReader(labels, None, chunks), "cell.h5", crop)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(patches, "SCANNED_VOXELS", 4096)
-        source = PatchSource(volume(np.zeros(size, np.uint8)), cropped, (1, 1, 1), 0.0, "none")
+        source = PatchSource(volume(np.zeros(size, np.uint8)), cropped, (1, 1, 1), 0.0, ())
     assert {int(drawn.item()) for drawn in labels_drawn(source, 40)} == set(range(2, len(wanted) + 2))
 
 
@@ -187,7 +182,7 @@ def test_a_patch_is_that_of_a_volume_mirrored_beyond_its_ends(data):
     labels = numbered(size)
     box = Box(start, tuple(min(a + p, n) for a, p, n in zip(start, patch, size, strict=True)))
     source = PatchSource(
-        volume(raw, voxel_size), volume(labels), patch, 1.0, recipe, volume(ignored.astype(np.uint8))
+        volume(raw, voxel_size), volume(labels), patch, 1.0, RECIPES[recipe], volume(ignored.astype(np.uint8))
     )
     drawn = draw(rng, RECIPES[recipe], Context(patch, voxel_size))
     found = source.read(box, drawn)
@@ -206,7 +201,7 @@ def test_a_patch_is_that_of_a_volume_mirrored_beyond_its_ends(data):
 def test_voxels_count_unless_they_are_ignored_or_held_out(recipe, held_out):
     ignored = np.random.default_rng(1).random((20, 20, 30)) < 0.3
     ignore = volume(ignored.astype(np.uint8) * 7)
-    source = numbered_source((20, 20, 30), (8, 8, 8), 0.4, recipe, ignore=ignore, held_out=held_out)
+    source = numbered_source((20, 20, 30), (8, 8, 8), 0.4, RECIPES[recipe], ignore=ignore, held_out=held_out)
     ignored[held_out.slices] = True
     rng = np.random.default_rng(0)
     for _ in range(40):
@@ -227,7 +222,7 @@ def test_foreground_that_is_held_out_is_not_looked_for():
     labels = np.zeros((8, 8, 60), np.uint8)
     labels[4, 4, 10], labels[4, 4, 55] = 1, 2
     raw, held_out = volume(np.zeros_like(labels)), Box((0, 0, 0), (8, 8, 50))
-    source = PatchSource(raw, volume(labels), (4, 4, 4), 0.0, "none", held_out=held_out)
+    source = PatchSource(raw, volume(labels), (4, 4, 4), 0.0, (), held_out=held_out)
     assert all(2 in drawn for drawn in labels_drawn(source, 50))
 
 
@@ -235,7 +230,7 @@ def test_ignored_foreground_is_not_looked_for():
     labels = np.zeros((8, 8, 60), np.uint8)
     labels[4, 4, 10], labels[4, 4, 55] = 1, 2
     raw, ignore = volume(np.zeros_like(labels)), volume((labels == 1).astype(np.uint8))
-    source = PatchSource(raw, volume(labels), (4, 4, 4), 0.0, "none", ignore=ignore)
+    source = PatchSource(raw, volume(labels), (4, 4, 4), 0.0, (), ignore=ignore)
     assert all(2 in drawn for drawn in labels_drawn(source, 50))
 
 
@@ -244,7 +239,8 @@ def test_volumes_too_large_for_memory_give_the_same_patches(recipe):
     def drawn(**room):
         ignore = volume(np.eye(24, dtype=np.uint8)[:, :, np.newaxis].repeat(24, 2))
         held_out = Box((0, 0, 0), (3, 24, 24))
-        source = numbered_source((24, 24, 24), (8, 8, 8), 0.4, recipe, ignore=ignore, held_out=held_out)
+        how = {"ignore": ignore, "held_out": held_out}
+        source = numbered_source((24, 24, 24), (8, 8, 8), 0.4, RECIPES[recipe], **how)
         mixture, rng = Mixture([source], **room), np.random.default_rng(0)
         return [mixture.draw(rng)[0] for _ in range(10)]
 
@@ -257,7 +253,7 @@ def test_volumes_too_large_for_memory_give_the_same_patches(recipe):
 def boxes_read(held_bytes):
     """Return which boxes of raw and labels five patches read, of volumes of 16 000 and 32 000 bytes."""
     readers = [ArrayReader(np.ones((20, 20, 40), dtype), None, (8, 8, 8)) for dtype in (np.uint8, np.uint16)]
-    source = PatchSource(*(Volume(reader, "cell.h5") for reader in readers), (4, 4, 4), 1.0, "none")
+    source = PatchSource(*(Volume(reader, "cell.h5") for reader in readers), (4, 4, 4), 1.0, ())
     mixture = Mixture([source], held_bytes)
     for reader in readers:
         reader.boxes.clear()
@@ -314,8 +310,8 @@ def test_several_volumes_are_drawn_from_equally_often_whatever_their_size():
 
 
 def test_a_patch_of_a_mixture_comes_with_the_volume_that_it_is_of():
-    small = PatchSource(*(volume(np.full((4, 4, 4), 7, np.uint8)) for _ in range(2)), (2, 2, 2), 0.4, "none")
-    large = PatchSource(*(volume(np.full((9, 9, 9), 8, np.uint8)) for _ in range(2)), (2, 2, 2), 0.4, "none")
+    small = PatchSource(*(volume(np.full((4, 4, 4), 7, np.uint8)) for _ in range(2)), (2, 2, 2), 0.4, ())
+    large = PatchSource(*(volume(np.full((9, 9, 9), 8, np.uint8)) for _ in range(2)), (2, 2, 2), 0.4, ())
     mixture, rng = Mixture([small, large]), np.random.default_rng(0)
     for _ in range(20):
         patch, source = mixture.draw(rng)
@@ -327,6 +323,7 @@ FULL_SIZE = (
     + """
 from pathlib import Path
 import numpy as np
+from mitotools.learn.augment.recipes import RECIPES
 from mitotools.learn.patches import PatchSource
 from mitotools.volume.base import Volume, VolumeSpec
 from mitotools.volume.blocks import Box
@@ -341,7 +338,7 @@ for name, dtype in (("raw.zarr", np.uint8), ("labels.zarr", np.uint32)):
     for number, box in enumerate(boxes, start=1):
         writer.write(box, np.full(box.shape, number, dtype))
     volumes.append(Volume(ome_zarr.open_reader(place, None), name))
-source, rng = PatchSource(*volumes, (32, 256, 256), 0.0, "strong"), np.random.default_rng(0)
+source, rng = PatchSource(*volumes, (32, 256, 256), 0.0, RECIPES["strong"]), np.random.default_rng(0)
 drawn = {int(source.draw(rng).labels.max()) for _ in range(20)}
 print(*sorted(drawn), peak_kib())
 """

@@ -13,6 +13,7 @@ from phantom import phantom
 from stages.networks import SIZE, VOXEL_SIZE, write_model, write_phantom, write_volume
 
 from mitotools.errors import InputError, MitotoolsError, ModelError, TargetError, UsageError
+from mitotools.learn.augment.recipes import RECIPES
 from mitotools.learn.checkpoint import load_model, save_model
 from mitotools.learn.metadata import read_metadata
 from mitotools.learn.processes import Processes
@@ -123,6 +124,16 @@ def test_a_seed_gives_the_same_model_and_another_seed_another(pair, tmp_path):
     assert "stem.0.weight" in differing(first, other)
 
 
+def test_augmentations_are_added_to_a_recipe_and_recorded(pair, tmp_path):
+    plain, flipped, mild, recipe = (tmp_path / f"{name}.safetensors" for name in ("p", "f", "m", "r"))
+    assert trained(pair, plain).history[0]["parameters"]["augment"] is None
+    assert trained(pair, flipped, augment=("flip:1",)).history[0]["parameters"]["augment"] == ["flip:1"]
+    assert "stem.0.weight" in differing(plain, flipped)
+    trained(pair, mild, recipe="2020")
+    trained(pair, recipe, augment=tuple(f"{name}:{chance}" for name, chance, _ in RECIPES["2020"]))
+    assert differing(mild, recipe) == []
+
+
 class Half(Processes):
     """One of two processes, without the other one."""
 
@@ -207,6 +218,7 @@ def test_a_patch_that_does_not_fit_the_network_is_refused_with_what_would(pair, 
         ({"fold": (2, 2)}, ModelError, "fold: expected three positive numbers"),
         ({"batch": 2}, ModelError, "batch norm needs 4 patches or more"),
         ({"recipe": "2022"}, UsageError, "2022"),
+        ({"augment": ("flip:2",)}, UsageError, "augment flip:2: has no probability"),
         ({"learning_rate": 1e30, "iterations": 9}, ModelError, "at iteration"),
     ],
 )

@@ -20,6 +20,8 @@ from mitotools.learn.augment.recipes import RECIPES
 from mitotools.learn.augment.sampling import Sampler, Sampling
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from mitotools.conventions import Array, Mask, Size
     from mitotools.learn.augment.context import Context, Extent, Parameters
     from mitotools.learn.augment.recipes import Recipe
@@ -31,19 +33,43 @@ ROUNDING = 1e-3
 """Voxels by which a reach may exceed a whole number and be it."""
 
 
-def recipe_named(name: str) -> Recipe:
+def recipe_named(name: str, changes: Sequence[str] = ()) -> Recipe:
     """Return a recipe.
+
+    Parameters
+    ----------
+    name : str
+    changes : sequence of str
+        ``AUGMENTATION:P``: used with this probability instead of the recipe's, or though it does not name it.
 
     Raises
     ------
     UsageError
-        Where there is none of this name.
+        Where there is no recipe or augmentation of this name, or a probability is none.
     """
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        advice = f"Did you mean {near[0]}?" if near else f"Choose one of {', '.join(RECIPES)}"
-        raise UsageError(f"--recipe {name}", "there is no such recipe", advice)
-    return RECIPES[name]
+    _require(name, RECIPES, f"--recipe {name}", "recipe")
+    recipe = {used: (chance, limits) for used, chance, limits in RECIPES[name]}
+    table = [augmentation.name for augmentation in augment.AUGMENTATIONS]
+    for change in changes:
+        used, _, text = change.partition(":")
+        _require(used, table, f"augment {change}", "augmentation")
+        try:
+            chance = float(text)
+        except ValueError:
+            chance = math.nan
+        if not 0 <= chance <= 1:
+            raise UsageError(
+                f"augment {change}", "has no probability from 0 to 1", f"For example {used}:0.5, or {used}:0"
+            )
+        recipe[used] = (chance, recipe[used][1] if used in recipe else {})
+    return tuple((used, chance, limits) for used, (chance, limits) in recipe.items())
+
+
+def _require(name: str, known: Collection[str], what: str, kind: str) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        advice = f"Did you mean {near[0]}?" if near else f"Choose one of {', '.join(known)}"
+        raise UsageError(what, f"there is no such {kind}", advice)
 
 
 def draw(rng: np.random.Generator, recipe: Recipe, context: Context) -> Drawn:

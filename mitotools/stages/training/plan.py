@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mitotools import history
 from mitotools.errors import InputError
+from mitotools.learn.augment.patch import recipe_named
 from mitotools.learn.initial import fine_tuned, network_of
 from mitotools.learn.installed import model_file
 from mitotools.learn.metadata import ModelMetadata
@@ -180,8 +181,8 @@ def _opened(one: Labelled, stack: ExitStack, inputs: list[Input]) -> Volumes:
 def _source(one: Labelled, volumes: Volumes, patch: Size, parameters: TrainParameters) -> PatchSource:
     raw, labels, ignore = volumes
     held_out = None if one.held_out is None else one.held_out.box(raw.spec.size)
-    share, recipe = parameters.uniform_share, parameters.recipe
-    return PatchSource(raw, labels, patch, share, recipe, ignore, held_out)
+    recipe = recipe_named(parameters.recipe, parameters.augment or ())
+    return PatchSource(raw, labels, patch, parameters.uniform_share, recipe, ignore, held_out)
 
 
 def _network(
