@@ -160,7 +160,7 @@ def test_the_model_of_sections_is_trained_on_all_of_them(sections, environment):
     run(["sh", MODELS / "research" / "sections.sh", *words], sections.parent, environment)
     history = read_metadata(sections.parent / "model.safetensors").history
     inputs = {Path(one["path"]).name for one in history[-1]["inputs"]}
-    assert inputs == {path.name for path in sections.iterdir()} | {"sections.toml"}
+    assert inputs == {path.name for path in sections.iterdir()} | {"model-first.safetensors"}
 
 
 @pytest.fixture
