@@ -47,12 +47,12 @@ class WindowGrid:
     weights: tuple[list[Array], list[Array], list[Array]]
 
     @classmethod
-    def over(cls, size: Size, window: Size, stride: Size, overlap: float, blend: str) -> WindowGrid:
-        """Lay windows that share about `overlap` of their length, at multiples of the network's `stride`."""
-        z, y, x = (
-            _starts(n, w, max(round(w * (1 - overlap) / s), 1) * s)
-            for n, w, s in zip(size, window, stride, strict=True)
-        )
+    def over(cls, size: Size, window: Size, overlap: float, blend: str) -> WindowGrid:
+        """Lay windows that share `overlap` of their length.
+
+        Not at multiples of what the network pools: most windows have but one or two of those.
+        """
+        z, y, x = (_starts(n, w, max(round(w * (1 - overlap)), 1)) for n, w in zip(size, window, strict=True))
         weights = [partition(blend, starts, w) for starts, w in zip((z, y, x), window, strict=True)]
         return cls(size, window, (z, y, x), (weights[0], weights[1], weights[2]))
 

@@ -1,6 +1,6 @@
 """Damage files of every kind at random, and give them to the commands: an answer, or one line of error.
 
-Run: python tests/faults/fuzz.py [--seed N] [--count N] [--only READER] [--keep FOLDER]
+Run: python tests/faults/fuzz.py [--seed N] [--first N] [--count N] [--only READER] [--keep FOLDER]
 (PYTHONPATH: the project's folder and tests/)
 
 Each input is read by commands in a process that has little memory to take and little time. Wrong are: an
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import random
 import re
 import resource
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,7 +88,7 @@ def save_mrc() -> None:
 
 def save_tiles() -> None:
     save_model()
-    assert run(["tile", "v.h5", "plan.json", "--size", "8,16,20", "-q"]) == 0
+    assert run(["tile", "v.h5", "plan.json", "--size", "12,32,20", "-q"]) == 0
 
 
 def save_labels() -> None:
@@ -333,21 +335,12 @@ def work(name: str, seed: int, numbers: range, keep: Path | None = None) -> list
     return wrong
 
 
-def tried(name: str, seed: int, count: int, keep: Path | None) -> int:
+def tried(name: str, seed: int, numbers: range, keep: Path | None) -> int:
     """Try inputs in other processes, and return how many were wrong."""
-    following, wrong = 0, 0
-    while following < count:
-        words = [
-            "--worker",
-            "--only",
-            name,
-            "--seed",
-            str(seed),
-            "--first",
-            str(following),
-            "--count",
-            str(count),
-        ]
+    wrong = 0
+    while numbers:
+        words = ["--worker", "--only", name, "--seed", str(seed)]
+        words += ["--first", str(numbers.start), "--count", str(len(numbers))]
         if keep:
             words += ["--keep", str(keep.absolute())]
         with tempfile.TemporaryDirectory() as folder:
@@ -355,7 +348,7 @@ def tried(name: str, seed: int, count: int, keep: Path | None) -> int:
             process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
             for said in process.stdout:
                 number, file, *fault = said.rstrip("\n").split("\t")
-                following = int(number) + 1
+                numbers = range(int(number) + 1, numbers.stop)
                 if fault:
                     wrong += 1
                     print(f"{name}\t{number}\t{file}\t{fault[0]}", flush=True)
@@ -367,7 +360,7 @@ def tried(name: str, seed: int, count: int, keep: Path | None) -> int:
                 )
                 keep_input(keep, name, int(number), Path(folder, file))
             elif status:
-                sys.exit(f"{name}: the fuzzer itself fails")
+                raise RuntimeError(f"{name}: the fuzzer itself fails")
     return wrong
 
 
@@ -387,13 +380,15 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of the names of readers")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--first", type=int, default=0, help="to continue an earlier run")
     chosen = parser.parse_args()
+    numbers = range(chosen.first, chosen.first + chosen.count)
     if chosen.worker:
-        work(chosen.only, chosen.seed, range(chosen.first, chosen.count), chosen.keep)
+        work(chosen.only, chosen.seed, numbers, chosen.keep)
         return
     names = [name for name in READERS if chosen.only in name]
-    wrong = sum(tried(name, chosen.seed, chosen.count, chosen.keep) for name in names)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        wrong = sum(pool.map(lambda name: tried(name, chosen.seed, numbers, chosen.keep), names))
     print(f"{chosen.count} inputs of each of {len(names)} readers, seed {chosen.seed}: {wrong} wrong")
     sys.exit(bool(wrong))
 

@@ -10,7 +10,6 @@ from mitotools.learn.windows import WindowGrid, blended, padded
 from mitotools.volume.blend import BLENDS
 from mitotools.volume.blocks import Box
 
-STRIDES = st.tuples(*[st.sampled_from([1, 2, 4])] * 3)
 OVERLAPS = st.sampled_from([0, 0.1, 0.25, 0.5, 0.75, 0.9])
 BLENDS_ = st.sampled_from(BLENDS)
 
@@ -19,9 +18,8 @@ BLENDS_ = st.sampled_from(BLENDS)
 def grids(draw):
     """A window grid over a volume of a few voxels, the volume often smaller than a window."""
     size = draw(st.tuples(*[st.integers(1, 20)] * 3))
-    stride = draw(STRIDES)
-    window = tuple(s * draw(st.integers(1, 3)) for s in stride)
-    return WindowGrid.over(size, window, stride, draw(OVERLAPS), draw(BLENDS_))
+    window = draw(st.tuples(*[st.integers(1, 12)] * 3))
+    return WindowGrid.over(size, window, draw(OVERLAPS), draw(BLENDS_))
 
 
 @st.composite
@@ -97,34 +95,31 @@ def test_the_windows_that_touch_a_box_are_all_that_hold_a_voxel_of_it_in_raster_
     assert everything == sorted(everything)
 
 
-@given(size=st.integers(1, 300), stride=st.sampled_from([1, 2, 8]), steps=st.integers(1, 6), overlap=OVERLAPS)
-def test_windows_lie_at_multiples_of_the_stride_and_leave_no_gap(size, stride, steps, overlap):
-    window = stride * steps
-    grid = WindowGrid.over((1, 1, size), (1, 1, window), (1, 1, stride), overlap, "bump")
-    starts = grid.starts[2]
+@given(size=st.integers(1, 300), window=st.integers(1, 48), overlap=OVERLAPS)
+def test_windows_overlap_as_asked_and_leave_no_gap(size, window, overlap):
+    starts = WindowGrid.over((1, 1, size), (1, 1, window), overlap, "bump").starts[2]
     assert starts[0] == 0
-    assert all(start % stride == 0 for start in starts)
-    assert all(0 < b - a <= window for a, b in pairwise(starts))
+    assert all(b - a == max(round(window * (1 - overlap)), 1) for a, b in pairwise(starts))
     assert starts[-1] < size <= starts[-1] + window
 
 
-def test_windows_share_a_quarter_as_near_as_the_stride_allows():
-    # 3/4 of 112 are 84, and 80 is the nearest multiple of 16; of 32 slices, 24.
-    grid = WindowGrid.over((100, 300, 300), (32, 112, 112), (1, 16, 16), 0.25, "bump")
-    assert grid.starts == ([0, 24, 48, 72], [0, 80, 160, 240], [0, 80, 160, 240])
+def test_windows_share_a_quarter_however_many_voxels_the_network_pools():
+    # 3/4 of 112 are 84; of 32 slices, which many networks pool to one, 24.
+    grid = WindowGrid.over((100, 300, 300), (32, 112, 112), 0.25, "bump")
+    assert grid.starts == ([0, 24, 48, 72], [0, 84, 168, 252], [0, 84, 168, 252])
     assert grid.step == 24
 
 
 def test_the_blend_is_the_weighted_mean_of_two_windows():
     # Windows 0..4 and 2..6 of a row; without blending the nearer middle wins: 0 1 2 | 3 4 5.
-    grid = WindowGrid.over((1, 1, 6), (1, 1, 4), (1, 1, 2), 0.5, "none")
+    grid = WindowGrid.over((1, 1, 6), (1, 1, 4), 0.5, "none")
     array = np.array([[[10, 20, 30, 40, 50, 60]]], np.uint8)
 
     def first_voxel(window):
         return np.full((1, *window.shape), window[0, 0, 0], np.float32)
 
     assert whole(grid, Box.whole((1, 1, 6)), array, first_voxel).ravel().tolist() == [10, 10, 10, 30, 30, 30]
-    grid = WindowGrid.over((1, 1, 6), (1, 1, 4), (1, 1, 2), 0.5, "bump")
+    grid = WindowGrid.over((1, 1, 6), (1, 1, 4), 0.5, "bump")
     values = whole(grid, Box.whole((1, 1, 6)), array, first_voxel).ravel()
     # The bump at u = -3/4, -1/4, 1/4, 3/4 of a window, e^(1 - 1 / (1 - u^2)), and the floor of 1e-4.
     outer, inner = np.exp(1 - 16 / 7) + 1e-4, np.exp(1 - 16 / 15) + 1e-4
@@ -153,7 +148,7 @@ def test_a_window_inside_the_volume_is_read_as_it_is():
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (3, 5, 2), (8, 8, 8)])
 def test_a_volume_no_larger_than_a_window_is_one_window(size):
-    grid = WindowGrid.over(size, (8, 8, 8), (2, 2, 2), 0.25, "bump")
+    grid = WindowGrid.over(size, (8, 8, 8), 0.25, "bump")
     seen = []
 
     def identity(window):
@@ -167,7 +162,7 @@ def test_a_volume_no_larger_than_a_window_is_one_window(size):
 
 def test_one_row_of_windows_is_in_memory():
     size, window = (96, 128, 128), (16, 16, 16)
-    grid = WindowGrid.over(size, window, (1, 1, 1), 0.25, "bump")
+    grid = WindowGrid.over(size, window, 0.25, "bump")
     box, array = Box.whole(size), volume(size)
     row = 2 * 16 * 128 * 128 * 4
     tracemalloc.start()

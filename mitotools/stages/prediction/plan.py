@@ -18,7 +18,6 @@ from mitotools.learn.device import chosen_device, resolved
 from mitotools.learn.footprint import peak_bytes
 from mitotools.learn.installed import model_file
 from mitotools.learn.library import read_model
-from mitotools.learn.models import stride_of
 from mitotools.learn.normalise import normalisation_of
 from mitotools.learn.symmetries import channels_turned_back, symmetries
 from mitotools.learn.targets.affinity import affinity_offset
@@ -110,9 +109,7 @@ def planned_prediction(
         )
     seen = seen_by(raw, metadata, parameters.rescale)
     _check_symmetries(raw, seen, metadata, parameters.tta)
-    windows = WindowGrid.over(
-        seen.spec.size, metadata.patch_voxels, stride_of(network), parameters.overlap, parameters.blend
-    )
+    windows = WindowGrid.over(seen.spec.size, metadata.patch_voxels, parameters.overlap, parameters.blend)
     normalisation = normalisation or normalisation_of(raw)
     if raw.spec.dtype != np.uint8:
         logging.getLogger(__name__).info(
