@@ -36,7 +36,7 @@ class WindowGrid:
     size : (z, y, x) voxels of the volume
     window : (z, y, x) voxels
     starts : three lists of int
-        First voxels of the windows along each axis; the last window may reach beyond the volume.
+        First voxels of the windows along each axis; the one of a volume that is smaller reaches beyond it.
     weights : three lists of (length,) float64
         The weight of each window along each axis.
     """
@@ -155,5 +155,6 @@ def _move_up(sums: Probabilities, count: int) -> None:
 
 
 def _starts(length: int, window: int, step: int) -> list[int]:
-    count = 1 if length <= window else -(-(length - window) // step) + 1
-    return [number * step for number in range(count)]
+    """Return where windows begin, of which the last ends with the volume: beyond it there is but a mirror."""
+    last = max(length - window, 0)
+    return [*range(0, last, step), last]

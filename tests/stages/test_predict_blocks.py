@@ -92,6 +92,15 @@ def test_any_box_has_the_voxels_of_the_whole(folder, voxel_size_nm, data):
         assert np.array_equal(planned.prediction(box, 1), whole[(slice(None), *box.slices)])
 
 
+def test_blocks_end_where_chunks_do(folder):
+    raw = parse_volume_path(str(folder / "raw.h5"))
+    with open_volume(raw, "image") as volume:
+        how = replace(HOW, overlap=0.1)
+        planned = planned_prediction(raw, volume, folder / "model.safetensors", how, QUIET)
+    # Windows of 8 slices lie 7 apart: multiples of four rows of them, and of a chunk, are 448 slices deep.
+    assert planned.work.unit == (64, 1, 1)
+
+
 @pytest.mark.parametrize("backend", ["torch", pytest.param("openvino", marks=pytest.mark.openvino)])
 def test_processes_compute_what_one_does(folder, tmp_path, backend):
     how = replace(HOW, backend=backend)

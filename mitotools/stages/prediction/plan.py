@@ -46,6 +46,9 @@ FLOAT_BYTES = 4
 ROWS = 4
 """Rows of windows that a block is deep at least, where the volume is: one of them is in float32 at a time."""
 
+CHUNK_SLICES = 64
+"""Most chunks are as deep, or twice that, or half: blocks are multiples of this and of theirs."""
+
 BACKEND_BYTES = 350 * 2**20
 """What torch and OpenVINO take in a process beside the tensors of a network (measured: 290 to 330 MiB)."""
 
@@ -234,8 +237,9 @@ def _work(prediction: Prediction, raw: Volume, network: Module, metadata: ModelM
     ratio = math.prod(windows.size) / math.prod(prediction.size)
     scale = [a / b for a, b in zip(prediction.size, windows.size, strict=True)]
     margin = [length * part for length, part in zip(windows.window, scale, strict=True)]
-    depth = math.ceil(ROWS * windows.step * scale[0])
-    floats = 1 + 2 * ratio if prediction.is_resampled else min(1.0, windows.window[0] / depth)
+    depth = math.ceil(ROWS * windows.step * scale[0] / CHUNK_SLICES) * CHUNK_SLICES
+    row = min(1.0, windows.window[0] / min(depth, prediction.size[0]))
+    floats = 1 + 2 * ratio if prediction.is_resampled else row
     voxel_bytes = prediction.channels * (prediction.dtype.itemsize + FLOAT_BYTES * floats)
     return Work(
         prediction,

@@ -1,6 +1,7 @@
-"""A model of mitochondria in several tissues: `mitotools predict -m research`. Not for commercial use."""
+"""Models of mitochondria in several tissues: `mitotools predict -m research`. Not for commercial use."""
 
 from pathlib import Path
 
-PATH = Path(__file__).with_name("research.safetensors")
-"""What the entry point names."""
+VOLUMES = Path(__file__).with_name("research.safetensors")
+SECTIONS = Path(__file__).with_name("sections.safetensors")
+"""What the entry points name."""
