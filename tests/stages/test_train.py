@@ -125,13 +125,13 @@ def test_a_seed_gives_the_same_model_and_another_seed_another(pair, tmp_path):
 
 
 def test_augmentations_are_added_to_a_recipe_and_recorded(pair, tmp_path):
-    plain, flipped, mild, recipe = (tmp_path / f"{name}.safetensors" for name in ("p", "f", "m", "r"))
+    plain, flipped, named, listed = (tmp_path / f"{name}.safetensors" for name in ("p", "f", "n", "l"))
     assert trained(pair, plain).history[0]["parameters"]["augment"] is None
     assert trained(pair, flipped, augment=("flip:1",)).history[0]["parameters"]["augment"] == ["flip:1"]
     assert "stem.0.weight" in differing(plain, flipped)
-    trained(pair, mild, recipe="2020")
-    trained(pair, recipe, augment=tuple(f"{name}:{chance}" for name, chance, _ in RECIPES["2020"]))
-    assert differing(mild, recipe) == []
+    trained(pair, named, recipe="2020")
+    trained(pair, listed, augment=tuple(f"{name}:{chance}" for name, chance, _ in RECIPES["2020"]))
+    assert differing(named, listed) == []
 
 
 class Half(Processes):
