@@ -6,7 +6,7 @@ In one run, on the same weights and voxels, of each network:
   and OpenVINO, in float32 and bfloat16; the rate of arithmetic as a part of that of a large bf16 matrix
   product (GFLOP of convolutions, as torch.utils.flop_counter counts them).
 - The whole command (reading a zarr, blending, writing a zarr) at its defaults, and how many times as fast it
-  is as eager float32 with windows of 17 x 257 x 257 that are 8 x 128 x 128 apart and four mirror images of
+  is as eager float32 with windows of about 17 x 257 x 257, half as far apart, and four mirror images of
   each: that is found from the network's own rate on such windows, since it takes hours.
 
 Where there is a GPU, torch is measured there as well.
@@ -60,8 +60,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], Size]] = {
 
 VOLUME: Size = (128, 1024, 1024)
 REFERENCE: Size = (16, 256, 256)
-"""Of the reference's windows, what our network takes that is nearest to 17 x 257 x 257."""
-REFERENCE_STRIDE = (8, 128, 128)
+"""What our networks take that is nearest to its windows of 17 x 257 x 257, which lie half as far apart."""
 REFERENCE_TTA = 4
 
 
@@ -105,6 +104,12 @@ def ours(
 def window_voxels(window: Size) -> int:
     """Return how many voxels a window has."""
     return window[0] * window[1] * window[2]
+
+
+def reference_window(network: torch.nn.Module) -> Size:
+    """Return the reference's window, in multiples of what the network pools."""
+    z, y, x = (-(-n // stride) * stride for n, stride in zip(REFERENCE, network.stride, strict=True))
+    return z, y, x
 
 
 def whole_command(network: torch.nn.Module, settings: dict[str, Any], window: Size, folder: Path) -> float:
@@ -158,8 +163,7 @@ def main() -> None:
             part = 100 * found * 1e6 * flop / most
             print(f"{what}\t{found:.2f}\t{found / base:.1f}\t{part:.0f} %", flush=True)
             network = network.to("cpu", memory_format=torch.contiguous_format)
-        reference = eager(network, REFERENCE, seconds) / REFERENCE_TTA
-        reference *= window_voxels(REFERENCE_STRIDE) / window_voxels(REFERENCE)
+        reference = eager(network, reference_window(network), seconds) / REFERENCE_TTA / 2**3
         command = whole_command(network, settings, window, folder)
         print(f"whole command\t{command:.2f}\t{command / reference:.0f} times the reference's windows")
 
