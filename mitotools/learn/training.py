@@ -33,6 +33,8 @@ class Best:
     ----------
     score : float
         AP-75, 0..1.
+    jaccard : float
+        Of the foreground, 0..1: of networks whose instances score the same, the one with the better mask.
     iteration : int
     decode : dict
         The options of decode with which it was reached.
@@ -41,6 +43,7 @@ class Best:
     """
 
     score: float
+    jaccard: float
     iteration: int
     decode: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -106,6 +109,7 @@ def save_training(path: Path, training: Training) -> None:
         tensors |= _named("best", training.best.tensors)
         known["best"] = {
             "score": training.best.score,
+            "jaccard": training.best.jaccard,
             "iteration": training.best.iteration,
             "decode": training.best.decode,
         }

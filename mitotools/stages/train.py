@@ -223,9 +223,10 @@ class _Telling:
         self._log.validated(
             {"iteration": training.iteration, "ap75": score.ap, "jaccard": score.jaccard, **score.decode}
         )
-        if training.best is None or score.ap >= training.best.score:
+        best = training.best
+        if best is None or (score.ap, score.jaccard) >= (best.score, best.jaccard):
             tensors = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-            training.best = Best(score.ap, training.iteration, score.decode, tensors)
+            training.best = Best(score.ap, score.jaccard, training.iteration, score.decode, tensors)
 
 
 def _with_norms(training: Training, plan: Plan, running: Running, device: Device, share: int) -> None:

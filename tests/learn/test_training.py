@@ -87,12 +87,12 @@ def test_a_training_continues_with_other_settings_too(tmp_path, change):
 def test_all_that_is_known_of_a_training_is_saved(tmp_path):
     training, _ = fitted()
     training.seconds, training.validations = 123.456, 7
-    training.best = Best(0.75, 2, {"method": "mw", "foreground": 0.8}, weights(training))
+    training.best = Best(0.75, 0.5, 2, {"method": "mw", "foreground": 0.8}, weights(training))
     save_training(tmp_path / "a", training)
     other = loaded(tmp_path / "a", QUICK)
     for name in ("iteration", "seconds", "loss", "validations"):
         assert getattr(other, name) == getattr(training, name)
-    assert (other.best.score, other.best.iteration) == (0.75, 2)
+    assert (other.best.score, other.best.jaccard, other.best.iteration) == (0.75, 0.5, 2)
     assert other.best.decode == {"method": "mw", "foreground": 0.8}
     assert_same_bits(other.best.tensors, weights(training))
 

@@ -375,6 +375,14 @@ def test_a_validation_that_is_interrupted_comes_again(pair, tmp_path, monkeypatc
     assert read_metadata(run.model).training["best_iteration"] == 4
 
 
+def test_of_networks_that_score_the_same_the_one_with_the_better_mask_is_kept(pair, tmp_path, monkeypatch):
+    jaccards = iter([0.7, 0.9, 0.9, 0.8])
+    monkeypatch.setattr(stage.Validation, "score", lambda *_: Score(0.5, {"method": "cc"}, next(jaccards)))
+    run = Run(pair, tmp_path / "run", [pair])
+    run(validations=4)  # of 8 iterations
+    assert read_metadata(run.model).training["best_iteration"] == 6  # of equals, the one that learnt longer
+
+
 def test_a_validation_that_was_noted_but_not_counted_is_noted_once(pair, tmp_path, monkeypatch):
     monkeypatch.setattr(stage.Validation, "score", lambda *_: Score(0.5, {"method": "cc"}, 0.5))
     run = Run(pair, tmp_path / "run", [pair])
