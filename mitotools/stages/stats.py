@@ -15,6 +15,7 @@ from mitotools.errors import InputError, UsageError
 from mitotools.segment.measures.hosts import host_columns, per_host_columns
 from mitotools.segment.measures.instance_tables import table_columns
 from mitotools.segment.measures.summary import summary
+from mitotools.stages.blocks.pieces import warn_of_grey_values
 from mitotools.stages.measuring.one_pass import all_tables
 from mitotools.stages.measuring.shapes import required_voxel_size, skeleton_columns, write_meshes
 from mitotools.volume.atomic import check_file
@@ -192,6 +193,7 @@ def measure_instances(
             require_same_size(opened["labels"], volume)
         inputs = [source_of(path, volume) for path, volume in zip(paths, opened.values(), strict=True)]
         labels = opened["labels"]
+        warn_of_grey_values(labels)
         records = history.extended(inputs, running.command_line, asdict(parameters))
         with running.with_engine() as (running, _):
             tables = all_tables(labels, running, "stats", opened.get("raw"), opened.get("within"))

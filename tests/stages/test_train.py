@@ -373,6 +373,23 @@ def test_without_a_voxel_size_volumes_are_taken_for_sections_and_it_is_said(tmp_
     assert "raw.h5 does not say its voxel size: taken for sections" in line
 
 
+def test_without_a_voxel_size_a_volume_is_taken_to_be_like_those_of_the_old_model(tmp_path, model, said):
+    old = write_model(tmp_path / "old.safetensors", voxel_size_nm=(10.0, 10.0, 10.0))
+    pair = write_phantom(tmp_path, voxel_size_nm=None)
+    metadata = trained(pair, model, iterations=1, files=TrainingFiles(init=old))
+    assert metadata.voxel_size_nm == (10.0, 10.0, 10.0)
+    (line,) = [text for text in said.messages if "voxel size" in text]
+    assert f"raw.h5 does not say its voxel size: taken to be that of {old}, 10 x 10 x 10 nm" in line
+
+
+def test_raw_and_labels_that_were_exchanged_are_warned_of(tmp_path, model, said):
+    raw, labels = write_phantom(tmp_path)
+    trained((raw, labels), model, iterations=1)
+    assert not [text for text in said.messages if "looks like an image" in text]
+    trained((labels, raw), tmp_path / "other.safetensors", iterations=1)
+    assert any("raw.h5 looks like an image, not like labels" in text for text in said.messages)
+
+
 def test_a_model_with_other_channels_may_be_trained_on_but_for_its_end(pair, tmp_path, model, said):
     old = write_model(tmp_path / "old.safetensors", seed=5)
     change = {"learning_rate": 0.0, "ema_decay": 0.0, "targets": ("affinity",)}

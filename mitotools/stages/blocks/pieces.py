@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,17 +10,22 @@ import numpy as np
 
 from mitotools.run.engine import shared_pool
 from mitotools.segment.runs import require_ids
-from mitotools.volume.blocks import block_shape, boxes_within
+from mitotools.volume.blocks import Box, block_shape, boxes_within, size3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mitotools.conventions import Array, Labels, Size
-    from mitotools.volume.base import VolumeSpec, Writer
-    from mitotools.volume.blocks import Box
+    from mitotools.volume.base import Volume, VolumeSpec, Writer
 
 PIECE_BYTES = 4 * 2**20
 """About what a thread reads or writes at once; a chunk at least."""
+
+LOOKED_AT: Size = (1, 64, 64)
+"""Voxels in the middle of a volume that tell whether it holds instances or an image."""
+
+GREY_SHARE = 0.5
+"""Of neighbouring voxels, so many differ in an image; in labels a few per cent do."""
 
 
 class Seen(Protocol):
@@ -63,6 +69,18 @@ def read_labels(volume: Seen, box: Box, threads: int) -> Labels:
     labels = read_pieces(volume, box, threads)
     require_ids(labels, volume.name)
     return labels
+
+
+def warn_of_grey_values(labels: Volume) -> None:
+    """Say of what should be instances that it looks like an image: raw and labels are easily exchanged."""
+    size = labels.spec.size
+    start = [max(n - m, 0) // 2 for n, m in zip(size, LOOKED_AT, strict=True)]
+    stop = [min(a + m, n) for a, m, n in zip(start, LOOKED_AT, size, strict=True)]
+    ids = labels.read(Box(size3(start), size3(stop)))
+    changes = ids[..., 1:] != ids[..., :-1]
+    if changes.size and changes.mean() > GREY_SHARE:
+        message = "%s looks like an image, not like labels: in its middle most neighbouring voxels differ"
+        logging.getLogger(__name__).warning(message, labels.name)
 
 
 def on_threads(function: Callable[[Box], None], pieces: Sequence[Box], threads: int) -> None:

@@ -17,6 +17,7 @@ from mitotools.learn.optimise import check_batch
 from mitotools.learn.patches import HELD_BYTES, Mixture, PatchSource
 from mitotools.learn.targets import channel_names, targets_named
 from mitotools.learn.targets.contour import is_sectioned
+from mitotools.stages.blocks.pieces import warn_of_grey_values
 from mitotools.stages.prediction.plan import by
 from mitotools.stages.training.checks import (
     check_norm,
@@ -28,6 +29,7 @@ from mitotools.stages.training.fine_tuning import check_network
 from mitotools.stages.training.validation import check_channels
 from mitotools.volume.blocks import size3
 from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,14 +124,15 @@ def planned(
     inputs: list[Input] = []
     opened = [_opened(one, stack, inputs) for one in data]
     raw, labels, _ = opened[0]
-    voxel_size = raw.spec.voxel_size_nm or labels.spec.voxel_size_nm
-    if voxel_size is None:
-        message = "%s does not say its voxel size: taken for sections, longer in z than in the plane. %s"
-        advice = "'mitotools convert --voxel-size' sets it"
-        logging.getLogger(__name__).warning(message, raw.name, advice)
-    network, architecture, settings, decode, begun_at = _network(
-        parameters, channels, voxel_size, files, inputs
-    )
+    stated = raw.spec.voxel_size_nm or labels.spec.voxel_size_nm
+    network, architecture, settings, decode, begun_at = _network(parameters, channels, stated, files, inputs)
+    voxel_size = stated or begun_at
+    if stated is None:
+        taken = "for sections, longer in z than in the plane"
+        if voxel_size is not None:
+            taken = f"to be that of {files.init}, {by(voxel_size)} nm"
+        message = "%s does not say its voxel size: taken %s. 'mitotools convert --voxel-size' sets it"
+        logging.getLogger(__name__).warning(message, raw.name, taken)
     check_batch(parameters, processes)
     patch = _patch(parameters, raw.spec.size, voxel_size, network)
     check_norm(patch, network, parameters, processes)
@@ -170,6 +173,8 @@ def _opened(one: Labelled, stack: ExitStack, inputs: list[Input]) -> Volumes:
     """Open raw, labels and what is ignored, and add them to the inputs."""
     raw = stack.enter_context(open_volume(one.raw, "image"))
     labels = stack.enter_context(open_volume(one.labels, "labels"))
+    require_same_size(raw, labels)
+    warn_of_grey_values(labels)
     inputs += [source_of(one.raw, raw), source_of(one.labels, labels)]
     if one.ignore is None:
         return raw, labels, None
