@@ -121,7 +121,9 @@ def stats(
             write_table(output, table.names, table.rows, table.history, force=running.force)
         if report is not None:
             pictured = sources[0] if len(sources) == 1 and not is_table(sources[0]) else None
-            write_size_report(report, columns, parameters, running, pictured, others.get("raw"))
+            write_size_report(
+                report, columns, table.history, parameters, running, pictured, others.get("raw")
+            )
     if plot is not None:
         plot_sizes(plot, columns, table.history, force=running.force)
     if output is None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mitotools import history
 from mitotools.errors import InputError, UsageError
 from mitotools.segment.scores.verdicts import MISSED
 from mitotools.stages.blocks.blockwise import map_blocks
+from mitotools.stages.blocks.pieces import warn_of_grey_values
 from mitotools.stages.blocks.planning import demand_of
 from mitotools.stages.blocks.steps import check_steps
 from mitotools.stages.scoring.judging import LEGEND, judge
@@ -20,7 +22,7 @@ from mitotools.view.montage import DOTTED, draw_slices, picture_bytes
 from mitotools.view.slices import Layer, Palette, Slice
 from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.blocks import Box
-from mitotools.volume.files import open_volume
+from mitotools.volume.files import open_volume, source_of
 from mitotools.volume.outputs import check_apart
 from mitotools.volume.same_size import require_same_size
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mitotools.conventions import Array
+    from mitotools.history import History
     from mitotools.parameters import ViewParameters
     from mitotools.run.running import Running
     from mitotools.stages.scoring.judging import Judged
@@ -109,16 +112,20 @@ def view_volume(
         _check_memory(volumes, parameters, positions, suffix, running)
         judged = [] if truth is None else [judge(path, truth, parameters.hit_iou, running) for path in labels]
         counts = [_counts(*both) for both in judged]
+        inputs = [source_of(path, volume) for path, volume in zip(paths, volumes, strict=True)]
+        records = history.extended(inputs, running.command_line, asdict(parameters))
         if suffix == ".png":
+            for volume in volumes[1:]:  # a page measures them, which warns
+                warn_of_grey_values(volume)
             names = [shown_name(path) for path in labels or [raw]]
-            _draw(target, volumes, names, judged, _legend(counts), parameters, positions, running)
+            _draw(target, volumes, names, judged, _legend(counts), parameters, positions, records, running)
     if suffix == ".html":
         positions = sorted(set(positions))
         shown = [Shown(path, parameters.ids, judged[0][0] if judged else None) for path in labels]
         if truth is not None:
             shown.append(Shown(truth, None, judged[0][1], is_truth=True))
         legend, found = (LEGEND, counts[0]) if judged else ({}, {})
-        write_view_page(raw, shown, target, parameters, positions, legend, found, running)
+        write_view_page(raw, shown, target, parameters, positions, legend, found, records, running)
     return View(positions, counts)
 
 
@@ -216,6 +223,7 @@ def _draw(
     legend: dict[str, str],
     parameters: ViewParameters,
     positions: Sequence[int],
+    records: History,
     running: Running,
 ) -> None:
     """Write a picture of an image and its labels, the truth among them where they are judged."""
@@ -239,6 +247,7 @@ def _draw(
     with create_file(target, force=running.force) as picture:
         named = list(zip(names, rows, strict=True))
         draw_slices(picture, named, _pixel_nm(image, axis), parameters.columns, parameters.longest, legend)
+        history.write_sidecar(picture, records)
 
 
 def _partners(judged: tuple[Judged, Judged], ids: Sequence[int]) -> list[int]:

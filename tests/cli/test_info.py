@@ -103,6 +103,22 @@ def test_a_plot_has_the_history_beside_it(capsys, as_command, name, kind):
     assert commands(name, capsys) == as_command
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("view labels.h5 labels.h5 -o seen.png", "picture"),
+        ("view labels.h5 labels.h5 -o seen.html", "page"),
+        ("evaluate labels.h5 labels.h5 --report seen.html", "page"),
+        ("stats labels.h5 --report seen.html", "page"),
+    ],
+)
+def test_what_is_looked_at_has_its_history_beside_it(capsys, as_command, words, kind):
+    made(*words.split())
+    file = words.split()[-1]
+    assert described(file, capsys)["kind"] == kind
+    assert commands(file, capsys) == as_command
+
+
 def test_meshes_are_counted(capsys, as_command):
     made("stats", "labels.h5", "--mesh", "meshes")
     assert described("meshes", capsys) == {"kind": "meshes", "files": "2"}

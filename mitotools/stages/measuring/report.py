@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mitotools import history
 from mitotools.segment.measures.size_distribution import size_distribution
 from mitotools.segment.measures.summary import SUMMARISED, spread
 from mitotools.stages.measuring.thumbnails import bar_words, best_view, picture_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mitotools.conventions import Array
+    from mitotools.history import History
     from mitotools.parameters import StatsParameters
     from mitotools.run.running import Running
     from mitotools.stages.measuring.one_pass import Columns
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 EXTREMES = (
     ("largest", "voxels", True),
-    ("smallest", "voxels", False),
+    ("smallest whole", "voxels", False),
     ("most elongated", "elongation", True),
     ("most complex", "complexity_index", True),
     ("longest", "skeleton_length_um", True),
@@ -50,6 +52,7 @@ POINTED_OUT = "#F0E442"
 def write_size_report(
     file: Path,
     tables: Mapping[str, Columns],
+    records: History,
     parameters: StatsParameters,
     running: Running,
     labels: VolumePath | None = None,
@@ -62,6 +65,8 @@ def write_size_report(
     file : Path
     tables : mapping of str to columns
         By what they are called.
+    records : History
+        Of all of them, written beside the file.
     parameters : StatsParameters
     running : Running
     labels : VolumePath, optional
@@ -89,6 +94,7 @@ def write_size_report(
     page = size_page(drawn, header, rows, pictures, origin(running.command_line, voxel_size_nm))
     with create_file(file, force=running.force) as path:
         path.write_text(page, "utf-8")
+        history.write_sidecar(path, records)
 
 
 def _rows(columns: Columns, quantiles: Sequence[float]) -> list[list[str]]:
@@ -112,10 +118,10 @@ def _known(columns: Columns, name: str) -> Array:
 
 
 def _extremes(columns: Columns, volume: Volume, image: Volume | None) -> list[Thumbnail]:
-    """Return pictures of the instances that stand out; what the border cuts is only the largest."""
+    """Return pictures of the instances that stand out, one each; what the border cuts is not the smallest."""
     table: Any = columns
     corners = [np.stack([table[f"{axis}_{end}"] for axis in "zyx"], axis=1) for end in ("min", "max")]
-    pictures = []
+    found: dict[int, dict[str, str]] = {}
     for words, name, highest in EXTREMES:
         if columns.get(name) is None:
             continue
@@ -124,11 +130,16 @@ def _extremes(columns: Columns, volume: Volume, image: Volume | None) -> list[Th
             usable &= ~table["touches_border"]
         ranked = np.flatnonzero(usable)
         order = np.argsort(-table[name][ranked] if highest else table[name][ranked], kind="stable")
-        for row in ranked[order][:EACH]:
-            number = int(table["id"][row])
-            box = best_view(volume, number, corners[0][row], corners[1][row])
-            palette = Palette.of({number: words}, {words: POINTED_OUT})
-            picture = picture_of(box, [volume], [palette], [number], image)
-            told = f"{number}: {name} {_written(float(table[name][row]))}, z {box.start[0]}"
-            pictures.append(Thumbnail(picture, words, told + bar_words(box, volume)))
+        for row in ranked[order][:EACH].tolist():
+            found.setdefault(row, {})[words] = f"{name} {_written(float(table[name][row]))}"
+    pictures = []
+    for row, reasons in found.items():
+        number = int(table["id"][row])
+        box = best_view(volume, number, corners[0][row], corners[1][row])
+        palette = Palette.of({number: "shown"}, {"shown": POINTED_OUT})
+        picture = picture_of(box, [volume], [palette], [number], image)
+        measured = list(dict.fromkeys(reasons.values()))
+        cut = ["cut by the border"] if table["touches_border"][row] else []
+        told = f"{number}: {', '.join([*measured, *cut])}, z {box.start[0]}"
+        pictures.append(Thumbnail(picture, ", ".join(reasons), told + bar_words(box, volume)))
     return pictures

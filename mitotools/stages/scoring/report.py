@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mitotools import history
 from mitotools.segment.scores.average_precision import iou_thresholds, precision_curve, select_thresholds
 from mitotools.segment.scores.verdicts import (
     FALSE_POSITIVE,
@@ -124,6 +125,7 @@ def write_score_report(
     )
     with create_file(file, force=running.force) as path:
         path.write_text(page, "utf-8")
+        history.write_sidecar(path, history.from_records(report["history"]))
 
 
 def _facts(report: dict[str, Any], iou: str) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mitotools import history
 from mitotools.errors import InputError
 from mitotools.parameters import StatsParameters
 from mitotools.printable import printable
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mitotools.conventions import Array
+    from mitotools.history import History
     from mitotools.parameters import ViewParameters
     from mitotools.run.running import Running
     from mitotools.stages.blocks.pieces import Seen
@@ -96,6 +98,7 @@ def write_view_page(
     positions: Sequence[int],
     legend: Mapping[str, str],
     counts: Mapping[str, int],
+    records: History,
     running: Running,
 ) -> None:
     """Write a page; volumes are read some slices at a time.
@@ -112,6 +115,8 @@ def write_view_page(
         The slices, ascending.
     legend, counts : mapping of str to str, to int
         Colours of what may become of instances, and of how many it did; empty where that is not known.
+    records : History
+        Written beside the page.
     running : Running
 
     Raises
@@ -143,6 +148,7 @@ def write_view_page(
             for name, kind, content in _images(seen, tables, limits, axis, positions, running):
                 add_image(page, name, kind, content)
             end_page(page, {**facts, "layers": [table.told() for table in tables]})
+            history.write_sidecar(file, records)
 
 
 @dataclass(frozen=True, eq=False)
