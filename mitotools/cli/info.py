@@ -57,7 +57,7 @@ def _lines(description: Mapping[str, Any], start: str = "") -> Iterator[tuple[st
         if isinstance(value, Mapping):
             yield from _lines(value, f"{start}{key}.")
         else:
-            yield start + key, _words(value)
+            yield start + key, "none" if value is None and not key.endswith("_nm") else _words(value)
 
 
 def _words(value: Any) -> str:

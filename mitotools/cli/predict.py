@@ -105,7 +105,7 @@ def predict(
     own = None if part is None else Part(*arguments.part(part))
     if is_plan(Path(raw.file)):
         done = predict_plan(_plan(raw), _folder(maps), model, parameters, running, own or WHOLE)
-        options.say(f"{maps}: {len(done)} tiles")
+        options.say(f"{maps}: {f'part {part}, ' if part else ''}{len(done)} tiles")
         return
     if part and maps.is_pipe:
         what_next = "Write a .zarr, or give a PLAN of 'mitotools tile'"

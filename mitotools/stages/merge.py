@@ -115,6 +115,8 @@ def _opened(paths: list[VolumePath]) -> list[TileFile]:
             found.append(_tile_file(path))
         except InputError as error:
             broken.append(error)
+    if broken and len(paths) == 1:
+        raise broken[0]
     if broken:
         listing = "; ".join(f"{error.what}: {error.why}" for error in broken[:LISTED])
         raise InputError(f"{len(broken)} of {len(paths)} tiles", f"cannot be used: {listing}{_more(broken)}")
@@ -214,9 +216,8 @@ def _check_cover(found: list[TileFile], size: Size, parameters: MergeParameters)
             for cell in holes
         ]  # fmt: skip
         listing = ", ".join(boxes[:LISTED])
-        raise InputError(
-            "the tiles", f"leave holes: {listing}{_more(boxes)}", "Give --fill VALUE to accept them"
-        )
+        what_next = "Predict the other parts first, or give --fill VALUE"
+        raise InputError("the tiles", f"leave holes: {listing}{_more(boxes)}", what_next)
     if counts.max() <= 1:
         return False
     dtype = found[0].spec.dtype

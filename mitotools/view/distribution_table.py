@@ -101,7 +101,7 @@ def words(table: Distribution) -> str:
     if table.is_small:
         parts.append("too few to fit")
     elif table.exponential is None:
-        parts.append("no fit without two whole ones of different volumes")
+        parts.append("no fit: it needs two instances of different volumes that the border does not cut")
     if table.exponential is not None:
         fit = table.exponential
         parts.append(f"mean {fit.mean_um3:.3g} µm³ ({fit.low_um3:.3g} to {fit.high_um3:.3g})")

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 STYLE = """figure { margin: 0; }
-figure img { width: 100%; height: 14em; object-fit: contain; background: #222; image-rendering: pixelated; }
+figure img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #222;
+  image-rendering: pixelated; }
 figcaption { font-size: 90%; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em; }
 .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em;
+  box-shadow: 0 0 0 1px #888;
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 p.legend span { margin-right: 1.2em; white-space: nowrap; }
 """

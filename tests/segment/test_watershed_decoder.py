@@ -209,7 +209,7 @@ def test_every_decoder_of_the_table_is_found_by_its_name():
     ],
 )
 def test_a_wrong_number_of_channels_is_refused_with_the_names_of_the_right_ones(method, shape, needed):
-    words = f"decoder {method}: needs channels {needed}, and the maps have {shape[0]}"
+    words = f"decoder {method}: reads this many channels: {needed}; the maps have {shape[0]}"
     with pytest.raises(InputError, match=re.escape(words)):
         decoder(method).decode(np.zeros(shape, np.uint8), EASY)
 

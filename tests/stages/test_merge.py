@@ -113,7 +113,10 @@ def test_a_halo_is_dropped_whatever_it_holds(tmp_path):
 def test_a_missing_tile_is_a_hole_that_is_named_or_filled(tmp_path):
     cut(tmp_path, VOLUME)
     (tmp_path / "tiles" / NAMES[2]).unlink()
-    with pytest.raises(InputError, match=r"leave holes: \[0:5,4:6,0:4\]\. Give --fill VALUE") as caught:
+    with pytest.raises(
+        InputError,
+        match=r"leave holes: \[0:5,4:6,0:4\]\. Predict the other parts first, or give --fill VALUE",
+    ) as caught:
         merge(tmp_path / "tiles", tmp_path / "out.h5")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out.h5").exists()

@@ -200,7 +200,7 @@ NONSENSE = [
     ({"landscape": "\x1b[31m; rm -rf /"}, r"--landscape cannot be '\x1b[31m; rm -rf /'"),
     ({"\nevil\n": 1}, r"'\nevil\n' is no option of --method mw"),
     ({"landscape": "x" * 10**5}, "--landscape cannot be 'xxxxxxxxxxxx...xxxxxxxxxxxxx'"),
-    ({"method": "waterz"}, "decoder waterz needs channels 3 (z, y, x), and the maps have 2"),
+    ({"method": "waterz"}, "decoder waterz reads this many channels: 3 (z, y, x); the maps have 2"),
     ({"method": "mutex"}, "decoder mutex has 8 --affinity-offsets, and the maps have 2"),
     ({"method": "mutex", "affinity_offsets": 5}, "--affinity-offsets cannot be 5"),
     ({"method": "mutex", "affinity_offsets": []}, "--affinity-offsets cannot be []"),
@@ -243,7 +243,7 @@ def test_options_that_do_not_go_together_are_ignored(caplog, decode, channels, w
 @pytest.mark.parametrize(
     ("crop", "channels", "why"),
     [
-        ("[0:2]", (), "decoder bcd needs channels 3 (mask, contour, distance), and the maps have 2"),
+        ("[0:2]", (), "decoder bcd reads this many channels: 3 (mask, contour, distance); the maps have 2"),
         ("", ("--channels=mask=2",), "--channels mask --method bcd does not read them"),
     ],
 )

@@ -160,7 +160,7 @@ def test_an_instance_is_clicked_on_and_leads_to_its_match(page):
     assert "voxels\t1000" in page.inner_text("#selected")
     page.click("#selected button")
     page.wait_for_selector("#selected :text('truth.h5 1')")
-    assert marked_row(page).startswith("1\thit")  # in a list that has the truth's hits too
+    assert marked_row(page).startswith("1 (truth)\thit")  # in a list that has the truth's hits too
     for _ in range(2):
         click(page, 15.5, 10.5)  # the next layer's, and the first's again
     page.wait_for_selector("#selected :text('truth.h5 1')")
@@ -239,7 +239,7 @@ def test_outlines_of_a_slice_made_smaller_have_no_gaps(browser, pages):
 def test_the_list_starts_with_what_was_missed_and_the_legend_filters_it(page):
     rows = page.locator("#instances tr")
     assert [row.split("\t")[:2] for row in rows.all_inner_texts()] == [
-        ["2", "missed"],
+        ["2 (truth)", "missed"],
         [str(LARGE_ID), "false positive"],
         ["7", "hit"],
     ]
@@ -250,7 +250,7 @@ def test_the_list_starts_with_what_was_missed_and_the_legend_filters_it(page):
     assert selected(page) == "truth.h5 2 missed"
     page.click("#kinds button:has-text('missed')")
     assert rows.count() == 3
-    assert marked_row(page).startswith("2\t")
+    assert marked_row(page).startswith("2 (truth)\t")
 
 
 def test_instances_are_reached_with_keys_alone(page):

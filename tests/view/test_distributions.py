@@ -195,7 +195,8 @@ def test_no_line_stands_for_a_table_without_a_fit_and_the_reason_is_given():
     cut = {"volume_um3": np.linspace(1, 2, 20), "touches_border": np.arange(20) > 0}  # but one is cut
     figure = draw_distributions([size_distribution("cut", cut), table("b")])
     assert [handle.get_linestyle() == "None" for handle in figure.legends[0].get_lines()] == [True, False]
-    assert texts(figure)[0] == "cut: n = 20, no fit without two whole ones of different volumes"
+    reason = "no fit: it needs two instances of different volumes that the border does not cut"
+    assert texts(figure)[0] == f"cut: n = 20, {reason}"
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0003, 0.0005), (0.0003, 0.002), (0.0003, 0.02), (0.0003, 30)])

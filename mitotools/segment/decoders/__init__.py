@@ -65,10 +65,12 @@ class Decoder:
         """Raise `InputError` for maps with another number of channels than this decoder reads."""
         if self.channels and count not in {len(names) for names in self.channels}:
             needed = " or ".join(f"{len(names)} ({', '.join(names)})" for names in self.channels)
+            fewest = min(self.channels, key=len)
+            chosen = ",".join(f"{name}={place}" for place, name in enumerate(fewest))
             raise InputError(
                 f"decoder {self.name}",
-                f"needs channels {needed}, and the maps have {count}",
-                "Select them with --channels",
+                f"reads this many channels: {needed}; the maps have {count}",
+                f"Say which they are, as in --channels {chosen}" if count > len(fewest) else "",
             )
 
     def selected(self, channels: Mapping[str, int]) -> tuple[int, ...]:

@@ -117,7 +117,8 @@ def load_overlap(file: Path, running: Running) -> tuple[Comparison, Origin, Hist
         raise
     except _DAMAGE as error:
         what_next = "Give PREDICTION and TRUTH, or a file of --save-overlap"
-        raise InputError(str(file), f"is no table of overlaps ({error})", what_next) from error
+        why = "is no table of overlaps" + ("" if file.is_dir() else f" ({error})")
+        raise InputError(str(file), why, what_next) from error
 
 
 def _origin(told: dict[str, Any]) -> Origin:

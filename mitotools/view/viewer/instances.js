@@ -127,9 +127,9 @@ function showKind(kind) {
 function showRows() {
   const body = element("tbody");
   for (const one of listed.slice(first, first + SHOWN_ROWS)) {
-    const { rows, kinds, names, name, colours } = meta.layers[one.layer];
+    const { rows, kinds, names, name, colours, truth } = meta.layers[one.layer];
     const line = body.insertRow(), id = element("td");
-    id.append(swatch(colours[one.row]), String(rows[one.row][0]));
+    id.append(swatch(colours[one.row]), `${rows[one.row][0]}${truth ? " (truth)" : ""}`);
     const told = kinds ? kinds[one.row] || "left out" : meta.layers.length > 1 ? shortened(name, 16) : "";
     line.append(id, element("td", told), element("td", `${rows[one.row][names.indexOf("voxels")]} voxels`));
     line.title = name;
