@@ -43,17 +43,18 @@ step mitochondria.zarr "Drop what is too small" \
 step overlay.png "Draw outlines: the prediction above, the truth below" \
     mitotools view raw.zarr mitochondria.zarr $data/medulla_test.h5:labels -o overlay.png --slices 20,64,108
 
-step "" "Measure: volume in cubic micrometres, bounding box in voxels, centroid in nanometres" \
-    mitotools stats mitochondria.zarr >stats.tsv
+step stats.tsv "Measure: volume in cubic micrometres, bounding box in voxels, centroid in nanometres" \
+    mitotools stats mitochondria.zarr -o stats.tsv
+echo "The first rows:" >&2
 head -n 5 stats.tsv
 step "" "Score against the truth (a silver standard: no expert has checked it)" \
     mitotools evaluate mitochondria.zarr $data/medulla_test.h5:labels --iou 0.5 --iou 0.75 --format markdown
 step "" "Every file keeps how it came to be" \
     mitotools info mitochondria.zarr --history
 
-step model.safetensors "Train the model further for $minutes minutes: on labels of yours, this is where it learns your tissue" \
+step model.safetensors "Train the model further for $minutes minutes, in small steps (it has seen this cube: little to gain)" \
     mitotools train $data/medulla_train.h5:raw $data/medulla_train.h5:labels model.safetensors \
-    --init bundled --minutes "$minutes"
+    --init bundled --minutes "$minutes" --set learning_rate=0.0001
 step own_maps.zarr "Predict with it" \
     mitotools predict raw.zarr own_maps.zarr -m model.safetensors --tta 4
 step own.zarr "Decode, and drop what is too small, in one step" \
