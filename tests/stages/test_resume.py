@@ -368,6 +368,17 @@ def test_an_interruption_in_this_process_leaves_what_is_done(folder, capsys, mon
     assert names_in(folder) == ["raw.zarr", "v.zarr.unfinished", "v.zarr.unfinished.journal"]
 
 
+def test_an_interruption_of_the_first_block_says_that_nothing_is_kept(folder, capsys, monkeypatch):
+    from mitotools.run.journal import Journal
+
+    monkeypatch.setattr(Journal, "add", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert status(f"{CONVERT} --resume", capsys) == (
+        130,
+        "mitotools convert: no block is done: the next run begins anew\nmitotools convert: interrupted.\n",
+    )
+    assert names_in(folder) == ["raw.zarr"]
+
+
 FULL_DISK = """
 import resource, sys
 from mitotools.cli.main import run

@@ -172,6 +172,8 @@ def journal_for(
         except KeyboardInterrupt:
             if is_worth_continuing(final, running):
                 logging.getLogger(__name__).info("%s", unit.advice(len(entries(path))))
+            elif running.resume:
+                logging.getLogger(__name__).info("no %s is %s: the next run begins anew", *unit)
             raise
         finally:
             if not unfinished_of(final).exists():
