@@ -89,7 +89,7 @@ def make(folder: Path, size: tuple[int, int, int]) -> None:
     truth = phantom_truth(1)
     for axis, times in enumerate(STRETCHED):
         truth = truth.repeat(times, axis)
-    maps, labels, most = Tiled(mask_contour_maps(truth)), Tiled(truth.astype(np.uint64)[None]), truth.max()
+    maps, labels, most = Tiled(mask_contour_maps(truth)), Tiled(truth.astype(np.uint32)[None]), truth.max()
 
     def raw_block(box: Box, _: int) -> np.ndarray:
         voxels, tile = grey.read(box)
@@ -102,12 +102,12 @@ def make(folder: Path, size: tuple[int, int, int]) -> None:
 
     def truth_block(box: Box, _: int) -> np.ndarray:
         (voxels,), tile = labels.read(box)
-        return np.where(voxels > 0, voxels + tile.astype(np.uint64) * np.uint64(most), 0)
+        return np.where(voxels > 0, voxels + tile.astype(np.uint32) * np.uint32(most), 0)
 
     for name, block, channels, dtype in (
         ("raw.h5", raw_block, (), np.uint8),
         ("maps.zarr", maps_block, (2,), np.uint8),
-        ("truth.zarr", truth_block, (), np.uint64),
+        ("truth.zarr", truth_block, (), np.uint32),
     ):
         spec = VolumeSpec(
             (*channels, *size),
