@@ -23,6 +23,7 @@ from mitotools.segment.scores.instances import instances_of
 from mitotools.segment.scores.matching import detection, find_errors
 from mitotools.segment.scores.rand_voi import adapted_rand_error, variation_of_information
 from mitotools.segment.scores.verdicts import COLUMNS, verdicts
+from mitotools.stages.blocks.pieces import warn_of_grey_values
 from mitotools.stages.scoring.comparing import Asked, Compared, Scored, compare_volumes
 from mitotools.stages.scoring.overlap_file import load_overlap, save_overlap
 from mitotools.stages.scoring.score_file import compare_ids, read_scores
@@ -134,6 +135,7 @@ def evaluate_volumes(
     """
     files.check(running, prediction, truth)
     listed = read_scores(files.scores, running) if files.scores else None
+    warn_of_grey_values(prediction, truth)
     wanted = parameters.ignore_border or files.save_overlap is not None
     is_reported = files.report is not None
     asked = Asked(prediction, truth, files.ignore, files.heatmap, wanted, is_reported)

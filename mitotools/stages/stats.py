@@ -104,6 +104,7 @@ def tabulate(
         if is_table(source):
             tables[name] = _table_of_file(source, parameters, given)
         else:
+            warn_of_grey_values(source)
             tables[name] = measure_instances(source, parameters, running, **others)
     return tables
 
@@ -193,7 +194,6 @@ def measure_instances(
             require_same_size(opened["labels"], volume)
         inputs = [source_of(path, volume) for path, volume in zip(paths, opened.values(), strict=True)]
         labels = opened["labels"]
-        warn_of_grey_values(labels)
         records = history.extended(inputs, running.command_line, asdict(parameters))
         with running.with_engine() as (running, _):
             tables = all_tables(labels, running, "stats", opened.get("raw"), opened.get("within"))

@@ -101,6 +101,7 @@ def view_volume(
     paths = [raw, *labels, *([truth] if truth is not None else [])]
     check_apart([target], paths)
     check_file(target, force=running.force)
+    warn_of_grey_values(*paths[1:])
     with ExitStack() as stack:
         volumes = [
             stack.enter_context(open_volume(path, "labels" if i else "image")) for i, path in enumerate(paths)
@@ -115,8 +116,6 @@ def view_volume(
         inputs = [source_of(path, volume) for path, volume in zip(paths, volumes, strict=True)]
         records = history.extended(inputs, running.command_line, asdict(parameters))
         if suffix == ".png":
-            for volume in volumes[1:]:  # a page measures them, which warns
-                warn_of_grey_values(volume)
             names = [shown_name(path) for path in labels or [raw]]
             _draw(target, volumes, names, judged, _legend(counts), parameters, positions, records, running)
     if suffix == ".html":

@@ -207,3 +207,25 @@ def assert_refused(folder, capsys, line, message, status):
     assert printed.err.startswith("mitotools")
     assert message in printed.err
     assert {file: file.is_dir() or file.read_bytes() for file in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "evaluate image.h5 labels.h5",
+        "evaluate labels.h5 image.h5",
+        "stats image.h5",
+        "view labels.h5 image.h5 -o v.png",
+        "view image.h5 labels.h5 --truth image.h5 -o v.html",
+    ],
+)
+def test_an_image_in_the_place_of_labels_is_warned_of_once(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    labels = np.zeros((4, 20, 20), "uint16")
+    labels[:, 5:15, 5:15], labels[:, :4] = 1, 2
+    noise = np.random.default_rng(0).integers(0, 256, labels.shape).astype("uint8")
+    for name, array in (("labels", labels), ("image", noise)):
+        with h5py.File(f"{name}.h5", "w") as file:
+            file["main"] = array
+    assert run(words.split()) == 0
+    assert capsys.readouterr().err.count("image.h5 looks like an image, not like labels") == 1

@@ -11,12 +11,14 @@ import numpy as np
 from mitotools.run.engine import shared_pool
 from mitotools.segment.runs import require_ids
 from mitotools.volume.blocks import Box, block_shape, boxes_within, size3
+from mitotools.volume.files import open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mitotools.conventions import Array, Labels, Size
-    from mitotools.volume.base import Volume, VolumeSpec, Writer
+    from mitotools.volume.base import VolumeSpec, Writer
+    from mitotools.volume.path import VolumePath
 
 PIECE_BYTES = 4 * 2**20
 """About what a thread reads or writes at once; a chunk at least."""
@@ -71,16 +73,18 @@ def read_labels(volume: Seen, box: Box, threads: int) -> Labels:
     return labels
 
 
-def warn_of_grey_values(labels: Volume) -> None:
+def warn_of_grey_values(*labels: VolumePath) -> None:
     """Say of what should be instances that it looks like an image: raw and labels are easily exchanged."""
-    size = labels.spec.size
-    start = [max(n - m, 0) // 2 for n, m in zip(size, LOOKED_AT, strict=True)]
-    stop = [min(a + m, n) for a, m, n in zip(start, LOOKED_AT, size, strict=True)]
-    ids = labels.read(Box(size3(start), size3(stop)))
-    changes = ids[..., 1:] != ids[..., :-1]
-    if changes.size and changes.mean() > GREY_SHARE:
-        message = "%s looks like an image, not like labels: in its middle most neighbouring voxels differ"
-        logging.getLogger(__name__).warning(message, labels.name)
+    for path in labels:
+        with open_volume(path, "labels") as volume:
+            size = volume.spec.size
+            start = [max(n - m, 0) // 2 for n, m in zip(size, LOOKED_AT, strict=True)]
+            stop = [min(a + m, n) for a, m, n in zip(start, LOOKED_AT, size, strict=True)]
+            ids = volume.read(Box(size3(start), size3(stop)))
+        changes = ids[..., 1:] != ids[..., :-1]
+        if changes.size and changes.mean() > GREY_SHARE:
+            message = "%s looks like an image, not like labels: in its middle most neighbouring voxels differ"
+            logging.getLogger(__name__).warning(message, volume.name)
 
 
 def on_threads(function: Callable[[Box], None], pieces: Sequence[Box], threads: int) -> None:

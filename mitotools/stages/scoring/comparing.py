@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mitotools.run.budget import plan_blocks
 from mitotools.segment.scores.comparison import NO_EDGES, Comparison, compare_block, merge_comparisons
 from mitotools.stages.blocks.blockwise import map_blocks
-from mitotools.stages.blocks.pieces import read_labels, read_pieces, warn_of_grey_values
+from mitotools.stages.blocks.pieces import read_labels, read_pieces
 from mitotools.stages.blocks.planning import demand_to_read, memory_of, needs_to_read
 from mitotools.stages.blocks.steps import check_steps
 from mitotools.stages.scoring.overlap_file import Origin
@@ -106,8 +106,6 @@ def compare_volumes(asked: Asked, running: Running) -> Compared:
     """
     paths = _paths(asked)
     with _opened(paths) as volumes:
-        for role in ("prediction", "truth"):
-            warn_of_grey_values(volumes[role])
         later = _steps_to_report(volumes, running) if asked.is_reported else []
         comparison = _comparison(volumes, running, later, with_border=asked.with_border)
         inputs = {role: source_of(paths[role], volume) for role, volume in volumes.items()}

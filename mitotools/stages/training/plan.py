@@ -174,7 +174,7 @@ def _opened(one: Labelled, stack: ExitStack, inputs: list[Input]) -> Volumes:
     raw = stack.enter_context(open_volume(one.raw, "image"))
     labels = stack.enter_context(open_volume(one.labels, "labels"))
     require_same_size(raw, labels)
-    warn_of_grey_values(labels)
+    warn_of_grey_values(one.labels)
     inputs += [source_of(one.raw, raw), source_of(one.labels, labels)]
     if one.ignore is None:
         return raw, labels, None
