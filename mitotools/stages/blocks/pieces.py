@@ -29,6 +29,9 @@ LOOKED_AT: Size = (1, 64, 64)
 GREY_SHARE = 0.5
 """Of neighbouring voxels, so many differ in an image; in labels a few per cent do."""
 
+LEAST_PAIRS = 100
+"""Of fewer neighbours nothing is said."""
+
 
 class Seen(Protocol):
     """A volume that can be read by blocks: one on disk, or a view of one."""
@@ -82,7 +85,7 @@ def warn_of_grey_values(*labels: VolumePath) -> None:
             stop = [min(a + m, n) for a, m, n in zip(start, LOOKED_AT, size, strict=True)]
             ids = volume.read(Box(size3(start), size3(stop)))
         changes = ids[..., 1:] != ids[..., :-1]
-        if changes.size and changes.mean() > GREY_SHARE:
+        if changes.size >= LEAST_PAIRS and changes.mean() > GREY_SHARE:
             message = "%s looks like an image, not like labels: in its middle most neighbouring voxels differ"
             logging.getLogger(__name__).warning(message, volume.name)
 
