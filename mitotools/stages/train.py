@@ -48,7 +48,8 @@ SAVED = Unit("checkpoint", "saved")
 """What an entry of a training's journal stands for."""
 
 PATCHES_FOR_NORMS = 200
-"""From which the statistics of batch norms are taken again for averaged weights, or a tenth of those seen."""
+"""From which the statistics of batch norms are taken again for averaged weights, or a third of those seen:
+with a tenth, after 16 steps of fine-tuning, the Jaccard index was .03 lower."""
 
 NORMS_SEED = 2**32
 """Added to the seed, so that these patches are others than the training's."""
@@ -232,7 +233,7 @@ class _Telling:
 def _with_norms(training: Training, plan: Plan, running: Running, device: Device, share: int) -> None:
     """Give the averaged weights the statistics of their own norms: of batches as one process learns from."""
     seen = training.iteration * plan.parameters.accumulate * plan.parameters.batch
-    count = -(-min(PATCHES_FOR_NORMS, max(seen // 10, 1)) // share)
+    count = -(-min(PATCHES_FOR_NORMS, max(seen // 3, 1)) // share)
     parameters = replace(plan.parameters, seed=plan.parameters.seed + NORMS_SEED, batch=share)
     if training.average.network is training.network or parameters.norm != "batch":
         return

@@ -147,11 +147,11 @@ class Half(Processes):
         return value
 
 
-@pytest.mark.parametrize(("processes", "sizes"), [(Processes(), [8]), (Half(0, 2), [4, 4])])
+@pytest.mark.parametrize(("processes", "sizes"), [(Processes(), 4 * [8]), (Half(0, 2), 7 * [4])])
 def test_norms_take_their_statistics_from_batches_of_the_share_of_a_process(
     pair, model, monkeypatch, processes, sizes
 ):
-    """Of the 80 patches of 10 iterations a tenth; in the arithmetic of the training."""
+    """Of the 80 patches of 10 iterations a third; in the arithmetic of the training."""
     seen = []
 
     def estimate(network, batches, precision):
