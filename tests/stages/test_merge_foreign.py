@@ -90,7 +90,8 @@ def test_holes_are_listed_by_their_extent_and_counted(tmp_path):
     with pytest.raises(InputError) as caught:
         merge(tmp_path, tmp_path / "out.zarr")
     listed = ", ".join(f"[0:1,0:1,{start}:{start + 2}]" for start in (2, 6, 10, 14, 18))
-    assert f"leave holes: {listed} and 1 more. Predict" in str(caught.value)
+    told = f"leave holes: {listed} and 1 more. Predict the other parts first, or give --fill VALUE"
+    assert told in str(caught.value)
     merge(tmp_path, tmp_path / "out.zarr", MergeParameters(fill=9))
     assert read(tmp_path / "out.zarr")[0].ravel().tolist() == [1, 1, 9, 9] * 6 + [1, 1]
 

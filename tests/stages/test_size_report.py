@@ -63,7 +63,10 @@ def test_an_instance_is_pictured_where_it_is_largest(folder):
     write_volume(folder / "labels.h5", labels)
     assert stats("labels.h5", "--report", "a.html") == 0
     (told,) = captions((folder / "a.html").read_text())
-    assert told.endswith(", z 3, bar 100 nm")
+    assert told == (
+        "largest, most elongated, most complex 1: voxels 917, elongation 1.005, complexity_index 40.81, "
+        "cut by the border, z 3, bar 100 nm"
+    )
 
 
 def test_the_table_has_the_mean_and_quantiles_of_each_measurement(folder):
