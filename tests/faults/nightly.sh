@@ -1,6 +1,6 @@
 #!/bin/sh
 # The long form of the tests of faults, for each seed: 200 kills, 200 disks that fail, too little memory 100 times, a
-# clock that is set, and 100 000 damaged files a reader. About five hours on two cores.
+# clock that is set, and 100 000 damaged files a reader. About two hours on two cores.
 # Usage: sh tests/faults/nightly.sh [SEED...]      MITOTOOLS_FUZZ_COUNT, MITOTOOLS_KILLS, _DISKS, _LIMITS: fewer
 #
 # Needs .venv as tests/run.sh makes it. Files that did harm are kept in tests/faults/found: put them right, and add

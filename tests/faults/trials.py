@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -121,10 +122,8 @@ class Trials:
         return self._undisturbed[name]
 
     def place(self, name: str) -> Path:
-        """Return a new folder for one trial."""
-        place = self._folder / name.replace(" ", "-")
-        place.mkdir()
-        return place
+        """Return a new folder for one trial, whose inputs lie in the folder above it."""
+        return Path(tempfile.mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=self._folder))
 
     def check(self, name: str, place: Path, words: str, *, was_killed: bool = False) -> None:
         """Raise AssertionError unless targets are absent or complete, and the rest gone, or of use."""
@@ -157,6 +156,8 @@ class Trials:
 def run(about: str, drawn: Callable[[random.Random], tuple[object, ...]], trial: Callable[..., str]) -> None:
     """Disturb commands as the command line asks, print a line each, and exit: with 1 if any was wrong.
 
+    As many are tried at once as there are processors.
+
     Parameters
     ----------
     about : str
@@ -173,17 +174,21 @@ def run(about: str, drawn: Callable[[random.Random], tuple[object, ...]], trial:
     chosen = parser.parse_args()
     draw = random.Random(chosen.seed)  # noqa: S311 (a test, no secret)
     names = [name for name in CASES if chosen.only in name]
-    wrong = 0
-    with tempfile.TemporaryDirectory() as folder:
+    cases = [(names[number % len(names)], drawn(draw)) for number in range(chosen.count)]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         trials = Trials(Path(folder))
-        for number in range(chosen.count):
-            name, how = names[number % len(names)], drawn(draw)
+
+        def tried(case: tuple[str, tuple[object, ...]]) -> bool:
+            name, how = case
             try:
-                seen = trial(trials, name, *how)
+                seen, is_wrong = trial(trials, name, *how), False
             except AssertionError as error:
-                wrong += 1
-                seen = f"WRONG: {error}"
-            print(number + 1, name, *how, seen, sep="\t", flush=True)
+                seen, is_wrong = f"WRONG: {error}", True
+            print("\t".join(map(str, (name, *how, seen))), flush=True)
+            return is_wrong
+
+        list(pool.map(trials.undisturbed, sorted({name for name, _ in cases})))
+        wrong = sum(pool.map(tried, cases))
     print(f"{chosen.count} trials, seed {chosen.seed}: {wrong} wrong")
     sys.exit(bool(wrong))
 
