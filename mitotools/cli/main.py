@@ -38,6 +38,12 @@ COMMANDS = {
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+"""That interrupt a command; the last one is our own."""
+
+SOON_S = 0.02
+"""After which an interruption that came while a library was imported is tried again."""
+
 
 class Pipeline(click.Group):
     """The commands in the order in which data passes through them, each imported when it is used."""
@@ -90,9 +96,15 @@ def mitotools() -> None:
 def main() -> NoReturn:
     """Run the command line of this process."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell has it ignored
+        signal.signal(signal.SIGINT, _interrupt)
     _open_streams()
     status = run(sys.argv[1:])
-    for number in (signal.SIGINT, signal.SIGTERM):  # what is done is done, and the status says so
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGALRM,
+    ):  # what is done is done, and the status says so
         signal.signal(number, signal.SIG_IGN)
     try:
         sys.stdout.flush()
@@ -151,5 +163,12 @@ def _report(line: str, status: int, advice: str = "") -> int:
     return status
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Raise KeyboardInterrupt; while a library is imported, whose C code makes other errors of it, soon."""
+    while frame and frame.f_code is not main.__code__:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            signal.signal(signal.SIGALRM, _interrupt)
+            signal.setitimer(signal.ITIMER_REAL, SOON_S)
+            return
+        frame = frame.f_back
     raise KeyboardInterrupt

@@ -12,10 +12,13 @@ PATH=$PWD/.venv/bin:$PATH
 PYTHONPATH=$PWD:$PWD/tests
 export PATH PYTHONPATH
 [ $# -gt 0 ] || set -- "$(date +%Y%m%d)"
+failed=0
 for seed in "$@"; do
-    python tests/faults/kills.py --seed "$seed" --count "${MITOTOOLS_KILLS:-200}"
-    python tests/faults/memory.py --seed "$seed" --count "${MITOTOOLS_LIMITS:-100}"
-    python tests/faults/clocks.py --seed "$seed" --count 19
-    python tests/faults/disks.py --seed "$seed" --count "${MITOTOOLS_DISKS:-200}"
-    python tests/faults/fuzz.py --seed "$seed" --count "${MITOTOOLS_FUZZ_COUNT:-100000}" --keep tests/faults/found
+    python tests/faults/kills.py --seed "$seed" --count "${MITOTOOLS_KILLS:-200}" || failed=1
+    python tests/faults/memory.py --seed "$seed" --count "${MITOTOOLS_LIMITS:-100}" || failed=1
+    python tests/faults/clocks.py --seed "$seed" --count 19 || failed=1
+    python tests/faults/disks.py --seed "$seed" --count "${MITOTOOLS_DISKS:-200}" || failed=1
+    python tests/faults/fuzz.py --seed "$seed" --count "${MITOTOOLS_FUZZ_COUNT:-100000}" --keep tests/faults/found ||
+        failed=1
 done
+exit "$failed"
