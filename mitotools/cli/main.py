@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from mitotools import __version__
+from mitotools.cli.signals import hear_signals, ignore_signals
 from mitotools.errors import MitotoolsError, UsageError
 from mitotools.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
 COMMANDS = {
     "convert": "mitotools.cli.convert:convert",
@@ -37,12 +36,6 @@ COMMANDS = {
 """Every command in the order of the pipeline, and where it is."""
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-"""That interrupt a command; the last one is our own."""
-
-SOON_S = 0.02
-"""After which an interruption that came while a library was imported is tried again."""
 
 
 class Pipeline(click.Group):
@@ -95,17 +88,10 @@ def mitotools() -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell has it ignored
-        signal.signal(signal.SIGINT, _interrupt)
+    hear_signals()
     _open_streams()
     status = run(sys.argv[1:])
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGALRM,
-    ):  # what is done is done, and the status says so
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -161,14 +147,3 @@ def _is_short_of_memory(error: Exception) -> bool:
 def _report(line: str, status: int, advice: str = "") -> int:
     click.echo(printable(" ".join(part for part in (line, advice) if part)), err=True)
     return status
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """Raise KeyboardInterrupt; while a library is imported, whose C code makes other errors of it, soon."""
-    while frame and frame.f_code is not main.__code__:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            signal.signal(signal.SIGALRM, _interrupt)
-            signal.setitimer(signal.ITIMER_REAL, SOON_S)
-            return
-        frame = frame.f_back
-    raise KeyboardInterrupt

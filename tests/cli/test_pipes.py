@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 
 import h5py
@@ -131,47 +130,6 @@ def test_a_signal_removes_temporaries_and_says_interrupted(shell, number):
     assert process.returncode == 130
     assert words == "mitotools filter: interrupted.\n"
     assert temporaries(shell) == []
-
-
-IMPORTED_SLOWLY = """\
-import sys, time
-try:
-    print("importing", flush=True)
-    time.sleep(0.5)
-except BaseException:
-    print("Traceback ...", file=sys.stderr)
-    raise ImportError("failed to import") from None
-def command(): time.sleep(20)
-"""
-
-RUNNER = """\
-import sys, click
-from mitotools.cli import main
-@click.command()
-def slow():
-    import imported_slowly
-    imported_slowly.command()
-main.COMMANDS["slow"] = "__main__:slow"
-sys.argv = ["mitotools", "slow"]
-main.main()
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_middle_of_an_import_waits_for_its_end(tmp_path, commands, number):
-    """C code of libraries, when they are imported, makes an ImportError of what a signal raises."""
-    (tmp_path / "imported_slowly.py").write_text(IMPORTED_SLOWLY)
-    (tmp_path / "runner.py").write_text(RUNNER)
-    process = subprocess.Popen(
-        [sys.executable, "runner.py"],
-        cwd=tmp_path, env=commands.environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    assert process.stdout.readline() == "importing\n"
-    process.send_signal(number)
-    _, words = process.communicate(timeout=15)
-    assert (process.returncode, words) == (130, "mitotools slow: interrupted.\n")
 
 
 def test_info_describes_what_comes_through_a_pipe_and_takes_it_away(shell):

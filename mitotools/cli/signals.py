@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM: one KeyboardInterrupt that is not lost, and after it no words but ours."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+SOON_S = 0.02
+"""After which an interruption is tried again that came where none can be raised."""
+
+
+def hear_signals() -> None:
+    """Raise KeyboardInterrupt for SIGTERM, and for SIGINT unless a shell has it ignored, in the background.
+
+    While a library is imported it waits for the end, since C code makes other errors of it. In a destructor,
+    or a callback of C code, Python drops it: it is raised once more.
+    """
+    caller = sys._getframe(1)
+    is_interrupted = False
+
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        nonlocal is_interrupted
+        while frame and frame is not caller:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                _soon()
+                return
+            frame = frame.f_back
+        is_interrupted = True
+        _silence()
+        raise KeyboardInterrupt
+
+    def dropped(unraisable: sys.UnraisableHookArgs) -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            _soon()
+        elif not is_interrupted:
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = dropped
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupt)
+
+
+def ignore_signals() -> None:
+    """Let what is done be done: from here on nothing interrupts."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _soon() -> None:
+    """Send SIGTERM to this process, to whoever answers it then."""
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+    signal.setitimer(signal.ITIMER_REAL, SOON_S)
+
+
+def _silence() -> None:
+    """Keep libraries from complaining of what was left in the middle."""
+    warnings.simplefilter("ignore")
+    if "asyncio" in sys.modules:
+        import logging
+
+        logging.getLogger("asyncio").disabled = True
