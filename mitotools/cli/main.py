@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from mitotools import __version__
-from mitotools.cli.signals import hear_signals, ignore_signals
+from mitotools.cli.signals import INTERRUPTED, was_interrupted
 from mitotools.errors import MitotoolsError, UsageError
 from mitotools.printable import printable
 
@@ -35,7 +33,7 @@ COMMANDS = {
 }
 """Every command in the order of the pipeline, and where it is."""
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 
 class Pipeline(click.Group):
@@ -66,10 +64,12 @@ class Pipeline(click.Group):
         """Run a command; an interruption, or a reader that is gone, is dealt with before click would."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            return _report(f"mitotools {ctx.invoked_subcommand}: interrupted.", INTERRUPTED)
-        except BrokenPipeError:
-            return DONE
+        except (Exception, KeyboardInterrupt) as error:
+            if was_interrupted() or isinstance(error, KeyboardInterrupt):
+                return _report(f"mitotools {ctx.invoked_subcommand}: interrupted.", INTERRUPTED)
+            if isinstance(error, BrokenPipeError):
+                return DONE
+            raise
 
 
 @click.group(cls=Pipeline, context_settings={"help_option_names": ["-h", "--help"]})
@@ -84,27 +84,6 @@ def mitotools() -> None:
       $ mitotools predict raw.h5 maps.zarr -m model.safetensors
       $ mitotools decode maps.zarr - | mitotools filter - labels.h5 --min-size 2000
     """
-
-
-def main() -> NoReturn:
-    """Run the command line of this process."""
-    hear_signals()
-    _open_streams()
-    status = run(sys.argv[1:])
-    ignore_signals()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would complain once more while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(status)
-
-
-def _open_streams() -> None:
-    """Let streams that were closed (``>&-``) lead nowhere: a file of ours would take their number."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (for the whole process)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import FrameType
 
+INTERRUPTED = 130
+"""The exit status, as shells have it."""
+
 SOON_S = 0.02
 """After which an interruption is tried again that came where none can be raised."""
+
+_raised: list[int] = []
 
 
 def hear_signals() -> None:
@@ -21,29 +26,32 @@ def hear_signals() -> None:
     or a callback of C code, Python drops it: it is raised once more.
     """
     caller = sys._getframe(1)
-    is_interrupted = False
 
-    def interrupt(_: int, frame: FrameType | None) -> None:
-        nonlocal is_interrupted
+    def interrupt(number: int, frame: FrameType | None) -> None:
         while frame and frame is not caller:
             if frame.f_code.co_filename.startswith("<frozen importlib"):
                 _soon()
                 return
             frame = frame.f_back
-        is_interrupted = True
+        _raised.append(number)
         _silence()
         raise KeyboardInterrupt
 
     def dropped(unraisable: sys.UnraisableHookArgs) -> None:
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
             _soon()
-        elif not is_interrupted:
+        elif not _raised:
             sys.__unraisablehook__(unraisable)
 
     sys.unraisablehook = dropped
     signal.signal(signal.SIGTERM, interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, interrupt)
+
+
+def was_interrupted() -> bool:
+    """Whether KeyboardInterrupt was raised, of which libraries may have made another error."""
+    return bool(_raised)
 
 
 def ignore_signals() -> None:

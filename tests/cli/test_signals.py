@@ -10,16 +10,17 @@ import pytest
 
 RUNNER = """\
 import asyncio, click, os, signal, sys, time
-from mitotools.cli import main
+from mitotools.__main__ import main
+from mitotools.cli.main import COMMANDS
 
 @click.command()
 def slow():
     work()
 
 {work}
-main.COMMANDS["slow"] = "__main__:slow"
+COMMANDS["slow"] = "__main__:slow"
 sys.argv = ["mitotools", "slow"]
-main.main()
+main()
 """
 
 IMPORTED = """\
@@ -29,6 +30,12 @@ try:
 except BaseException:
     print("Traceback ...", file=sys.stderr)
     raise ImportError("failed to import") from None
+"""
+
+AND_THEN_THE_REAL_ONE = """\
+del sys.path[0]
+del sys.modules["click"]
+import click
 """
 
 IMPORTS = """\
@@ -46,6 +53,15 @@ class Destroyed:
 def work():
     Destroyed()
     time.sleep(20)
+"""
+
+MAKES_ANOTHER_ERROR = """\
+def work():
+    try:
+        print("ready", flush=True)
+        time.sleep(20)
+    except BaseException:
+        raise TypeError("could not determine the shape of an object") from None
 """
 
 LEAVES_A_TASK = """\
@@ -85,10 +101,27 @@ def interrupted(tmp_path, commands):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("work", [IMPORTS, DESTROYS, LEAVES_A_TASK])
+@pytest.mark.parametrize("work", [IMPORTS, DESTROYS, MAKES_ANOTHER_ERROR, LEAVES_A_TASK])
 def test_a_signal_ends_a_command_with_one_line_at_the_worst_moments(interrupted, number, work):
-    """Imported C code makes an ImportError of it, Python drops it in a destructor, asyncio complains."""
+    """C code makes other errors of it, Python drops it in a destructor, asyncio complains."""
     assert interrupted(number, work) == (130, "mitotools slow: interrupted.\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_that_has_hardly_begun(tmp_path, commands, number):
+    """While the command line's own library is loaded."""
+    (tmp_path / "click.py").write_text(f"import sys, time\n{IMPORTED}" + AND_THEN_THE_REAL_ONE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mitotools", "filter", "-", "out.h5"],
+        cwd=tmp_path, env=commands.environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.wait(timeout=15) == 130  # its input is still open
+    _, words = process.communicate()
+    assert words in ("mitotools: interrupted.\n", "mitotools filter: interrupted.\n")
 
 
 def test_ctrl_c_means_others_where_a_command_runs_in_the_background_of_a_shell(interrupted):
