@@ -1,11 +1,13 @@
 """Which blocks of an unfinished output are done: a file of JSON lines, one a block.
 
-The first line says what is made, so that a run that continues can tell whether it makes the same.
+The first line says what is made, so that a run that continues can tell whether it makes the same. A checksum
+ends each line: a block that is taken for done by mistake would be a hole.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +81,8 @@ def made(path: Path) -> dict[str, Any] | None:
     """Return what an unfinished output is to become, or None where its journal does not say."""
     try:
         with path.open("rb") as file:
-            found = json.loads(file.readline())
-    except (OSError, ValueError):
+            found = _read(file.readline())
+    except OSError:
         return None
     return found if isinstance(found, dict) else None
 
@@ -94,7 +96,14 @@ def entries(path: Path) -> list[Entry]:
 
 
 def _line(value: object) -> bytes:
-    return json.dumps(value).encode() + b"\n"
+    words = json.dumps(value).encode()
+    return b"%b\t%08x\n" % (words, zlib.crc32(words))
+
+
+def _read(line: bytes) -> object:
+    """Return the value of a line, None for one that is not as it was written."""
+    words, _, _ = line.rpartition(b"\t")
+    return json.loads(words) if line == b"%b\t%08x\n" % (words, zlib.crc32(words)) else None
 
 
 def _whole_entries(file: BinaryIO) -> tuple[list[Entry], int]:
@@ -102,19 +111,9 @@ def _whole_entries(file: BinaryIO) -> tuple[list[Entry], int]:
     done: list[Entry] = []
     length = len(file.readline())
     for line in file:
-        entry = _entry(line)
-        if entry is None:
+        entry = _read(line)
+        if not isinstance(entry, list):
             break
-        done.append(entry)
+        done.append(tuple(entry))
         length += len(line)
     return done, length
-
-
-def _entry(line: bytes) -> Entry | None:
-    try:
-        found = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        return None
-    if not isinstance(found, list) or not all(isinstance(number, int) for number in found):
-        return None
-    return tuple(found)

@@ -23,21 +23,12 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
-import mrcfile
-import nibabel
-import numpy as np
-import tifffile
-import zarr
-from map_phantoms import mask_contour_maps
-from phantom import phantom
-from stages.networks import write_model
+from faults.readers import READERS, Reader
 
 from mitotools.cli.main import run
 
@@ -48,165 +39,6 @@ MORE_BYTES = 3 * 2**30
 """Of address space, beside what the process has when it begins."""
 
 MEMORY = ["--memory", "2G", "-t", "1"]
-RAW, LABELS = phantom((12, 32, 40), 1)
-
-
-class Reader(NamedTuple):
-    """A kind of file.
-
-    Parameters
-    ----------
-    make : callable
-        Writes it, and what belongs to it, into the working folder.
-    damaged : str
-        A pattern of the files that are damaged, one at a time.
-    lines : list of str
-        The command lines that read it.
-    share : float
-        Its share of the inputs, where a reader reads several kinds of files.
-    """
-
-    make: Callable[[], object]
-    damaged: str
-    lines: list[str]
-    share: float = 1.0
-
-    def numbers(self, first: int, count: int) -> range:
-        """Return the numbers of its inputs, of those of a reader."""
-        return range(int(first * self.share), int((first + count) * self.share))
-
-
-def save_hdf5(raw: np.ndarray = RAW) -> None:
-    with h5py.File("v.h5", "w") as file:
-        data = file.create_dataset("main", data=raw, chunks=(4, 16, 40), compression="gzip")
-        data.attrs["voxel_size_nm"] = (30.0, 8.0, 8.0)
-        data.attrs["mitotools"] = '[{"command_line": "x", "parameters": {}, "inputs": []}]'
-
-
-def save_precomputed() -> None:
-    Path("v.h5").unlink(missing_ok=True)
-    save_hdf5()
-    assert run(["convert", "v.h5", "v.precomputed", "-q"]) == 0
-
-
-def save_mrc() -> None:
-    with mrcfile.new("v.mrc", overwrite=True) as file:
-        file.set_data(RAW.astype(np.int16))
-
-
-def save_tiles() -> None:
-    save_model([4])
-    assert run(["tile", "v.h5", "plan.json", "--size", "12,32,20", "-q"]) == 0
-
-
-def save_labels() -> None:
-    with h5py.File("labels.h5", "w") as file:
-        file.create_dataset("main", data=LABELS)
-        file["main"].attrs["voxel_size_nm"] = (30.0, 8.0, 8.0)
-
-
-def save_scores() -> None:
-    save_labels()
-    ids = np.unique(LABELS)[1:]
-    Path("s.tsv").write_text("id\tscore\n" + "".join(f"{number}\t.{number}\n" for number in ids))
-
-
-def save_edits() -> None:
-    save_labels()
-    Path("edits.txt").write_text("merge 1 2\ndelete 3\nsplit 4 5\n")
-
-
-def save_model(filters: list[int]) -> None:
-    save_hdf5()
-    write_model(Path("m.safetensors"), patch=(8, 32, 32), voxel_size_nm=(30.0, 8.0, 8.0), filters=filters)
-
-
-def save_overlap() -> None:
-    save_labels()
-    assert run(["evaluate", "labels.h5", "labels.h5", "--save-overlap", "o.overlap", "-q"]) == 0
-
-
-def save_report() -> None:
-    save_labels()
-    report = io.StringIO()
-    with contextlib.redirect_stdout(report):
-        assert run(["evaluate", "labels.h5", "labels.h5", "--format", "json", "-q"]) == 0
-    Path("r.json").write_text(report.getvalue())
-
-
-def save_options() -> None:
-    with h5py.File("maps.h5", "w") as file:
-        file["main"] = mask_contour_maps(LABELS)
-    Path("o.toml").write_text(
-        '[decode]\nmethod = "mw"\nforeground = 0.75\nseed-contour = 0.3\nmin-size = 100\n'
-    )
-
-
-def save_slices() -> None:
-    save_hdf5(RAW[:4])
-    assert run(["convert", "v.h5", "slices", "-q"]) == 0
-    Path("slices").rename("v.slices")  # which is no name of a model: those take long to look up
-
-
-def save_zarr(version: int) -> Callable[[], None]:
-    def save() -> None:
-        save_hdf5()
-        options = ["--zarr-format", str(version), "--levels", "2", "--chunks", "6,32,20"]
-        assert run(["convert", "v.h5", "v.zarr", "-q", *options]) == 0
-
-    return save
-
-
-def save_plain_zarr() -> None:
-    zarr.create_array("v.zarr", data=RAW, chunks=(6, 16, 20), shards=(12, 32, 20))
-
-
-def save_nifti(name: str) -> Callable[[], None]:
-    def save() -> None:
-        nibabel.save(nibabel.Nifti1Image(RAW.T, np.diag([8, 8, 30, 1])), name)
-
-    return save
-
-
-def save_tiff(**properties: object) -> Callable[[], None]:
-    return lambda: tifffile.imwrite("v.tif", RAW, **properties)
-
-
-def reads(name: str) -> list[str]:
-    return [f"info {name} --history", f"convert {name} out.npy"]
-
-
-READERS = {
-    "HDF5": Reader(save_hdf5, "v.h5", reads("v.h5")),
-    "zarr 3": Reader(save_zarr(3), "v.zarr/**/*", reads("v.zarr"), 1 / 4),
-    "zarr 2": Reader(save_zarr(2), "v.zarr/**/*", reads("v.zarr"), 1 / 4),
-    "zarr metadata": Reader(save_zarr(3), "v.zarr/**/zarr.json", reads("v.zarr"), 1 / 4),
-    "sharded zarr": Reader(save_plain_zarr, "v.zarr/**/*", reads("v.zarr"), 1 / 4),
-    "OME-TIFF": Reader(save_tiff(ome=True, compression="zlib"), "v.tif", reads("v.tif"), 1 / 2),
-    "ImageJ": Reader(save_tiff(imagej=True), "v.tif", reads("v.tif"), 1 / 2),
-    "slices": Reader(save_slices, "v.slices/*", reads("v.slices")),
-    "NIfTI": Reader(save_nifti("v.nii"), "v.nii", reads("v.nii"), 1 / 2),
-    "gzipped NIfTI": Reader(save_nifti("v.nii.gz"), "v.nii.gz", reads("v.nii.gz"), 1 / 2),
-    "MRC": Reader(save_mrc, "v.mrc", reads("v.mrc")),
-    "NumPy": Reader(lambda: np.save("v.npy", RAW), "v.npy", reads("v.npy")),
-    "precomputed": Reader(save_precomputed, "v.precomputed/**/*", reads("v.precomputed")),
-    "plan": Reader(
-        save_tiles, "plan.json",
-        ["info plan.json", "predict plan.json tiles -m m.safetensors --backend torch"],
-    ),
-    "scores": Reader(
-        save_scores, "s.tsv",
-        ["evaluate labels.h5 labels.h5 --scores s.tsv", "filter labels.h5 out.npy --keep-ids s.tsv"],
-    ),
-    "edits": Reader(save_edits, "edits.txt", ["filter labels.h5 out.npy --edits edits.txt"]),
-    "model": Reader(
-        partial(save_model, [4, 8]), "m.safetensors",
-        ["info m.safetensors", "predict v.h5 out.npy -m m.safetensors --backend torch"],
-    ),
-    "overlap": Reader(save_overlap, "o.overlap", ["evaluate o.overlap"]),
-    "report": Reader(save_report, "r.json", ["evaluate --combine r.json r.json"]),
-    "options": Reader(save_options, "o.toml", ["decode maps.h5 out.npy --config o.toml"]),
-}  # fmt: skip
 
 
 class Hangs(BaseException):
@@ -305,10 +137,30 @@ def fault_of(line: str, *, is_damaged: bool = True) -> str:
     return ""
 
 
-def clean(made: set[Path]) -> None:
-    """Remove what commands wrote."""
-    for path in set(Path().iterdir()) - made:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+class Kept(NamedTuple):
+    """What a file holds, and when it was written."""
+
+    content: bytes
+    ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Kept:
+        return cls(path.read_bytes(), path.stat().st_mtime_ns)
+
+
+def restore(made: dict[Path, Kept]) -> None:
+    """Remove what commands wrote, and write again what they changed or took away."""
+    for path in sorted(Path().rglob("*"), reverse=True):
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # it is not empty
+                path.rmdir()
+        elif path not in made:
+            path.unlink()
+    for path, kept in made.items():
+        if not path.exists() or path.stat().st_mtime_ns != kept.ns:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(kept.content)
+            os.utime(path, ns=(kept.ns, kept.ns))
 
 
 def files_of(reader: Reader) -> list[Path]:
@@ -319,28 +171,25 @@ def files_of(reader: Reader) -> list[Path]:
 def work(name: str, seed: int, numbers: range, keep: Path | None = None) -> list[str]:
     """Try inputs by their numbers, in the working folder; say and return what is wrong."""
     reader = READERS[name]
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         reader.make()
-    made = set(Path().iterdir())
+    made = {path: Kept.of(path) for path in Path().rglob("*") if path.is_file()}
     for line in reader.lines:
         assert not (fault := fault_of(line, is_damaged=False)), fault
-    clean(made)
+    restore(made)
     files = files_of(reader)
     wrong: list[str] = []
     for number in numbers:
         draw = random.Random(f"{seed} {name} {number}")  # noqa: S311 (a test, no secret)
         file = draw.choice(files)
-        content = file.read_bytes()
-        damaged = damage(content, draw)
-        file.write_bytes(damaged)
+        file.write_bytes(damage(made[file].content, draw))
         print(f"{number}\t{file}", flush=True)
         for line in reader.lines:
             if fault := fault_of(line):
                 keep_input(keep, name, number, file)
                 print(f"{number}\t{file}\t{fault!r}", flush=True)
                 wrong.append(f"{number}: {fault}")
-        clean(made)
-        file.write_bytes(content)
+        restore(made)
     return wrong
 
 
@@ -376,7 +225,7 @@ def tried(name: str, seed: int, numbers: range, keep: Path | None) -> int:
 def keep_input(keep: Path | None, name: str, number: int, file: Path) -> None:
     """Copy a file that something went wrong with."""
     if keep:
-        target = keep / name.replace(" ", "-")
+        target = keep / name
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, target / f"{number}-{file.name}")
 

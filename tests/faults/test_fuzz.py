@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from faults.fuzz import READERS, fault_of, files_of, work
+from faults.fuzz import fault_of, files_of, work
+from faults.readers import READERS
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 FOUND = sorted(path for path in CORPUS.rglob("*") if path.is_file())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -56,7 +57,7 @@ def test_an_entry_is_on_record_as_soon_as_it_is_added(path):
     with new_journal(path, MADE) as journal:
         assert len(entries(path)) == 0
         journal.add([0, 8])
-        assert path.read_bytes().endswith(b"\n[0, 8]\n")
+        assert path.read_bytes().endswith(b"\n[0, 8]\ta64626c5\n")
         assert len(entries(path)) == 1
 
 
@@ -72,6 +73,22 @@ def test_half_a_line_or_garbage_at_the_end_counts_for_nothing(path, rest):
         assert journal.done == [(0,), (1,)]
         journal.add([2])
     assert continued(path) == [(0,), (1,), (2,)]
+
+
+def test_a_bit_that_changes_ends_a_journal_before_its_line(path):
+    """No damaged line is ever taken for a block that is done, or for what is made."""
+    begin(path, [0, 1], [2, 3], [4, 5])
+    content = path.read_bytes()
+    ends = [i + 1 for i, byte in enumerate(content) if byte == ord("\n")]
+    for place, bit in itertools.product(range(len(content)), range(8)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << bit
+        path.write_bytes(damaged)
+        line = sum(end <= place for end in ends)
+        if line:
+            assert (entries(path), made(path)) == ([(0, 1), (2, 3), (4, 5)][: line - 1], MADE)
+        else:
+            assert made(path) is None
 
 
 @pytest.mark.parametrize("content", [b"", b'{"shape": [2', b"\0\0\0", b"\xff\n", b"[1, 2]\n"])

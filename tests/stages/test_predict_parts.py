@@ -216,6 +216,17 @@ def test_parts_whose_volume_is_gone_are_refused(folder, tmp_path):
         predicted(folder, target, (2, 2))
 
 
+def test_parts_whose_volume_is_another_than_was_begun_are_refused(folder, tmp_path):
+    target = tmp_path / "maps.zarr"
+    predicted(folder, target, (1, 2))
+    metadata = parts_folder(target) / "maps.zarr.unfinished" / "0" / "zarr.json"
+    metadata.write_text(metadata.read_text().replace('"uint8"', '"int8"'))
+    with pytest.raises(
+        TargetError, match=r"\.parts: is not what was begun .* Delete that folder, and run all parts again"
+    ):
+        predicted(folder, target, (2, 2))
+
+
 @pytest.mark.parametrize("words", ["", "{", "[" * 10**5, "\udcff"])
 def test_parts_of_nobody_knows_what_are_refused(folder, tmp_path, words):
     target = tmp_path / "maps.zarr"

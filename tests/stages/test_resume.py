@@ -272,6 +272,35 @@ def test_a_journal_that_a_crash_cut_short_is_continued(folder, broken, capsys, d
     assert np.array_equal(voxels("v.zarr"), RAW)
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("0/zarr.json", b'"shape"', b'"shade"'),
+        ("0/zarr.json", b"64", b"60"),
+        ("0/zarr.json", b"{", b"\xff"),
+        ("0/zarr.json", b'"fill_value": 0', b'"fill_value": 1'),
+        ("0/zarr.json", b'"fill_value": 0', b'"fill_value": 99999999999999999999'),
+        ("zarr.json", b"{", b"\xff"),
+        ("zarr.json", b'"scale"', b'"sCale"'),
+        ("zarr.json", b'"group"', b'"grape"'),
+    ],
+)
+def test_what_was_begun_is_not_continued_where_its_metadata_are_damaged_or_others(
+    folder, broken, capsys, name, old, new
+):
+    status(CONVERT, capsys)
+    file = folder / "v.zarr.unfinished" / name
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new, 1))
+    broken()
+    code, words = status(f"{CONVERT} --resume", capsys)
+    assert code == 1
+    assert "v.zarr.unfinished: is not what was begun (" in words.splitlines()[-1]
+    assert status(f"{CONVERT} --force", capsys)[0] == 0
+    assert np.array_equal(voxels("v.zarr"), RAW)
+
+
 def test_without_its_journal_an_unfinished_output_is_begun_anew(folder, broken, capsys):
     status(CONVERT, capsys)
     journal_of(folder / "v.zarr").unlink()

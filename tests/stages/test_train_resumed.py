@@ -131,6 +131,29 @@ def test_rows_that_will_come_again_are_dropped(pair, tmp_path, whole):
     assert_same(whole, run)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.replace(b"\n2\t", b"\nsecond\t"),
+        lambda table: table.replace(b"\n2\t", b"\n2.0\t"),
+        lambda table: table.replace(b"loss", b"Verlust"),
+        lambda table: b"\xff" + table,
+        lambda _: b"",
+    ],
+)
+def test_tables_that_people_changed_stop_no_training_that_continues_nor_its_plot(
+    pair, tmp_path, whole, change
+):
+    run = Run(pair, tmp_path / "run")
+    run.files = replace(run.files, plot=tmp_path / "run.png")
+    run.interrupted(3)
+    path = run.log / "training.tsv"
+    path.write_bytes(change(path.read_bytes()))
+    run(RESUME)
+    assert run.table()[-5:] == whole.table()[-5:]
+    assert read_metadata(run.model).training == read_metadata(whole.model).training
+
+
 def test_a_training_that_ends_by_the_clock_continues_its_clock(pair, tmp_path, monkeypatch):
     ticks = itertools.count()  # every look at the clock takes a second
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks)))

@@ -119,7 +119,10 @@ def write_part(target: VolumePath, spec: VolumeSpec, work: Work, running: Runnin
     what = made_of(spec.history, shape=spec.shape, type=str(spec.dtype), unit=spec.unit, parts=part.count)
     folder = _joined(target, spec, what)
     volume, kind = _volume_in(folder, final), format_of(target.file)
-    writer = OpenWriter(kind.load().reopen_writer(volume, spec, final), kind, volume, final, spec)
+    try:
+        writer = OpenWriter(kind.load().reopen_writer(volume, spec, final), kind, volume, final, spec)
+    except TargetError as error:
+        raise TargetError(str(folder), error.why, DELETE) from error
     journal_file = folder / f"{part.number}.journal"
     is_begun = bool(entries(journal_file))
     if is_begun and not running.resume:

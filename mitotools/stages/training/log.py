@@ -24,6 +24,9 @@ TRAINING, VALIDATION = "training.tsv", "validation.tsv"
 DRAWN = ("iteration", "loss", "learning_rate")
 """What is kept of an iteration for the plot: there may be 150 000 of them."""
 
+NUMBERS = {TRAINING: DRAWN, VALIDATION: ("iteration", "ap75", "jaccard")}
+"""Without which a row is not drawn."""
+
 
 def check_log(folder: Path | None, plot: Path | None, *, force: bool, resume: bool = False) -> None:
     """Raise an error where a training cannot tell what it does, before it does anything.
@@ -90,7 +93,8 @@ class TrainingLog:
         for name, rows in self._drawn.items():
             header, *lines = _lines_before(self._folder / name, self._iterations) or [""]
             columns = header.split("\t")
-            rows += [dict(zip(columns, map(_value, line.split("\t")), strict=True)) for line in lines]
+            found = (dict(zip(columns, map(_value, line.split("\t")), strict=True)) for line in lines)
+            rows += [row for row in found if all(isinstance(row.get(n), int | float) for n in NUMBERS[name])]
         return self
 
     def __exit__(
@@ -156,14 +160,22 @@ def _continued(path: Path, columns: list[str], iterations: int) -> TextIO:
 
 
 def _lines_before(path: Path, iterations: int) -> list[str]:
-    """Return the header of a table, and the whole rows of so many iterations; a crash may leave half."""
+    """Return the header of a table, and the rows of so many iterations.
+
+    A crash may leave half a row, and people may have changed what stands there.
+    """
     if not iterations or not path.exists():
         return []
-    header, *lines = path.read_text("utf-8").splitlines(keepends=True) or [""]
+    header, *lines = path.read_text("utf-8", errors="replace").splitlines(keepends=True) or [""]
     columns = header.count("\t")
     whole = [line for line in lines if line.endswith("\n") and line.count("\t") == columns]
-    kept = [line for line in whole if int(line.split("\t", 1)[0]) <= iterations]
+    kept = [line for line in whole if _is_before(line.split("\t", 1)[0], iterations)]
     return [line.rstrip("\n") for line in (header, *kept)]
+
+
+def _is_before(iteration: str, iterations: int) -> bool:
+    number = _value(iteration)
+    return isinstance(number, int) and number <= iterations
 
 
 def _value(text: str) -> Any:

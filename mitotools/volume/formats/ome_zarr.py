@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from dataclasses import replace
@@ -31,7 +32,7 @@ from mitotools.volume.formats.zarr_arrays import (
 )
 from mitotools.volume.formats.zarr_find import find
 from mitotools.volume.formats.zarr_labels import label_place
-from mitotools.volume.formats.zarr_places import is_url, unwritable, within, write_json
+from mitotools.volume.formats.zarr_places import is_url, read_json, unwritable, within, write_json
 from mitotools.volume.world import TRANSLATION, kept
 
 if TYPE_CHECKING:
@@ -39,10 +40,14 @@ if TYPE_CHECKING:
 
     from mitotools.conventions import Array, Size
     from mitotools.volume.blocks import Box
+    from mitotools.volume.formats.ngff import Json
     from mitotools.volume.formats.zarr_find import Found
     from mitotools.volume.formats.zarr_places import Place
 
 log = logging.getLogger(__name__)
+
+METADATA_ERRORS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+"""That zarr raises where metadata are not what it expects."""
 
 WAITS_SECONDS = (0.2, 1.0, 3.0)
 """How long a reader waits before it asks a server again."""
@@ -137,7 +142,7 @@ class ZarrWriter:
         self._place = place
         self._levels = pyramid(spec)
         self.spec = self._levels[level]
-        self._array = open_array(within(place, str(level)))
+        self._array = open_array(within(place, str(level)), self.spec)
 
     def write(self, box: Box, array: Array) -> None:
         """Store the voxels of `box`."""
@@ -165,7 +170,7 @@ def open_reader(path: Place, dataset: str | None) -> ZarrReader:
     found = find(path, dataset)
     try:
         return ZarrReader(path, found)
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+    except METADATA_ERRORS as error:
         raise InputError(str(path), f"cannot be read as zarr ({error})") from error
 
 
@@ -199,22 +204,49 @@ def create_writer(path: Place, spec: VolumeSpec, target: Place) -> ZarrWriter:
     return ZarrWriter(path, spec)
 
 
-def reopen_writer(path: Place, spec: VolumeSpec, target: Place) -> ZarrWriter:  # noqa: ARG001
-    """Continue an image; its metadata stay as they are."""
+def reopen_writer(path: Place, spec: VolumeSpec, target: Place) -> ZarrWriter:
+    """Continue an image; its metadata stay as they are.
+
+    Raises
+    ------
+    TargetError
+        Where they are missing, damaged or others: what is written would not be what was planned.
+    """
     try:
-        return ZarrWriter(path, spec)
-    except FileNotFoundError as error:
-        raise TargetError(str(path), "is not what was begun: its arrays are missing") from error
+        writer = ZarrWriter(path, spec)
+        for level in range(1, spec.levels):
+            writer.level(level)
+        if not is_url(path):
+            _check_group(path, spec, target)
+    except (FileNotFoundError, InputError, *METADATA_ERRORS) as error:
+        why = f"is not what was begun ({error})"
+        raise TargetError(str(path), why, "Use --force without --resume to start over") from error
     except Exception as error:
         if is_url(path) and not isinstance(error, MitotoolsError):
             raise unwritable(str(path), error) from error
         raise
+    return writer
+
+
+def _check_group(path: Place, spec: VolumeSpec, target: Place) -> None:
+    for name, document in _group(spec, target).items():
+        if _but_history(read_json(path, name)) != _but_history(document):
+            raise ValueError(f"{name} says something else")
+
+
+def _but_history(document: object) -> object:
+    """Return what a metadata file says, as JSON has it, without the history: another run's differs."""
+    words = json.dumps(document)
+    return json.loads(words, object_hook=lambda pairs: {k: v for k, v in pairs.items() if k != "history"})
+
+
+def _group(spec: VolumeSpec, target: Place) -> dict[str, Json]:
+    return group_documents(spec, "../../" if label_place(target) else None)
 
 
 def publish(place: Place, spec: VolumeSpec, target: Place) -> None:
     """Give an image its name: behind a URL only when all of its voxels are written."""
-    source = "../../" if label_place(target) else None
-    for name, document in group_documents(spec, source).items():
+    for name, document in _group(spec, target).items():
         write_json(place, name, document)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import zarr
 from zarr.codecs import GzipCodec, ZstdCodec
 from zarr.core.sync import sync
-from zarr.storage import LocalStore, StorePath
+from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from mitotools.volume.formats import check_stored
 from mitotools.volume.formats.ngff import axis_names
@@ -30,6 +30,8 @@ from mitotools.volume.formats.zarr_places import store_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from zarr.abc.store import Store
 
     from mitotools.conventions import Array
     from mitotools.volume.base import VolumeSpec
@@ -154,12 +156,16 @@ class FastArray:
 
 def create_array(place: Place, spec: VolumeSpec) -> None:
     """Create the array of one level, empty; its group is somebody else's."""
+    _created(store_at(place, read_only=False), spec)
+
+
+def _created(store: Store, spec: VolumeSpec) -> ZarrArray:
     channels = (1,) * (len(spec.shape) - 3)
     v3 = {"dimension_names": axis_names(spec), "shards": spec.shards and channels + spec.shards}
     v2 = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
     options: dict[str, Any] = v3 if spec.zarr_format == 3 else v2
-    zarr.create_array(
-        store_at(place, read_only=False),
+    return zarr.create_array(
+        store,
         shape=spec.shape,
         dtype=spec.dtype,
         chunks=channels + spec.chunks,
@@ -170,9 +176,18 @@ def create_array(place: Place, spec: VolumeSpec) -> None:
     )
 
 
-def open_array(place: Place) -> FastArray:
-    """Open an array for writing."""
-    return FastArray(zarr.open_array(store_at(place, read_only=False), mode="r+"))
+def open_array(place: Place, spec: VolumeSpec) -> FastArray:
+    """Open the array of one level for writing.
+
+    Raises
+    ------
+    ValueError
+        Where its metadata are not those that `create_array` gives it; zarr raises more, for damaged ones.
+    """
+    array = zarr.open_array(store_at(place, read_only=False), mode="r+")
+    if array.metadata != _created(MemoryStore(), spec).metadata:
+        raise ValueError(f"the metadata of array {array.basename or place} are others")
+    return FastArray(array)
 
 
 def wait_for_others() -> None:
