@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     Images = Tensor
     _Item = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Mask | None]
 
+QUIET_START = "mitotools.learn.quiet_start"
+"""What the process that forks loader processes loads first."""
+
 BATCHES_AHEAD = 2
 """Of each loader process."""
 
@@ -132,6 +135,7 @@ def batches(
         Where a loader process died.
     """
     numbers = _numbers(parameters.batch, processes, first)
+    multiprocessing.set_forkserver_preload(["__main__", QUIET_START])
     loader = DataLoader(
         patches,
         batch_sampler=numbers,

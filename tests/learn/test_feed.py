@@ -309,6 +309,42 @@ def test_loader_processes_end_when_the_training_is_killed(tmp_path):
     assert not wait_until_none_is_left(children)
 
 
+STARTED = """
+import multiprocessing
+import sys
+from contextlib import closing
+from itertools import islice
+
+from learn.test_feed import first_batches
+
+class Gone:
+    def __reduce__(self):
+        return eval(sys.argv[1])
+
+if __name__ == "__main__":
+    first_batches(1, loaders=1)
+    process = multiprocessing.get_context("forkserver").Process(target=print, args=(Gone(),))
+    process.start()
+    process.join()
+    sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [('(open, ("/of/a/training/that/is/gone",))', ""), ('(int, ("x",))', "ValueError: invalid literal")],
+)
+def test_a_loader_process_that_starts_when_its_training_is_gone_says_nothing(tmp_path, missing, words):
+    script, tests = tmp_path / "started.py", Path(__file__).parents[1]
+    script.write_text(STARTED)
+    environment = os.environ | {"PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"}
+    command = [sys.executable, str(script), missing]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert words in ended.stderr
+    assert bool(words) == bool(ended.stderr)
+
+
 def test_killing_one_of_two_loader_processes_ends_the_run_and_the_other():
     found = fed(random_mixture(), loaders=2)
     next(found)
