@@ -117,10 +117,12 @@ def run(arguments: Sequence[str]) -> int:
     return status if isinstance(status, int) else DONE
 
 
-def _is_short_of_memory(error: Exception) -> bool:
-    """Whether memory has run out, which libraries and threads say in their own ways."""
+def _is_short_of_memory(error: BaseException) -> bool:
+    """Whether memory has run out, which libraries and threads say in their own ways, or pass on as others."""
     words = ("can't start new thread", "Cannot allocate memory", "failed to map segment")
-    return isinstance(error, MemoryError) or any(each in str(error) for each in words)
+    if isinstance(error, MemoryError) or any(each in str(error) for each in words):
+        return True
+    return error.__context__ is not None and _is_short_of_memory(error.__context__)
 
 
 def _report(line: str, status: int, advice: str = "") -> int:

@@ -189,6 +189,12 @@ def _saved():
     return Path("raw.h5")
 
 
+def _passed_on(error, as_another):
+    """Return what a library makes of an error (llvmlite does so)."""
+    as_another.__context__ = error
+    return as_another
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -196,6 +202,9 @@ def _saved():
         RuntimeError("can't start new thread"),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
         OSError(12, "Cannot allocate memory"),
+        _passed_on(
+            OSError("libllvmlite.so: failed to map segment"), OSError("Could not find libllvmlite.so")
+        ),
     ],
 )
 def test_memory_that_runs_out(capsys, monkeypatch, error):
