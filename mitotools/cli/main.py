@@ -107,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except RecursionError:  # what commands read is nested; nothing that they do is
         return _report(f"{program}: an input: what it says of itself is nested too deeply.", FAILED)
-    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+    except (MemoryError, RuntimeError, ImportError, OSError, SystemError) as error:
         if _is_short_of_memory(error):
             return _report(f"{program}: this machine's memory: there is not enough of it.", FAILED)
         if not isinstance(error, OSError):
@@ -119,7 +119,12 @@ def run(arguments: Sequence[str]) -> int:
 
 def _is_short_of_memory(error: BaseException) -> bool:
     """Whether memory has run out, which libraries and threads say in their own ways, or pass on as others."""
-    words = ("can't start new thread", "Cannot allocate memory", "failed to map segment")
+    words = (
+        "can't start new thread",
+        "Cannot allocate memory",
+        "failed to map segment",
+        "error return without exception set",
+    )
     if isinstance(error, MemoryError) or any(each in str(error) for each in words):
         return True
     return error.__context__ is not None and _is_short_of_memory(error.__context__)

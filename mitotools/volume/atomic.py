@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+SETTLING_S = 0.3
+"""After which no thread writes any more into what has failed."""
+
 UNFINISHED = ".unfinished"
 """Suffix under which an output is written."""
 
@@ -167,6 +170,10 @@ def appearing(
         if not is_kept():
             remove(path)
             remove(sidecar)
+            if isinstance(error, MemoryError | RuntimeError):
+                # Where a pool can start no thread, what it was given is still done by those it has.
+                time.sleep(SETTLING_S)
+                remove(path)
         if isinstance(error, OSError) and error.errno in _OF_DISKS:
             raise TargetError(str(final), f"cannot be written ({os.strerror(error.errno)})") from error
         raise

@@ -202,6 +202,7 @@ def _passed_on(error, as_another):
         RuntimeError("can't start new thread"),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
         OSError(12, "Cannot allocate memory"),
+        SystemError("error return without exception set"),
         _passed_on(
             OSError("libllvmlite.so: failed to map segment"), OSError("Could not find libllvmlite.so")
         ),

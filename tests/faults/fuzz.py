@@ -33,7 +33,15 @@ from faults.readers import READERS, Reader
 from mitotools.cli.main import run
 
 SECONDS = 20
-"""A reader that takes longer hangs; most take a hundredth of a second."""
+"""Of a processor. A reader that takes longer hangs; most take a hundredth of a second."""
+
+WAITED_SECONDS = 300
+"""By the clock: where it waits for something, or others are at work."""
+
+TIMERS = (
+    (signal.SIGPROF, signal.ITIMER_PROF, SECONDS),
+    (signal.SIGALRM, signal.ITIMER_REAL, WAITED_SECONDS),
+)
 
 MORE_BYTES = 3 * 2**30
 """Of address space, beside what the process has when it begins."""
@@ -54,12 +62,14 @@ def limited() -> Iterator[None]:
 
     size = int(re.search(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
     resource.setrlimit(resource.RLIMIT_AS, (size + MORE_BYTES, resource.RLIM_INFINITY))
-    signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(SECONDS)
+    for number, timer, seconds in TIMERS:
+        signal.signal(number, hangs)
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
+        for _, timer, _ in TIMERS:
+            signal.setitimer(timer, 0)
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from volume_files import read, refusal, values, write
 
 from mitotools.errors import InputError
+from mitotools.volume.atomic import appearing
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import VolumePath
 
@@ -53,3 +57,22 @@ def test_renamed_it_is_read(tmp_path):
 
 def test_of_what_is_not_there_nothing_else_is_said(tmp_path):
     assert "no such file or folder" in str(refusal(read, tmp_path / "v.zarr.unfinished"))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+def test_what_a_thread_still_writes_after_a_lack_of_memory_is_removed(tmp_path, error):
+    def writes():
+        time.sleep(0.1)
+        (tmp_path / "v.zarr.unfinished" / "c").mkdir(parents=True)
+
+    def fails():
+        with appearing(tmp_path / "v.zarr", force=False) as path:
+            path.mkdir()
+            thread.start()
+            raise error
+
+    thread = threading.Thread(target=writes)
+    with pytest.raises(type(error)):
+        fails()
+    thread.join()
+    assert list(tmp_path.iterdir()) == []
