@@ -2,9 +2,9 @@
 
 Run: python tests/faults/memory.py [--seed N] [--count N]      (PYTHONPATH: the project's folder and tests/)
 
-C++ libraries and the loader that get no memory end the process, and Python waits for ever for a thread that
-got none when it began: that counts as a kill. With memory again, the next run makes what an undisturbed one
-does.
+C++ libraries and the loader that get no memory end the process; Python waits for ever for a thread that got
+none when it began, and OpenBLAS asks for it for ever: that counts as a kill. With memory again, the next run
+makes what an undisturbed one does.
 """
 
 from __future__ import annotations
