@@ -134,6 +134,10 @@ def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[o
     return nullcontext()
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "could not create a primitive")
+"""What PyTorch's allocator of a processor says, and oneDNN."""
+
+
 @contextmanager
 def memory_in_words(device: torch.device, what_next: str) -> Iterator[None]:
     """Report a device that runs out of memory as a failure that the user can act on.
@@ -147,6 +151,6 @@ def memory_in_words(device: torch.device, what_next: str) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise InputError(f"device {device}", "its memory is too small", what_next) from error
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # what a processor's allocator says
+        if not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
         raise InputError(f"device {device}", "its memory is too small", what_next) from error

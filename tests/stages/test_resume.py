@@ -397,6 +397,28 @@ def test_an_interruption_in_this_process_leaves_what_is_done(folder, capsys, mon
     assert names_in(folder) == ["raw.zarr", "v.zarr.unfinished", "v.zarr.unfinished.journal"]
 
 
+def test_a_lack_of_memory_leaves_what_is_done_and_says_how_to_continue(folder, capsys, monkeypatch):
+    from mitotools.run.journal import Journal
+
+    added = Journal.add
+
+    def add(journal, entry):
+        added(journal, entry)
+        if len(lines(journal_of(folder / "v.zarr"))) == 3:
+            raise MemoryError
+
+    monkeypatch.setattr(Journal, "add", add)
+    code, words = status(CONVERT, capsys)
+    assert code == 1
+    assert words.splitlines()[-2:] == [
+        "mitotools convert: 3 blocks are done, and --resume continues",
+        "mitotools convert: this machine's memory: there is not enough of it.",
+    ]
+    monkeypatch.setattr(Journal, "add", added)
+    assert status(f"{CONVERT} --resume", capsys)[0] == 0
+    assert np.array_equal(voxels("v.zarr"), RAW)
+
+
 def test_an_interruption_of_the_first_block_says_that_nothing_is_kept(folder, capsys, monkeypatch):
     from mitotools.run.journal import Journal
 

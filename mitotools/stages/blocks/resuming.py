@@ -169,10 +169,10 @@ def journal_for(
             raise type(error)(
                 error.what, error.why, ". ".join(filter(None, (error.what_next, advice)))
             ) from error
-        except KeyboardInterrupt:
+        except (Exception, KeyboardInterrupt) as error:
             if is_worth_continuing(final, running):
                 logging.getLogger(__name__).info("%s", unit.advice(len(entries(path))))
-            elif running.resume:
+            elif running.resume and isinstance(error, KeyboardInterrupt):
                 logging.getLogger(__name__).info("no %s is %s: the next run begins anew", *unit)
             raise
         finally:
