@@ -312,8 +312,6 @@ def test_loader_processes_end_when_the_training_is_killed(tmp_path):
 STARTED = """
 import multiprocessing
 import sys
-from contextlib import closing
-from itertools import islice
 
 from learn.test_feed import first_batches
 

@@ -26,6 +26,7 @@ from mitotools.volume.formats.pyramid import clipped, pyramid
 from mitotools.volume.formats.zarr_arrays import (
     COMPRESSIONS,
     FastArray,
+    check_array,
     create_array,
     open_array,
     wait_for_others,
@@ -142,7 +143,7 @@ class ZarrWriter:
         self._place = place
         self._levels = pyramid(spec)
         self.spec = self._levels[level]
-        self._array = open_array(within(place, str(level)), self.spec)
+        self._array = open_array(within(place, str(level)))
 
     def write(self, box: Box, array: Array) -> None:
         """Store the voxels of `box`."""
@@ -213,11 +214,11 @@ def reopen_writer(path: Place, spec: VolumeSpec, target: Place) -> ZarrWriter:
         Where they are missing, damaged or others: what is written would not be what was planned.
     """
     try:
-        writer = ZarrWriter(path, spec)
-        for level in range(1, spec.levels):
-            writer.level(level)
+        for k, level in enumerate(pyramid(spec)):
+            check_array(within(path, str(k)), level)
         if not is_url(path):
             _check_group(path, spec, target)
+        return ZarrWriter(path, spec)
     except (FileNotFoundError, InputError, *METADATA_ERRORS) as error:
         why = f"is not what was begun ({error})"
         raise TargetError(str(path), why, "Use --force without --resume to start over") from error
@@ -225,7 +226,6 @@ def reopen_writer(path: Place, spec: VolumeSpec, target: Place) -> ZarrWriter:
         if is_url(path) and not isinstance(error, MitotoolsError):
             raise unwritable(str(path), error) from error
         raise
-    return writer
 
 
 def _check_group(path: Place, spec: VolumeSpec, target: Place) -> None:

@@ -176,18 +176,22 @@ def _created(store: Store, spec: VolumeSpec) -> ZarrArray:
     )
 
 
-def open_array(place: Place, spec: VolumeSpec) -> FastArray:
-    """Open the array of one level for writing.
+def open_array(place: Place) -> FastArray:
+    """Open an array for writing."""
+    return FastArray(zarr.open_array(store_at(place, read_only=False), mode="r+"))
+
+
+def check_array(place: Place, spec: VolumeSpec) -> None:
+    """Compare the metadata of the array of one level with those that `create_array` gives it.
 
     Raises
     ------
     ValueError
-        Where its metadata are not those that `create_array` gives it; zarr raises more, for damaged ones.
+        Where they are others; zarr raises more, for damaged ones.
     """
-    array = zarr.open_array(store_at(place, read_only=False), mode="r+")
+    array = zarr.open_array(store_at(place, read_only=True), mode="r")
     if array.metadata != _created(MemoryStore(), spec).metadata:
         raise ValueError(f"the metadata of array {array.basename or place} are others")
-    return FastArray(array)
 
 
 def wait_for_others() -> None:
