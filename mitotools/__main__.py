@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import NoReturn
 
-from mitotools.cli.signals import INTERRUPTED, hear_signals, ignore_signals
+from mitotools.cli.signals import INTERRUPTED, hear_signals, ignore_signals, silence_libraries
 
 
 def main() -> NoReturn:
     """Run the command line of this process, and exit."""
     hear_signals()
     _open_streams()
+    # zarr's, of what it could not begin; the error itself is said.
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     try:
         from mitotools.cli.main import run  # noqa: PLC0415 (it takes its time, and may be interrupted)
 
@@ -21,6 +24,8 @@ def main() -> NoReturn:
         sys.stderr.write("mitotools: interrupted.\n")
         status = INTERRUPTED
     ignore_signals()  # what is done is done, and the status says so
+    if status:
+        silence_libraries()  # why is said
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -34,16 +34,10 @@ def hear_signals() -> None:
                 return
             frame = frame.f_back
         _raised.append(number)
-        _silence()
+        silence_libraries()
         raise KeyboardInterrupt
 
-    def dropped(unraisable: sys.UnraisableHookArgs) -> None:
-        if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            _soon()
-        elif not _raised:
-            sys.__unraisablehook__(unraisable)
-
-    sys.unraisablehook = dropped
+    sys.unraisablehook = _raise_or_say
     signal.signal(signal.SIGTERM, interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, interrupt)
@@ -60,16 +54,31 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def silence_libraries() -> None:
+    """Keep libraries from complaining of what was left in the middle, where we say why."""
+    sys.unraisablehook = _raise_again
+    warnings.simplefilter("ignore")
+    if "asyncio" in sys.modules:
+        import logging
+
+        logging.getLogger("asyncio").disabled = True
+
+
 def _soon() -> None:
     """Send SIGTERM to this process, to whoever answers it then."""
     signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
     signal.setitimer(signal.ITIMER_REAL, SOON_S)
 
 
-def _silence() -> None:
-    """Keep libraries from complaining of what was left in the middle."""
-    warnings.simplefilter("ignore")
-    if "asyncio" in sys.modules:
-        import logging
+def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise again an interruption that Python dropped."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _soon()
 
-        logging.getLogger("asyncio").disabled = True
+
+def _raise_or_say(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise again an interruption that Python dropped; say any other error, as Python would."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _soon()
+    else:
+        sys.__unraisablehook__(unraisable)

@@ -3,7 +3,7 @@
 Run: python tests/faults/fuzz.py [--seed N] [--first N] [--count N] [--only READER] [--keep FOLDER]
 (PYTHONPATH: the project's folder and tests/)
 
-Each input is read by commands in a process that has little memory to take and little time. Wrong are: an
+Each input is read by commands in a process that has little memory, room and time to take. Wrong are: an
 exception that is not reported as one line, an exit status that is none of ours, a hang, more memory than
 --memory, and the death of the process. What was wrong is kept in FOLDER, to become a part of tests/corpus.
 """
@@ -46,6 +46,9 @@ TIMERS = (
 MORE_BYTES = 3 * 2**30
 """Of address space, beside what the process has when it begins."""
 
+FILE_BYTES = 2**28
+"""Of what is written: a damaged shape may be that of a volume which takes minutes to copy, and rightly."""
+
 MEMORY = ["--memory", "2G", "-t", "1"]
 
 
@@ -55,13 +58,14 @@ class Hangs(BaseException):
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """Give the process little more address space than it has, and little time."""
+    """Give the process little more address space than it has, little room for files, and little time."""
 
     def hangs(number: int, frame: object) -> None:
         raise Hangs
 
     size = int(re.search(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
     resource.setrlimit(resource.RLIMIT_AS, (size + MORE_BYTES, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, resource.RLIM_INFINITY))
     for number, timer, seconds in TIMERS:
         signal.signal(number, hangs)
         signal.setitimer(timer, seconds)
@@ -70,7 +74,8 @@ def limited() -> Iterator[None]:
     finally:
         for _, timer, _ in TIMERS:
             signal.setitimer(timer, 0)
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        for limit in (resource.RLIMIT_AS, resource.RLIMIT_FSIZE):
+            resource.setrlimit(limit, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def mutated(content: bytes, draw: random.Random) -> bytes:
