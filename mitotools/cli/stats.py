@@ -100,7 +100,8 @@ def stats(
     if output is not None:
         check_table(output, force=running.force)
     if plot is not None:
-        from mitotools.stages.measuring.size_plot import check_plot, plot_sizes
+        from mitotools.stages.measuring.size_plot import plot_sizes
+        from mitotools.stages.plots import check_plot
 
         check_plot(plot, force=running.force)
     if report is not None:

@@ -64,8 +64,8 @@ def load_model(path: Path) -> tuple[nn.Module, ModelMetadata]:
         network = _outline(metadata)
         tensors = load_file(path)
         _check_tensors(network, tensors)
-        network = network.to_empty(device="cpu")
-        network.load_state_dict(tensors)
+        floats = {name: tensor.to(_loaded(tensor.dtype), copy=True) for name, tensor in tensors.items()}
+        network.load_state_dict(floats, assign=True)
     except (SafetensorError, ModelError, RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(str(path), f"its network cannot be rebuilt ({error})") from error
     return network.eval(), metadata
@@ -83,13 +83,14 @@ def _outline(metadata: ModelMetadata) -> nn.Module:
     return network
 
 
+def _loaded(dtype: torch.dtype) -> torch.dtype:
+    """Return what a tensor becomes: halves, in a model that is to be small, the floats they are made of."""
+    return torch.float32 if dtype == torch.float16 else dtype
+
+
 def _check_tensors(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     expected = {name: (tensor.shape, tensor.dtype) for name, tensor in network.state_dict().items()}
-    # Halves, of a model that is to be small, become the floats that they are made of.
-    found = {
-        name: (tensor.shape, torch.float32 if tensor.dtype == torch.float16 else tensor.dtype)
-        for name, tensor in tensors.items()
-    }
+    found = {name: (tensor.shape, _loaded(tensor.dtype)) for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise ValueError(f"its tensor {name} is not what the network has under that name")

@@ -1,14 +1,16 @@
-"""The memory that applying a network takes, found without applying it."""
+"""The memory that applying a network takes, found by applying it to a few voxels."""
 
 from __future__ import annotations
 
-import copy
+import math
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from mitotools.learn.models import smallest_input
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,20 +22,24 @@ HALF = 0.5
 
 
 def peak_bytes(network: nn.Module, window: Size, precision: str) -> int:
-    """Return the most bytes of tensors that there are at once while a network is applied to one window.
+    """Return about the most bytes of tensors that there are at once while a network is applied to one window.
 
-    The network's own weights, and what a backend takes beside, are not counted.
+    Seen on the smallest window, to which those of the others are in proportion (nearly, where windows exceed
+    multiples of the stride). The network's own weights, and what a backend takes beside, are not counted.
 
     Parameters
     ----------
     network : nn.Module
+        On the CPU, in float32.
     window : (z, y, x) voxels
     precision : {"float32", "bfloat16"}
     """
-    outline = copy.deepcopy(network).to("meta")
-    with torch.no_grad(), _Live() as live:
-        outline(torch.zeros(1, 1, *window, device="meta"))
-    return int(live.peak * (HALF if precision == "bfloat16" else 1))
+    smallest = smallest_input(network)
+    live = _Live()
+    with torch.no_grad(), live:
+        network(torch.zeros(1, 1, *smallest))
+    ratio = math.prod(window) / math.prod(smallest)
+    return math.ceil(live.peak * ratio * (HALF if precision == "bfloat16" else 1))
 
 
 class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -43,6 +49,10 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = self._bytes = 0
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # it would import the compiler, a second's work, to be told to leave this method alone
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = operation(*args, **(kwargs or {}))

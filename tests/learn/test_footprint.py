@@ -7,8 +7,19 @@ WINDOW = (4, 6, 8)
 VOXELS = 4 * 6 * 8
 
 
+class Network(nn.Module):
+    """Takes any even size."""
+
+    stride = (2, 2, 2)
+    surplus = 0
+
+
+class Chain(Network, nn.Sequential):
+    """Layers one after the other."""
+
+
 def chain(*layers):
-    return nn.Sequential(*layers).eval()
+    return Chain(*layers).eval()
 
 
 def test_the_input_and_the_output_are_there_at_once():
@@ -24,7 +35,7 @@ def test_what_nothing_needs_any_more_is_not_counted(length):
 
 
 def test_a_skip_is_counted_as_long_as_it_is_needed():
-    class Skipping(nn.Module):
+    class Skipping(Network):
         def __init__(self):
             super().__init__()
             self.first, self.second = (nn.Conv3d(c, 3, 3, padding=1) for c in (1, 3))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mitotools import history
-from mitotools.errors import UsageError
 from mitotools.segment.measures.size_distribution import size_distribution
+from mitotools.stages.plots import check_plot
 from mitotools.view.distributions import write_distributions
-from mitotools.view.plot_file import SUFFIXES
-from mitotools.volume.atomic import check_file, create_file
+from mitotools.volume.atomic import create_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,18 +16,6 @@ if TYPE_CHECKING:
 
     from mitotools.history import History
     from mitotools.stages.measuring.one_pass import Columns
-
-
-def check_plot(file: Path, *, force: bool) -> None:
-    """Raise an error where a plot cannot be written, so that no work is done in vain.
-
-    Raises
-    ------
-    UsageError, TargetError
-    """
-    if file.suffix.lower() not in SUFFIXES:
-        raise UsageError(str(file), f"a plot is one of {', '.join(SUFFIXES)}")
-    check_file(file, force=force)
 
 
 def plot_sizes(file: Path, tables: Mapping[str, Columns], records: History, *, force: bool) -> None:

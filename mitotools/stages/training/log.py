@@ -45,7 +45,7 @@ def check_log(folder: Path | None, plot: Path | None, *, force: bool, resume: bo
     UsageError, TargetError
     """
     if plot is not None:
-        from mitotools.stages.measuring.size_plot import check_plot  # noqa: PLC0415 (loads matplotlib)
+        from mitotools.stages.plots import check_plot  # noqa: PLC0415 (loads matplotlib)
 
         check_plot(plot, force=force or (resume and history.is_of_a_run(plot)))
     if folder is None:
