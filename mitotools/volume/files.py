@@ -28,6 +28,9 @@ Kind = Literal["any", "image", "labels", "maps"]
 _METADATA = (*MARKS, ".zattrs")
 """Files of a chunked volume that are written whenever it is."""
 
+LONGEST = np.iinfo(np.int64).max
+"""Axis or chunk, in voxels."""
+
 
 @dataclass(frozen=True)
 class OpenReader:
@@ -147,6 +150,8 @@ def _viewed(path: VolumePath, reader: Reader) -> Volume:
         raise InputError(str(path), f"expected numbers, found {spec.dtype}")
     if 0 in spec.shape:
         raise InputError(str(path), f"is empty: its shape is {spec.shape}")
+    if max(*spec.shape, *spec.unit) > LONGEST:
+        raise InputError(str(path), "is too large to be true: an axis, or a chunk, of 2^63 voxels or more")
     return Volume(reader, str(path), path.box(spec.size), _channels(path, spec))
 
 
