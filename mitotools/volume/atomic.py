@@ -16,6 +16,7 @@ from mitotools import history
 from mitotools.errors import TargetError
 from mitotools.locking import lock_file, locked
 from mitotools.volume.plan import PLAN_NAME, extent_in_name
+from mitotools.volume.unchanged import note_made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,6 +165,7 @@ def appearing(
         # No history at all for a moment is better than that of the volume which is replaced.
         remove(history.sidecar(final))
         _replace(path, final)
+        note_made(final)
         if sidecar.exists():
             sidecar.replace(history.sidecar(final))
     except BaseException as error:

@@ -14,9 +14,11 @@ from mitotools.errors import InputError, UsageError
 from mitotools.volume.atomic import UNFINISHED
 from mitotools.volume.base import Volume
 from mitotools.volume.formats import MARKS, OME_ZARR, SLICES, TILE_SET, check_stored, format_of, is_glob
+from mitotools.volume.unchanged import Watched
 
 if TYPE_CHECKING:
-    from types import EllipsisType
+    from collections.abc import Sequence
+    from types import EllipsisType, TracebackType
 
     from mitotools.conventions import Array
     from mitotools.volume.base import Reader, VolumeSpec
@@ -55,6 +57,35 @@ class OpenReader:
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to open the file again."""
         return _open_reader, (self.path.absolute(),)
+
+
+class FileVolume(Volume):
+    """A volume whose files nobody else is to change while it is open."""
+
+    _watched: Watched | None = None
+
+    def watch(self, files: Sequence[Path]) -> None:
+        """Note what the files are of which it is made."""
+        self._watched = Watched(files)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs, where nobody looks after the files."""
+        return {**super().__getstate__(), "_watched": None}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the volume.
+
+        Raises
+        ------
+        InputError
+            Where nothing else went wrong, and a file is not what it was.
+        """
+        super().__exit__(kind, error, trace)
+        if kind is None and self._watched and not self._watched.are_unchanged:
+            what_next = "What was made of it may be of both: make it again with --force"
+            raise InputError(self.name, "was changed while it was read", what_next)
 
 
 def _open_reader(path: VolumePath) -> OpenReader:
@@ -96,7 +127,10 @@ def open_volume(path: VolumePath, kind: Kind = "any", *, unfinished: bool = Fals
         check_finished(Path(path.file))
     reader = _open_reader(path)
     try:
-        return _as_kind(_viewed(path, reader), kind)
+        volume = _viewed(path, reader)
+        if not path.is_remote:
+            volume.watch(_files(path) or [Path(path.file)])
+        return _as_kind(volume, kind)
     except BaseException:
         reader.close()
         raise
@@ -140,7 +174,7 @@ def _files(path: VolumePath) -> list[Path]:
     return [folder / name for folder in folders for name in _METADATA if (folder / name).is_file()]
 
 
-def _viewed(path: VolumePath, reader: Reader) -> Volume:
+def _viewed(path: VolumePath, reader: Reader) -> FileVolume:
     spec = reader.spec
     if len(spec.shape) not in (3, 4):
         raise InputError(
@@ -152,7 +186,7 @@ def _viewed(path: VolumePath, reader: Reader) -> Volume:
         raise InputError(str(path), f"is empty: its shape is {spec.shape}")
     if max(*spec.shape, *spec.unit) > LONGEST:
         raise InputError(str(path), "is too large to be true: an axis, or a chunk, of 2^63 voxels or more")
-    return Volume(reader, str(path), path.box(spec.size), _channels(path, spec))
+    return FileVolume(reader, str(path), path.box(spec.size), _channels(path, spec))
 
 
 def _channels(path: VolumePath, spec: VolumeSpec) -> slice | int | EllipsisType:

@@ -369,6 +369,7 @@ def test_a_file_that_is_replaced_while_it_is_open_stays_the_one_that_was_opened(
     for name, array in (("v.h5", VOLUME), ("w.h5", VOLUME + 1)):
         with h5py.File(tmp_path / name, "w") as file:
             file.create_dataset("data", data=array, chunks=(2, 2, 4), compression="gzip")
-    with open_volume(parse_volume_path(str(tmp_path / "v.h5"))) as volume:
-        shutil.move(tmp_path / "w.h5", tmp_path / "v.h5")
-        assert np.array_equal(volume.read(Box.whole((4, 5, 6))), VOLUME)
+    volume = open_volume(parse_volume_path(str(tmp_path / "v.h5")))
+    shutil.move(tmp_path / "w.h5", tmp_path / "v.h5")
+    assert np.array_equal(volume.read(Box.whole((4, 5, 6))), VOLUME)
+    volume.close()

@@ -37,7 +37,8 @@ def write(target, array, voxel_size=None, chunks=(3, 4, 5), *, seed=0, force=Fal
     spec = VolumeSpec(
         array.shape, array.dtype, voxel_size, chunks=chunks, **{"history": (RECORD,), **properties}
     )
-    with create_volume(VolumePath(str(target)), spec, force=force) as writer:
+    target = target if isinstance(target, VolumePath) else VolumePath(str(target))
+    with create_volume(target, spec, force=force) as writer:
         boxes = grid(spec.size, writer.spec.chunks)
         for index in np.random.default_rng(seed).permutation(len(boxes)):
             writer.write(boxes[index], array[(..., *boxes[index].slices)])
