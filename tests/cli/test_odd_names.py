@@ -132,14 +132,18 @@ def test_a_dry_run_is_a_table_whatever_its_target_is_called(capsys):
     assert dict(zip(header.split("\t"), row.split("\t"), strict=True))["target"] == r"a\tb\n.zarr"
 
 
-def test_what_is_nested_almost_without_end_is_one_line(folder):
-    """900 levels, which can be parsed, but not copied."""
+def test_what_is_nested_almost_without_end_is_told_or_is_one_line(folder):
+    """900 levels, which can be parsed, but not copied before Python 3.12."""
     network, metadata = load_model(write_model(folder / "m.safetensors"))
     metadata.training["nested"] = "HERE"
     header = {key: text.replace('"HERE"', "[" * 900 + "]" * 900) for key, text in metadata.header().items()}
     write_tensors(folder / "m.safetensors", network.state_dict(), header)
     words = [sys.executable, "-m", "mitotools", "info", "m.safetensors"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (FAILED, "")
-    assert done.stderr.startswith("mitotools info: ")
-    assert done.stderr.count("\n") == 1
+    if sys.version_info >= (3, 12):
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith("training.nested\t\n")
+    else:
+        assert (done.returncode, done.stdout) == (FAILED, "")
+        assert done.stderr.startswith("mitotools info: ")
+        assert done.stderr.count("\n") == 1

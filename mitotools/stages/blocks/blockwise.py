@@ -36,6 +36,7 @@ from mitotools.stages.blocks.resuming import (
     not_done,
 )
 from mitotools.stages.blocks.staging import check_staged, is_staged, remove_staged, staged_of, staging
+from mitotools.stages.blocks.steps import LEFT_BYTES
 from mitotools.stages.blocks.work import Work
 from mitotools.volume.atomic import check_parts, remove
 from mitotools.volume.blocks import Box, grid
@@ -278,6 +279,7 @@ def _write_staged(target: VolumePath, spec: VolumeSpec, work: Work, running: Run
     )
     collecting = work.demand(plain, is_distributed=running.is_distributed)
     packing = demand_of(spec, [Stored(plain)])
+    packing = replace(packing, base_bytes=packing.base_bytes + LEFT_BYTES)
     check_enough([(collecting, running.workers), (packing, 0)], memory_of(running))
     if running.dry_run:
         plans = _planned([collecting], memory_of(running), running.threads, running.workers)
