@@ -20,6 +20,7 @@ from mitotools.volume.formats import HDF5, is_glob, matching
 from mitotools.volume.outputs import check_target
 from mitotools.volume.path import VolumePath, parse_volume_path
 from mitotools.volume.plan import extent_in_name, read_plan, set_in_name, unflat
+from mitotools.volume.unchanged import Watched
 from mitotools.volume.world import kept, moved
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def merge_tiles(
     """
     check_target(target, force=running.force, resume=bool(running.resume))
     found = _opened(list(dict.fromkeys(_tile_paths(tiles, accepts_holes=parameters.fill is not None))))
+    watched = Watched([Path(tile.path.file) for tile in found])
     first = found[0]
     _check_fill(parameters.fill, first.spec.dtype)
     size = _volume_size(found)
@@ -83,7 +85,9 @@ def merge_tiles(
     spec = replace(spec, chunks=parameters.chunks or spec.chunks)
     assembly = Assembly.of(found, spec, parameters)
     work = Work(assembly, "merge", _layouts(found), _voxel_bytes(spec, is_blended=overlap))
-    return write_volume(target, spec, work, running)
+    made = write_volume(target, spec, work, running)
+    watched.check()
+    return made
 
 
 def _tile_paths(tiles: Iterable[str], *, accepts_holes: bool) -> Iterable[VolumePath]:

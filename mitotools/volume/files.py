@@ -83,9 +83,8 @@ class FileVolume(Volume):
             Where nothing else went wrong, and a file is not what it was.
         """
         super().__exit__(kind, error, trace)
-        if kind is None and self._watched and not self._watched.are_unchanged:
-            what_next = "What was made of it may be of both: make it again with --force"
-            raise InputError(self.name, "was changed while it was read", what_next)
+        if kind is None and self._watched:
+            self._watched.check(self.name)
 
 
 def _open_reader(path: VolumePath) -> OpenReader:

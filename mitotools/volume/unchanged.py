@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from mitotools.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -18,19 +20,24 @@ _made: dict[Path, tuple[int, int]] = {}
 
 
 class Watched:
-    """Files, from now on."""
+    """Files that are to stay as they are now."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._since = next(_clock)
         self._states = {file: _state_of(file) for file in files}
 
-    @property
-    def are_unchanged(self) -> bool:
-        """Whether they are what they were, or this process replaced them: a volume may become its crop."""
-        return all(
-            _state_of(file) == state or _is_made_here(file, self._since)
-            for file, state in self._states.items()
-        )
+    def check(self, name: str = "") -> None:
+        """Raise InputError where one is not what it was, unless this process replaced it by what it made.
+
+        Parameters
+        ----------
+        name : str
+            What to call them; by default the first that changed.
+        """
+        for file, state in self._states.items():
+            if _state_of(file) != state and not _is_made_here(file, self._since):
+                what_next = "What was made of it may be of both: make it again with --force"
+                raise InputError(name or str(file), "was changed while it was read", what_next)
 
 
 def note_made(place: Path) -> None:

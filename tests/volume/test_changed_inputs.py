@@ -11,9 +11,10 @@ import pytest
 from volume_files import values, write
 
 from mitotools.errors import InputError
-from mitotools.parameters import ConvertParameters
+from mitotools.parameters import ConvertParameters, MergeParameters
 from mitotools.run.running import Running
 from mitotools.stages.convert import convert_volume
+from mitotools.stages.merge import merge_tiles
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import VolumePath
 
@@ -115,3 +116,19 @@ def test_a_command_whose_input_is_replaced_ends_with_the_error_and_keeps_its_out
     np.testing.assert_array_equal(np.load(target), OLD)
     with h5py.File(source) as file:
         np.testing.assert_array_equal(file["main"], NEW)
+
+
+def test_a_tile_that_is_replaced_while_tiles_are_merged_is_named(tmp_path):
+    first, second = tmp_path / "t_0-4-0-5-0-6.h5", tmp_path / "t_4-8-0-5-0-6.h5"
+    write(first, OLD)
+    write(second, OLD)
+    write(tmp_path / "other.h5", NEW)
+
+    def replacing(items, total, label, unit):
+        replaced(second, tmp_path / "other.h5")
+        yield from items
+
+    tiles, target = [str(first), str(second)], tmp_path / "v.npy"
+    with pytest.raises(InputError, match=rf"{second.name}: was changed while it was read"):
+        merge_tiles(tiles, VolumePath(str(target)), MergeParameters(), Running(threads=1, track=replacing))
+    np.testing.assert_array_equal(np.load(target), np.concatenate([OLD, NEW]))
