@@ -182,7 +182,17 @@ def from_records(records: object) -> History:
     """Return the history in parsed JSON, likewise."""
     if not isinstance(records, list):
         return ()
-    return tuple(record for record in records if isinstance(record, dict))
+    return tuple(record for record in records if _is_record(record))
+
+
+def _is_record(record: object) -> bool:
+    """Whether this may be one of ours; not all of it has to be there."""
+    if not isinstance(record, dict) or not isinstance(record.get("parameters", {}), dict):
+        return False
+    inputs = record.get("inputs", [])
+    return isinstance(inputs, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("path"), str) for entry in inputs
+    )
 
 
 def sidecar(path: Path) -> Path:

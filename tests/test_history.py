@@ -151,7 +151,14 @@ def test_what_is_no_history_is_none(text):
 
 
 def test_records_among_other_things_are_kept():
-    assert from_records([1, RAW, "words", MODEL]) == (RAW, MODEL)
+    broken = [
+        {"inputs": ["raw.h5"]},
+        {"inputs": 1},
+        {"inputs": [{}]},
+        {"parameters": [1]},
+        {"parameters": None},
+    ]
+    assert from_records([1, RAW, "words", *broken, MODEL]) == (RAW, MODEL)
 
 
 def test_a_sidecar_lies_beside_its_file_and_reads_back(tmp_path):

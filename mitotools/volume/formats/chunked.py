@@ -160,7 +160,7 @@ def opened(name: object, store: Json) -> Any:
     except Exception as error:  # what tensorstore raises over broken metadata depends on what is broken
         raise InputError(str(name), f"cannot be read ({first_line(error)})") from error
     numpy_type = np.dtype(array.dtype.numpy_dtype)
-    chunk = array.chunk_layout.read_chunk.shape
+    chunk = array.chunk_layout.read_chunk.shape or ()  # of an array without axes
     if numpy_type.kind not in "uifb":
         raise InputError(str(name), f"expected numbers, found {array.dtype.name}")
     if math.prod(chunk) * numpy_type.itemsize > MOST_CHUNK_BYTES:
