@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -118,7 +119,7 @@ def _checked_names(where: str, names: Sequence[str]) -> Sequence[str]:
 def _values_of_json(file: Path, text: str) -> dict[str, list[Any]]:
     """Return the values of each column of a list with an object a row."""
     try:
-        rows = json.loads(text, object_pairs_hook=list)
+        rows = json.loads(text, object_pairs_hook=list, parse_int=_whole_number)
     except json.JSONDecodeError as error:
         raise InputError(f"{file}, line {error.lineno}", f"is no JSON ({error.msg})", _WHAT_NEXT) from error
     except (ValueError, RecursionError) as error:
@@ -138,6 +139,13 @@ def _values_of_json(file: Path, text: str) -> dict[str, list[Any]]:
         for name, value in row:
             columns[name].append(_scalar(where, name, value))
     return columns
+
+
+def _whole_number(word: str) -> int:
+    """Return a number that a column can hold."""
+    if math.isinf(float(word)):
+        raise ValueError(f"a number of {len(word)} digits")
+    return int(word)
 
 
 def _is_object(row: object) -> bool:

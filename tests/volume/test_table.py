@@ -154,6 +154,7 @@ def test_parquet_without_its_extra_names_the_command(tmp_path, monkeypatch, use)
         ("a.json", b'[{"id": true}]', "row 1: id is True"),
         ("a.json", b"[" * 100_000, "cannot be read as JSON"),
         ("a.json", b'[{"v": ' + b"9" * 5000 + b"}]", "cannot be read as JSON"),
+        ("a.json", b'[{"v": ' + b"9" * 400 + b"}]", "JSON .a number of 400 digits"),
         ("a.parquet", b"PAR1 no PAR1", "cannot be read as Parquet"),
     ],
 )
