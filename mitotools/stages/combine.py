@@ -115,6 +115,9 @@ def _report(file: Path) -> Report:
     return dict(report)
 
 
+MOST = 2**63
+"""Of anything that is counted or scored; what is no number is not below it either."""
+
 _WHAT_NEXT = "Reports are made by 'mitotools evaluate --format json'"
 
 
@@ -147,7 +150,7 @@ def _has_form(value: object, form: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST
 
 
 def _added(parts: Sequence[Report]) -> Report:

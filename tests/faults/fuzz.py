@@ -1,7 +1,10 @@
 """Damage files of every kind at random, and give them to the commands: an answer, or one line of error.
 
 Run: python tests/faults/fuzz.py [--seed N] [--first N] [--count N] [--only READER] [--keep FOLDER]
+     python tests/faults/fuzz.py --words [--only READER] [--keep FOLDER]
 (PYTHONPATH: the project's folder and tests/)
+
+With --words nothing is left to chance: every word of every text is replaced by each that may do harm.
 
 Each input is read by commands in a process that has little memory, room and time to take. Wrong are: an
 exception that is not reported as one line, an exit status that is none of ours, a hang, more memory than
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import os
 import random
 import re
@@ -28,6 +32,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from faults.damage import damage, each_reworded
 from faults.readers import READERS, Reader
 
 from mitotools.cli.main import run
@@ -76,58 +81,6 @@ def limited() -> Iterator[None]:
             signal.setitimer(timer, 0)
         for limit in (resource.RLIMIT_AS, resource.RLIMIT_FSIZE):
             resource.setrlimit(limit, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-
-def mutated(content: bytes, draw: random.Random) -> bytes:
-    """Return some bytes changed, cut out, repeated, or numbers and words of a text replaced."""
-    damaged = bytearray(content)
-    for _ in range(draw.choice((1, 1, 2, 4, 16))):
-        kind = draw.randrange(6)
-        start = draw.randrange(len(damaged) + 1)
-        if draw.random() < 0.5:
-            start = min(start, draw.randrange(1024))  # most of what is believed stands at the beginning
-        length = draw.choice((1, 1, 2, 4, 8, 64))
-        piece = bytes(damaged[start : start + length])
-        if kind == 0:
-            piece = draw.randbytes(len(piece))
-        elif kind == 1:
-            piece = draw.choice((b"\0", b"\xff", b"\x7f", b"\x80")) * len(piece)
-        elif kind == 2:
-            piece = bytes(byte ^ (1 << draw.randrange(8)) for byte in piece)
-        elif kind == 3:
-            piece = b""
-        elif kind == 4:
-            piece *= draw.choice((2, 3, 1000))
-        else:
-            del damaged[start:]
-            piece = b"" if draw.random() < 0.3 else piece
-        damaged[start : start + length] = piece
-    return bytes(damaged)
-
-
-WORDS = [
-    b"0", b"-1", b"1e400", b"NaN", b"1e15", b"99999999999999999999", b"2147483648", b"0.5", b'"x"', b"null",
-    b"[]", b"{}", b"[1,2,3]", b'""', b'"../../../etc/passwd"', b'"/etc"', b"true", b"1, 1", b"\xe2\x80\xae",
-    b"\t", b"\n",
-]  # fmt: skip
-
-
-def reworded(content: bytes, draw: random.Random) -> bytes:
-    """Return a text in which numbers, words or values are others."""
-    for _ in range(draw.choice((1, 1, 2, 3))):
-        found = list(re.finditer(rb'"[^"]*"|-?[0-9.]+|[a-z]+|[\[{][^\[{]*?[\]}]', content))
-        if not found:
-            return content
-        place = draw.choice(found)
-        new = draw.choice(WORDS) if draw.random() < 0.7 else draw.choice(found)[0]
-        content = content[: place.start()] + new + content[place.end() :]
-    return content
-
-
-def damage(content: bytes, draw: random.Random) -> bytes:
-    """Return a damaged file."""
-    is_text = b"\0" not in content[:64]
-    return (reworded if is_text and draw.random() < 0.7 else mutated)(content, draw)
 
 
 def fault_of(line: str, *, is_damaged: bool = True) -> str:
@@ -183,7 +136,22 @@ def files_of(reader: Reader) -> list[Path]:
     return sorted(path for path in Path().glob(reader.damaged) if path.is_file())
 
 
-def work(name: str, seed: int, numbers: range, keep: Path | None = None) -> list[str]:
+def inputs(
+    name: str, seed: int | None, numbers: range, contents: dict[Path, bytes]
+) -> Iterator[tuple[int, Path, bytes]]:
+    """Yield numbers, a file for each, and what it is to hold; without a seed every text in other words."""
+    if seed is None:
+        every = ((file, text) for file, content in contents.items() for text in each_reworded(content))
+        for number, (file, text) in itertools.islice(enumerate(every), numbers.start, numbers.stop):
+            yield number, file, text
+        return
+    for number in numbers:
+        draw = random.Random(f"{seed} {name} {number}")  # noqa: S311 (a test, no secret)
+        file = draw.choice(list(contents))
+        yield number, file, damage(contents[file], draw)
+
+
+def work(name: str, seed: int | None, numbers: range, keep: Path | None = None) -> list[str]:
     """Try inputs by their numbers, in the working folder; say and return what is wrong."""
     reader = READERS[name]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -192,12 +160,10 @@ def work(name: str, seed: int, numbers: range, keep: Path | None = None) -> list
     for line in reader.lines:
         assert not (fault := fault_of(line, is_damaged=False)), fault
     restore(made)
-    files = files_of(reader)
+    contents = {file: made[file].content for file in files_of(reader)}
     wrong: list[str] = []
-    for number in numbers:
-        draw = random.Random(f"{seed} {name} {number}")  # noqa: S311 (a test, no secret)
-        file = draw.choice(files)
-        file.write_bytes(damage(made[file].content, draw))
+    for number, file, content in inputs(name, seed, numbers, contents):
+        file.write_bytes(content)
         print(f"{number}\t{file}", flush=True)
         for line in reader.lines:
             if fault := fault_of(line):
@@ -208,11 +174,11 @@ def work(name: str, seed: int, numbers: range, keep: Path | None = None) -> list
     return wrong
 
 
-def tried(name: str, seed: int, numbers: range, keep: Path | None) -> int:
+def tried(name: str, seed: int | None, numbers: range, keep: Path | None) -> int:
     """Try inputs in other processes, and return how many were wrong."""
     wrong = 0
-    while numbers:
-        words = ["--worker", "--only", name, "--seed", str(seed)]
+    while True:
+        words = ["--worker", "--only", name, *(["--words"] if seed is None else ["--seed", str(seed)])]
         words += ["--first", str(numbers.start), "--count", str(len(numbers))]
         if keep:
             words += ["--keep", str(keep.absolute())]
@@ -226,15 +192,16 @@ def tried(name: str, seed: int, numbers: range, keep: Path | None) -> int:
                     wrong += 1
                     print(f"{name}\t{number}\t{file}\t{fault[0]}", flush=True)
             status = process.wait()
+            if status == 0:
+                return wrong
             if status < 0:
                 wrong += 1
                 print(
                     f"{name}\t{number}\t{file}\tthe process died: {signal.Signals(-status).name}", flush=True
                 )
                 keep_input(keep, name, int(number), Path(folder, file))
-            elif status:
+            else:
                 raise RuntimeError(f"{name}: the fuzzer itself fails")
-    return wrong
 
 
 def keep_input(keep: Path | None, name: str, number: int, file: Path) -> None:
@@ -251,23 +218,26 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=1000, help="inputs a reader")
     parser.add_argument("--only", default="", help="part of the names of readers")
+    parser.add_argument("--words", action="store_true", help="replace every word of every text by others")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, default=0, help="to continue an earlier run")
     chosen = parser.parse_args()
+    seed = None if chosen.words else chosen.seed
     if chosen.worker:
-        work(chosen.only, chosen.seed, range(chosen.first, chosen.first + chosen.count), chosen.keep)
+        work(chosen.only, seed, range(chosen.first, chosen.first + chosen.count), chosen.keep)
         return
     names = [name for name in READERS if chosen.only in name]
 
     def wrong_of(name: str) -> int:
-        numbers = READERS[name].numbers(chosen.first, chosen.count)
-        return tried(name, chosen.seed, numbers, chosen.keep)
+        numbers = range(sys.maxsize) if chosen.words else READERS[name].numbers(chosen.first, chosen.count)
+        return tried(name, seed, numbers, chosen.keep)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         wrong = sum(pool.map(wrong_of, names))
     readers = sum(READERS[name].share for name in names)
-    print(f"{chosen.count} inputs of each of {readers:g} readers, seed {chosen.seed}: {wrong} wrong")
+    tells = "every word" if chosen.words else f"{chosen.count} inputs, seed {chosen.seed},"
+    print(f"{tells} of each of {readers:g} readers: {wrong} wrong")
     sys.exit(bool(wrong))
 
 

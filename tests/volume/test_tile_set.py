@@ -267,6 +267,7 @@ def test_a_plan_of_ours_is_called_one(tmp_path):
         ({"tile_size": [0, 4]}, "is no tile set"),
         ({"tile_size": [1, 2, 3]}, "is no tile set"),
         ({"tile_ratio": 0}, "is no tile set"),
+        ({"tile_ratio": 1e308}, "is no tile set"),
         ({"tile_ratio": "two"}, "is no tile set"),
         ({"tile_st": "ab"}, "is no tile set"),
         ({"dtype": "complex64"}, "its dtype is complex64"),

@@ -35,6 +35,7 @@ PLACE = "{row}_{column}"
 """What the name of a tile's file has where that of a slice has nothing."""
 
 MOST_TILES = 10**7
+MOST_RATIO = 10**12
 """In one set: more is a slip of the pen."""
 
 Pair = tuple[int, int]
@@ -207,7 +208,7 @@ def _parsed(content: Any) -> TileSet:
         raise ValueError(f"it states a depth of {size[0]} and lists {len(patterns)} slices")
     tile_size = _pair(content.get("tile_size", size[1:]))
     ratio = float(content.get("tile_ratio", 1))
-    if min(tile_size) < 1 or not 0 < ratio < math.inf:
+    if min(tile_size) < 1 or not 1 / MOST_RATIO <= ratio <= MOST_RATIO:
         raise ValueError(f"tiles of {tile_size} pixels, zoomed by {ratio}")
     name = content.get("dtype")
     dtype = np.dtype(str(name).rpartition(".")[2]) if name is not None else None
