@@ -74,8 +74,16 @@ def _is_text(content: bytes) -> bool:
 
 
 def each_reworded(content: bytes) -> Iterator[bytes]:
-    """Yield a text with one word replaced by another, for every word and every other."""
+    """Yield a file with one word of its text replaced by another, for every word and every other."""
     if _is_text(content):
-        for place in itertools.islice(_WORD.finditer(content), MOST_WORDS):
-            for word in (*WORDS, *MORE_WORDS):
-                yield content[: place.start()] + word + content[place.end() :]
+        yield from _each_reworded(content)
+    elif content[8:9] == b"{":  # safetensors: the length of a text, the text, and numbers
+        end = 8 + int.from_bytes(content[:8], "little")
+        for text in _each_reworded(content[8:end]):
+            yield len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def _each_reworded(text: bytes) -> Iterator[bytes]:
+    for place in itertools.islice(_WORD.finditer(text), MOST_WORDS):
+        for word in (*WORDS, *MORE_WORDS):
+            yield text[: place.start()] + word + text[place.end() :]
