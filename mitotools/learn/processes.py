@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 PATIENCE = timedelta(days=1)
 """How long a process waits for the first one, which scores the network: NCCL gives up after ten minutes.
 Where one of them fails, torchrun ends the others."""
+
+SETTLING_S = 0.3
+"""In which the threads of a group let go of what they averaged last. One that does so while Python ends
+aborts its process, and torchrun ends the others, of which the first may be saving the model."""
 
 _LEFT: list[object] = []
 """Groups that were left. Who drops the last reference to one waits for its threads; what averages gradients
@@ -119,3 +124,4 @@ def joined(device: str) -> Iterator[Processes]:
     finally:
         _LEFT.append(distributed.group.WORLD)
         distributed.destroy_process_group()
+        time.sleep(SETTLING_S)
