@@ -35,8 +35,10 @@ PLACE = "{row}_{column}"
 """What the name of a tile's file has where that of a slice has nothing."""
 
 MOST_TILES = 10**7
-MOST_RATIO = 10**12
 """In one set: more is a slip of the pen."""
+
+MOST_RATIO = 10**12
+"""By which tiles are zoomed, or its inverse: the size of more may be no number."""
 
 Pair = tuple[int, int]
 """(y, x) voxels, or (row, column)."""
