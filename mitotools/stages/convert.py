@@ -15,7 +15,7 @@ from mitotools.stages.blocks.blockwise import map_blocks, write_volume
 from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.stages.blocks.views import Clipped, Padded, RgbIds, Scaled, Typed
 from mitotools.stages.blocks.work import Work
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.outputs import check_target
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def convert_volume(
     """
     check_target(target, force=running.force, resume=bool(running.resume))
     with open_volume(source) as volume:
-        records = history.extended([source_of(source, volume)], running.command_line, asdict(parameters))
+        records = history.extended([volume.source()], running.command_line, asdict(parameters))
         is_labels = parameters.labels or _holds_ids(volume.spec)
         seen = _seen(volume, parameters, running, is_labels=is_labels)
         spec = seen.spec.on_same_grid(seen.spec.shape[:-3], seen.spec.dtype, records, is_labels=is_labels)

@@ -17,7 +17,6 @@ from mitotools.stages.blocks.work import Work
 from mitotools.stages.decoding.any_size import decoded, needed, open_maps, parameters_used
 from mitotools.stages.decoding.scores import check_scores, is_scored, steps_to_score, write_scores
 from mitotools.stages.decoding.steps import check_decoding
-from mitotools.volume.files import source_of
 from mitotools.volume.outputs import check_apart, check_target, final_of
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def decode_volume(
         check_scores(scores, parameters.method, running)
     with open_maps(source, parameters, channels) as volume:
         made_with = {**parameters_used(parameters), "channels": channels}
-        inputs = [source_of(source, volume), *([history.input_of(config)] if config else [])]
+        inputs = [volume.source(), *([history.input_of(config)] if config else [])]
         # What is decoded can be continued in any type.
         of_blocks = history.extended(inputs, running.command_line, made_with)
         records = history.extended(inputs, running.command_line, {**made_with, "dtype": dtype})

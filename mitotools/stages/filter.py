@@ -24,7 +24,7 @@ from mitotools.stages.filtering.edits import edited, named_ids, present_ids
 from mitotools.stages.filtering.id_lists import recorded
 from mitotools.stages.filtering.regions import as_if_changed, demand_to_look, fill_holes, split
 from mitotools.stages.measuring.one_pass import all_tables, demand_to_measure, known_columns, measure_volume
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.outputs import check_target, planned
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def filter_volume(
         _warn_of_missing("--keep-ids", _ids(parameters.keep_ids or ()), found.ids)
         _warn_of_missing("--drop-ids", _ids(parameters.drop_ids), found.ids)
         largest = len(kept) if parameters.relabel else int(kept.max(initial=0))
-        records = history.extended([source_of(source, opened)], running.command_line, _record(parameters))
+        records = history.extended([opened.source()], running.command_line, _record(parameters))
         spec = _spec(volume, label_type(largest, parameters.dtype), records)
         write_volume(target, spec, _writing(volume, target, kept, spec, parameters), running)
     return len(kept), len(found)

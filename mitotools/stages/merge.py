@@ -15,7 +15,7 @@ from mitotools.stages.blocks.blockwise import write_volume
 from mitotools.stages.blocks.work import Work
 from mitotools.volume.base import VolumeSpec
 from mitotools.volume.blocks import Box, size3
-from mitotools.volume.files import check_finished, open_volume, source_of
+from mitotools.volume.files import check_finished, open_volume
 from mitotools.volume.formats import HDF5, is_glob, matching
 from mitotools.volume.outputs import check_target
 from mitotools.volume.path import VolumePath, parse_volume_path
@@ -149,7 +149,7 @@ def _tile_file(path: VolumePath) -> TileFile:
             core=core,
             volume_size=size3(size) if size else None,
             spec=spec,
-            source=source_of(path, volume),
+            source=volume.source(),
         )
 
 

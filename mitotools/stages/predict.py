@@ -77,7 +77,7 @@ def predict_volume(
     else:
         check_shared(target, running)
     with open_volume(source, "image") as raw, network_let_go():
-        planned = planned_prediction(source, raw, model, parameters, running, normalisation)
+        planned = planned_prediction(raw, model, parameters, running, normalisation)
         if part is not None:
             return write_part(target, planned.spec, planned.work, running, part)
         return write_volume(target, planned.spec, planned.work, running)
@@ -124,7 +124,7 @@ def predict_plan(
     with open_volume(plan.volume, "image") as raw, network_let_go():
         if raw.spec.size != plan.shape:
             raise InputError(str(plan_file), f"plans {plan.shape} voxels, but {raw.name} has {raw.spec.size}")
-        planned = planned_prediction(plan.volume, raw, model, parameters, running)
+        planned = planned_prediction(raw, model, parameters, running)
         place, nbytes = VolumePath(str(folder)), bytes_of_tiles(tiles.values(), planned.spec)
         demand = _demand_of_tile(plan, planned, running)
         if running.dry_run:

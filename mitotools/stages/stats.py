@@ -19,7 +19,7 @@ from mitotools.stages.blocks.pieces import warn_of_grey_values
 from mitotools.stages.measuring.one_pass import all_tables
 from mitotools.stages.measuring.shapes import required_voxel_size, skeleton_columns, write_meshes
 from mitotools.volume.atomic import check_file
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.plan import is_tile_set
 from mitotools.volume.same_size import require_same_size
 from mitotools.volume.table import SUFFIXES, rows_of
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mitotools.segment.measures.instance_tables import Tables
     from mitotools.stages.measuring.one_pass import Columns
     from mitotools.volume.base import Volume
+    from mitotools.volume.files import FileVolume
     from mitotools.volume.path import VolumePath
 
 
@@ -189,10 +190,9 @@ def measure_instances(
             opened["raw"] = _required_grey(stack.enter_context(open_volume(raw, "image")))
         if within is not None:
             opened["within"] = stack.enter_context(open_volume(within, "labels"))
-        paths = [path for path in (source, raw, within) if path is not None]
         for volume in opened.values():
             require_same_size(opened["labels"], volume)
-        inputs = [source_of(path, volume) for path, volume in zip(paths, opened.values(), strict=True)]
+        inputs = [volume.source() for volume in opened.values()]
         labels = opened["labels"]
         records = history.extended(inputs, running.command_line, asdict(parameters))
         with running.with_engine() as (running, _):
@@ -237,7 +237,7 @@ def _defined(column: Array | None) -> Array | None:
     return defined
 
 
-def _required_grey(volume: Volume) -> Volume:
+def _required_grey(volume: FileVolume) -> FileVolume:
     """Return a volume of which sums are exact, in whatever order they are added up."""
     dtype = volume.spec.dtype
     if dtype.kind not in "ui" or dtype.itemsize > 2:

@@ -16,7 +16,7 @@ from mitotools.stages.blocks.planning import check_disk, demand_of, memory_of, n
 from mitotools.stages.blocks.resuming import is_complete, is_worth_continuing, journal_for, made_of
 from mitotools.volume.atomic import appearing, check_file, create_file
 from mitotools.volume.blocks import grid
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.formats import is_glob
 from mitotools.volume.outputs import check_apart, create_volume
 from mitotools.volume.path import VolumePath
@@ -56,7 +56,7 @@ def tile_volume(source: VolumePath, target: Path, parameters: TileParameters, ru
     if target.suffix not in ("", ".json"):
         raise TargetError(str(target), "a plan ends in .json, and tiles lie in a folder")
     with open_volume(source) as volume:
-        records = history.extended([source_of(source, volume)], running.command_line, asdict(parameters))
+        records = history.extended([volume.source()], running.command_line, asdict(parameters))
         plan = Plan(
             volume=source,
             name=_name_of(source),

@@ -21,7 +21,7 @@ from mitotools.stages.decoding.any_size import decoded, needed, open_maps, param
 from mitotools.stages.decoding.steps import check_decoding
 from mitotools.stages.evaluate import scores
 from mitotools.temporary import temporary_folder
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.path import VolumePath
 from mitotools.volume.same_size import require_same_size
 
@@ -119,7 +119,7 @@ def tune_decoding(
     with open_maps(maps, base, channels) as volume, open_volume(truth, "labels") as true:
         require_same_size(volume, true)
         made_with = {**parameters_used(base), **asdict(scoring), "grid": dict(grid), "channels": channels}
-        inputs = [source_of(maps, volume), source_of(truth, true)]
+        inputs = [volume.source(), true.source()]
         inputs += [history.input_of(config)] if config else []
         records = history.extended(inputs, running.command_line, made_with)
         trials: dict[int, Trial] = {}

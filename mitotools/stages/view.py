@@ -22,7 +22,7 @@ from mitotools.view.montage import DOTTED, draw_slices, picture_bytes
 from mitotools.view.slices import Layer, Palette, Slice
 from mitotools.volume.atomic import check_file, create_file
 from mitotools.volume.blocks import Box
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.outputs import check_apart
 from mitotools.volume.same_size import require_same_size
 
@@ -113,7 +113,7 @@ def view_volume(
         _check_memory(volumes, parameters, positions, suffix, running)
         judged = [] if truth is None else [judge(path, truth, parameters.hit_iou, running) for path in labels]
         counts = [_counts(*both) for both in judged]
-        inputs = [source_of(path, volume) for path, volume in zip(paths, volumes, strict=True)]
+        inputs = [volume.source() for volume in volumes]
         records = history.extended(inputs, running.command_line, asdict(parameters))
         if suffix == ".png":
             names = [shown_name(path) for path in labels or [raw]]

@@ -210,13 +210,13 @@ class Volume:
         """Return what another process needs to read the volume: not how it came to be, which may be long."""
         return {**self.__dict__, "spec": replace(self.spec, history=())}
 
-    def with_voxel_size(self, voxel_size_nm: VoxelSize) -> Volume:
+    def with_voxel_size(self, voxel_size_nm: VoxelSize) -> Self:
         """Return the volume with another voxel size."""
         other = copy(self)
         other.spec = replace(self.spec, voxel_size_nm=voxel_size_nm)
         return other
 
-    def with_channels(self, channels: tuple[int, ...]) -> Volume:
+    def with_channels(self, channels: tuple[int, ...]) -> Self:
         """Return the volume with some of its channels, in the order that they are named.
 
         Raises
@@ -229,15 +229,15 @@ class Volume:
             raise InputError(self.name, f"has channels 0 to {count - 1}, and no channel {max(channels)}")
         return self.with_channel_axis()._with(list(channels))
 
-    def with_channel_axis(self) -> Volume:
+    def with_channel_axis(self) -> Self:
         """Return the volume with a channel axis, which may have been there before."""
         return self if self.spec.channels is not None else self._with(np.newaxis)
 
-    def without_channel_axis(self) -> Volume:
+    def without_channel_axis(self) -> Self:
         """Return a volume of one channel without its channel axis."""
         return self if self.spec.channels is None else self._with(0)
 
-    def _with(self, channels: list[int] | int | None) -> Volume:
+    def _with(self, channels: list[int] | int | None) -> Self:
         other = copy(self)
         other._channels += (channels,)
         other.spec = replace(self.spec, shape=_seen(self.spec.shape[:-3], channels) + self.spec.size)

@@ -17,7 +17,6 @@ from mitotools.volume.formats import MARKS, OME_ZARR, SLICES, TILE_SET, check_st
 from mitotools.volume.unchanged import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import EllipsisType, TracebackType
 
     from mitotools.conventions import Array
@@ -60,17 +59,43 @@ class OpenReader:
 
 
 class FileVolume(Volume):
-    """A volume whose files nobody else is to change while it is open."""
+    """A volume of files that nobody else is to change while it is open.
 
-    _watched: Watched | None = None
+    Parameters
+    ----------
+    reader : Reader
+    path : VolumePath
+        What the reader reads, and the part of it that is the volume.
 
-    def watch(self, files: Sequence[Path]) -> None:
-        """Note what the files are of which it is made."""
-        self._watched = Watched(files)
+    Raises
+    ------
+    InputError
+        Where the crop is not within the file, or it has no such channels.
+    """
+
+    def __init__(self, reader: Reader, path: VolumePath) -> None:
+        super().__init__(reader, str(path), path.box(reader.spec.size), _channels(path, reader.spec))
+        self._path = path
+        self._files = [] if path.is_remote else _files(path)
+        self._watched = None if path.is_remote else Watched(self._files or [Path(path.file)])
+
+    def source(self) -> history.Input:
+        """Return what a history says of it."""
+        path, spec = self._path, self.spec
+        return history.Input(
+            path=path.file if path.is_remote else str(Path(path.file).resolve()),
+            shape=spec.shape,
+            dtype=str(spec.dtype),
+            history=spec.history,
+            dataset=path.dataset or "",
+            crop=path.crop,
+            root=str(Path(path.root).resolve()) if path.root else "",
+            files=self._files,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs, where nobody looks after the files."""
-        return {**super().__getstate__(), "_watched": None}
+        return {**super().__getstate__(), "_files": [], "_watched": None}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -104,7 +129,7 @@ def _open_reader(path: VolumePath) -> OpenReader:
     return OpenReader(opener.open_reader(Path(path.file), path.dataset, root=Path(path.root)), path)
 
 
-def open_volume(path: VolumePath, kind: Kind = "any", *, unfinished: bool = False) -> Volume:
+def open_volume(path: VolumePath, kind: Kind = "any", *, unfinished: bool = False) -> FileVolume:
     """Open a volume for reading.
 
     Parameters
@@ -126,10 +151,8 @@ def open_volume(path: VolumePath, kind: Kind = "any", *, unfinished: bool = Fals
         check_finished(Path(path.file))
     reader = _open_reader(path)
     try:
-        volume = _viewed(path, reader)
-        if not path.is_remote:
-            volume.watch(_files(path) or [Path(path.file)])
-        return _as_kind(volume, kind)
+        _check_spec(path, reader.spec)
+        return _as_kind(FileVolume(reader, path), kind)
     except BaseException:
         reader.close()
         raise
@@ -147,21 +170,6 @@ def check_finished(path: Path) -> None:
             raise InputError(str(place), why, what_next)
 
 
-def source_of(path: VolumePath, volume: Volume) -> history.Input:
-    """Return what a history says of a volume that was read."""
-    spec = volume.spec
-    return history.Input(
-        path=path.file if path.is_remote else str(Path(path.file).resolve()),
-        shape=spec.shape,
-        dtype=str(spec.dtype),
-        history=spec.history,
-        dataset=path.dataset or "",
-        crop=path.crop,
-        root=str(Path(path.root).resolve()) if path.root else "",
-        files=() if path.is_remote else _files(path),
-    )
-
-
 def _files(path: VolumePath) -> list[Path]:
     """Return what changes with a volume: its images, or the metadata of a chunked one; none for one file."""
     place, kind = Path(path.file), format_of(path.file)
@@ -173,8 +181,7 @@ def _files(path: VolumePath) -> list[Path]:
     return [folder / name for folder in folders for name in _METADATA if (folder / name).is_file()]
 
 
-def _viewed(path: VolumePath, reader: Reader) -> FileVolume:
-    spec = reader.spec
+def _check_spec(path: VolumePath, spec: VolumeSpec) -> None:
     if len(spec.shape) not in (3, 4):
         raise InputError(
             str(path), f"expected three dimensions (z, y, x), or four with channels, found shape {spec.shape}"
@@ -185,7 +192,6 @@ def _viewed(path: VolumePath, reader: Reader) -> FileVolume:
         raise InputError(str(path), f"is empty: its shape is {spec.shape}")
     if max(*spec.shape, *spec.unit) > LONGEST:
         raise InputError(str(path), "is too large to be true: an axis, or a chunk, of 2^63 voxels or more")
-    return FileVolume(reader, str(path), path.box(spec.size), _channels(path, spec))
 
 
 def _channels(path: VolumePath, spec: VolumeSpec) -> slice | int | EllipsisType:
@@ -200,7 +206,7 @@ def _channels(path: VolumePath, spec: VolumeSpec) -> slice | int | EllipsisType:
     return first if isinstance(path.channels, int) else slice(first, stop)
 
 
-def _as_kind(volume: Volume, kind: Kind) -> Volume:
+def _as_kind(volume: FileVolume, kind: Kind) -> FileVolume:
     if kind == "maps":
         return _as_maps(volume)
     if kind == "any":
@@ -218,7 +224,7 @@ def _as_kind(volume: Volume, kind: Kind) -> Volume:
     return volume.without_channel_axis()
 
 
-def _as_maps(volume: Volume) -> Volume:
+def _as_maps(volume: FileVolume) -> FileVolume:
     dtype = volume.spec.dtype
     if dtype != np.uint8 and dtype.kind != "f":
         raise InputError(volume.name, f"expected maps in uint8 or floating point, found {dtype}")

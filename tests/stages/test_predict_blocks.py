@@ -87,7 +87,7 @@ def test_any_box_has_the_voxels_of_the_whole(folder, voxel_size_nm, data):
     raw = parse_volume_path(str(folder / "raw.h5[3:23,0:70,100:140]"))
     with open_volume(raw, "image") as volume:
         sized = volume.with_voxel_size(voxel_size_nm)
-        planned = planned_prediction(raw, sized, folder / "model.safetensors", HOW, QUIET)
+        planned = planned_prediction(sized, folder / "model.safetensors", HOW, QUIET)
         whole = planned.prediction(Box.whole((20, 70, 40)), 2)
         assert whole.shape == planned.spec.shape == (2, 20, 70, 40)
         assert np.array_equal(planned.prediction(box, 1), whole[(slice(None), *box.slices)])
@@ -97,7 +97,7 @@ def test_blocks_end_where_chunks_do(folder):
     raw = parse_volume_path(str(folder / "raw.h5"))
     with open_volume(raw, "image") as volume:
         how = replace(HOW, overlap=0.1)
-        planned = planned_prediction(raw, volume, folder / "model.safetensors", how, QUIET)
+        planned = planned_prediction(volume, folder / "model.safetensors", how, QUIET)
     # Windows of 8 slices lie 7 apart: multiples of four rows of them, and of a chunk, are 448 slices deep.
     assert planned.work.unit == (64, 1, 1)
 

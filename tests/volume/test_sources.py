@@ -12,8 +12,8 @@ from format_files import save
 from PIL import Image
 
 from mitotools.history import fingerprint
-from mitotools.volume.base import Volume, VolumeSpec
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.base import VolumeSpec
+from mitotools.volume.files import FileVolume, open_volume
 from mitotools.volume.path import VolumePath, parse_volume_path
 
 ARRAY = np.arange(3 * 4 * 5, dtype="uint8").reshape(3, 4, 5)
@@ -23,7 +23,7 @@ def source(name, root=None):
     path = parse_volume_path(str(name))
     path = VolumePath(path.file, path.dataset, path.ranges, path.channels, root and str(root))
     with open_volume(path) as volume:
-        return source_of(path, volume)
+        return volume.source()
 
 
 def touched(file):
@@ -46,8 +46,8 @@ def test_it_says_dataset_crop_and_shape(tmp_path):
 
 
 def test_a_volume_behind_a_url_is_named_by_it():
-    volume = Volume(type("Reader", (), {"spec": VolumeSpec(ARRAY.shape, ARRAY.dtype)})(), "v")
-    found = source_of(parse_volume_path("s3://bucket/v.zarr"), volume)
+    reader = type("Reader", (), {"spec": VolumeSpec(ARRAY.shape, ARRAY.dtype)})()
+    found = FileVolume(reader, parse_volume_path("s3://bucket/v.zarr")).source()
     assert found.path == "s3://bucket/v.zarr"
     assert len(fingerprint(found)) == 16
 

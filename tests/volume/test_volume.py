@@ -9,7 +9,7 @@ from volume_files import read, refusal, values, write
 
 from mitotools.errors import InputError
 from mitotools.volume.blocks import Box
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.path import VolumePath, parse_volume_path
 from mitotools.volume.table import tsv_lines
 
@@ -105,7 +105,7 @@ def test_a_history_names_an_input_by_its_full_path(tmp_path, monkeypatch):
     write("v.h5", VOLUME)
     path = VolumePath("v.h5")
     with open_volume(path) as volume:
-        source = source_of(path, volume)
+        source = volume.source()
     assert source.path == str(tmp_path / "v.h5")
     assert (source.shape, source.dtype) == ((4, 5, 6), "uint16")
     assert source.history == volume.spec.history

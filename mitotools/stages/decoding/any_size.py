@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.volume.base import Volume
     from mitotools.volume.blocks import Box
+    from mitotools.volume.files import FileVolume
     from mitotools.volume.path import VolumePath
 
 BLOCKWISE = {"mw": watershed, "bcd": watershed, "cc": components, "iou": profiles}
@@ -72,7 +73,7 @@ class _InMemory:
 @contextmanager
 def open_maps(
     source: VolumePath, parameters: DecodeParameters, channels: Mapping[str, int] | None
-) -> Iterator[Volume]:
+) -> Iterator[FileVolume]:
     """Yield maps as a method reads them.
 
     Raises

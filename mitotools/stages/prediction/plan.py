@@ -27,7 +27,6 @@ from mitotools.stages.blocks.work import Work
 from mitotools.stages.prediction.applying import Applied, Prediction
 from mitotools.stages.prediction.rescaling import factors, seen_at
 from mitotools.volume.blocks import size3
-from mitotools.volume.files import source_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from mitotools.run.running import Running
     from mitotools.stages.blocks.pieces import Seen
     from mitotools.volume.base import Volume, VolumeSpec
-    from mitotools.volume.path import VolumePath
+    from mitotools.volume.files import FileVolume
 
 FLOAT_BYTES = 4
 
@@ -71,8 +70,7 @@ class Planned:
 
 
 def planned_prediction(
-    source: VolumePath,
-    raw: Volume,
+    raw: FileVolume,
     model: Path,
     parameters: PredictParameters,
     running: Running,
@@ -82,9 +80,7 @@ def planned_prediction(
 
     Parameters
     ----------
-    source : VolumePath
-    raw : Volume
-        What it names, open.
+    raw : FileVolume
     model : Path
     parameters : PredictParameters
     running : Running
@@ -126,7 +122,7 @@ def planned_prediction(
         seen, raw.spec.size, applied, windows, len(metadata.targets), np.dtype(parameters.dtype)
     )
     records = history.extended(
-        [source_of(source, raw), history.Input(str(model.absolute()), history=metadata.history)],
+        [raw.source(), history.Input(str(model.absolute()), history=metadata.history)],
         running.command_line,
         {
             **asdict(parameters),

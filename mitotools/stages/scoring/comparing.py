@@ -13,7 +13,7 @@ from mitotools.stages.blocks.pieces import read_labels, read_pieces
 from mitotools.stages.blocks.planning import demand_to_read, memory_of, needs_to_read
 from mitotools.stages.blocks.steps import check_steps
 from mitotools.stages.scoring.overlap_file import Origin
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mitotools.stages.blocks.steps import Step
     from mitotools.volume.base import Volume, VolumeSpec
     from mitotools.volume.blocks import Box
-    from mitotools.volume.files import Kind
+    from mitotools.volume.files import FileVolume, Kind
     from mitotools.volume.path import VolumePath
 
 
@@ -108,7 +108,7 @@ def compare_volumes(asked: Asked, running: Running) -> Compared:
     with _opened(paths) as volumes:
         later = _steps_to_report(volumes, running) if asked.is_reported else []
         comparison = _comparison(volumes, running, later, with_border=asked.with_border)
-        inputs = {role: source_of(paths[role], volume) for role, volume in volumes.items()}
+        inputs = {role: volume.source() for role, volume in volumes.items()}
         left_out = volumes["prediction"].spec.voxels - int(comparison.overlap.count.sum())
     names = {
         role: f"{replace(paths[role], file=source.path)}{paths[role].crop}" for role, source in inputs.items()
@@ -135,7 +135,7 @@ def _paths(asked: Asked) -> dict[str, VolumePath]:
 
 
 @contextmanager
-def _opened(paths: Mapping[str, VolumePath]) -> Iterator[dict[str, Volume]]:
+def _opened(paths: Mapping[str, VolumePath]) -> Iterator[dict[str, FileVolume]]:
     """Yield the volumes of one size."""
     with ExitStack() as stack:
         volumes = {role: stack.enter_context(open_volume(path, KINDS[role])) for role, path in paths.items()}

@@ -16,7 +16,7 @@ from mitotools.stages.blocks.pieces import read_labels
 from mitotools.stages.prediction.plan import by, seen_by
 from mitotools.stages.prediction.rescaling import factors
 from mitotools.volume.blocks import block_shape, grid
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def check_validation(pairs: Sequence[Pair], metadata: ModelMetadata) -> list[Inp
             blocks = grid(labels.spec.size, block_shape(labels.spec.size, labels.spec.chunks, SCANNED_VOXELS))
             if not max([read_labels(labels, box, threads=1).max() for box in blocks]):
                 raise InputError(f"{labels_path}{labels_path.crop}", "has no instance to be scored on")
-            inputs += [source_of(raw_path, raw), source_of(labels_path, labels)]
+            inputs += [raw.source(), labels.source()]
     return inputs
 
 

@@ -28,7 +28,7 @@ from mitotools.stages.training.checks import (
 from mitotools.stages.training.fine_tuning import check_network
 from mitotools.stages.training.validation import check_channels
 from mitotools.volume.blocks import size3
-from mitotools.volume.files import open_volume, source_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.same_size import require_same_size
 
 if TYPE_CHECKING:
@@ -175,11 +175,11 @@ def _opened(one: Labelled, stack: ExitStack, inputs: list[Input]) -> Volumes:
     labels = stack.enter_context(open_volume(one.labels, "labels"))
     require_same_size(raw, labels)
     warn_of_grey_values(one.labels)
-    inputs += [source_of(one.raw, raw), source_of(one.labels, labels)]
+    inputs += [raw.source(), labels.source()]
     if one.ignore is None:
         return raw, labels, None
     ignore = stack.enter_context(open_volume(one.ignore, "labels"))
-    inputs.append(source_of(one.ignore, ignore))
+    inputs.append(ignore.source())
     return raw, labels, ignore
 
 
