@@ -23,7 +23,7 @@ from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
 from mitotools.volume.path import parse_volume_path
 
-SIZE = (70, 140, 200)
+SIZE = (30, 140, 200)
 HOW = PredictParameters(precision="float32", backend="torch")
 QUIET = Running(threads=2, resume=False)
 
@@ -77,20 +77,26 @@ def test_with_the_least_memory_maps_are_computed_in_blocks_and_are_the_same(fold
     assert np.array_equal(predicted(folder, target, tight), direct)
 
 
+@pytest.fixture(scope="module", params=[(5.0, 5.0, 5.0), (15.0, 7.0, 7.0), (2.0, 5.0, 5.0)], ids=str)
+def prediction(folder, request):
+    """A prediction, also where there are three times the slices and finer voxels, or fewer slices."""
+    with open_volume(parse_volume_path(str(folder / "raw.h5[3:23,0:70,100:140]")), "image") as volume:
+        sized = volume.with_voxel_size(request.param)
+        yield planned_prediction(sized, folder / "model.safetensors", HOW, QUIET).prediction
+
+
+@pytest.fixture(scope="module")
+def whole(prediction):
+    return prediction(Box.whole((20, 70, 40)), 2)
+
+
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-@pytest.mark.parametrize("voxel_size_nm", [(5.0, 5.0, 5.0), (15.0, 7.0, 7.0), (2.0, 5.0, 5.0)])
-def test_any_box_has_the_voxels_of_the_whole(folder, voxel_size_nm, data):
-    """Also where the volume is resampled: to three times the slices and finer voxels, or to fewer slices."""
+def test_any_box_has_the_voxels_of_the_whole(prediction, whole, data):
+    assert whole.shape == (2, 20, 70, 40)
     edges = [sorted(data.draw(st.sets(st.integers(0, n), min_size=2, max_size=2))) for n in (20, 70, 40)]
     box = Box(tuple(a for a, _ in edges), tuple(b for _, b in edges))
-    raw = parse_volume_path(str(folder / "raw.h5[3:23,0:70,100:140]"))
-    with open_volume(raw, "image") as volume:
-        sized = volume.with_voxel_size(voxel_size_nm)
-        planned = planned_prediction(sized, folder / "model.safetensors", HOW, QUIET)
-        whole = planned.prediction(Box.whole((20, 70, 40)), 2)
-        assert whole.shape == planned.spec.shape == (2, 20, 70, 40)
-        assert np.array_equal(planned.prediction(box, 1), whole[(slice(None), *box.slices)])
+    assert np.array_equal(prediction(box, 1), whole[(slice(None), *box.slices)])
 
 
 def test_blocks_end_where_chunks_do(folder):
