@@ -231,7 +231,9 @@ def main() -> None:
 
     def wrong_of(name: str) -> int:
         numbers = range(sys.maxsize) if chosen.words else READERS[name].numbers(chosen.first, chosen.count)
-        return tried(name, seed, numbers, chosen.keep)
+        wrong = tried(name, seed, numbers, chosen.keep)
+        print(f"{name}\tdone\t{wrong} wrong", flush=True)
+        return wrong
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         wrong = sum(pool.map(wrong_of, names))
