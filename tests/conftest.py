@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -17,7 +18,10 @@ def pytest_configure(config):
 
     Its threads stay with a process, and one that had run hundreds of other tests as well ended without a word
     when it started the next program.
+
+    Ctrl-C is heard, by what tests start too: a script that runs them in the background has it ignored.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.markexpr != "openvino":
         sys.modules["openvino"] = None
 
