@@ -43,9 +43,18 @@ def environment(folder):
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "MITOTOOLS_TMPDIR": str(temporary)}
 
 
+def printed_by(process, patience_s=PATIENCE_S):
+    """Return what a process prints, and what on standard error; none is left that does not end."""
+    try:
+        return process.communicate(timeout=patience_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
 def finished(process):
     """Return the status of a process, and what it printed on standard error; it printed nothing else."""
-    printed, errors = process.communicate(timeout=PATIENCE_S)
+    printed, errors = printed_by(process)
     assert printed == ""
     return process.returncode, errors
 

@@ -9,13 +9,12 @@ With memory again, the next run makes what an undisturbed one does.
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
 
 import psutil
-from command_runs import started
+from command_runs import printed_by, started
 from faults.trials import CASES, Trials, run
 
 LEAST_MIB, MOST_MIB = 400, 2000
@@ -33,10 +32,9 @@ def starve(trials: Trials, name: str, mebibytes: int) -> str:
     process = started(place, *CASES[name].words)
     psutil.Process(process.pid).rlimit(psutil.RLIMIT_AS, (mebibytes * 2**20,) * 2)
     try:
-        _, words = process.communicate(timeout=WAITS_S)
+        _, words = printed_by(process, WAITS_S)
         expected: tuple[int, ...] = (0, 1, *ENDED_BY_LIBRARIES)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
         _, words = process.communicate()
         expected = (-signal.SIGKILL,)
     status = process.returncode

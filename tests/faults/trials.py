@@ -21,7 +21,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 import zarr
-from command_runs import names_in, started, succeeds
+from command_runs import names_in, printed_by, started, succeeds
 from map_phantoms import mask_contour_maps, phantom_truth
 from safetensors.numpy import load_file
 from stages.networks import write_model
@@ -213,7 +213,7 @@ def litter_in(place: Path, case: Case) -> set[str]:
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Return the status of a process, and its words on standard error."""
-    _, errors = process.communicate(timeout=PATIENCE_S)
+    _, errors = printed_by(process, PATIENCE_S)
     return process.returncode, errors
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from command_runs import PATIENCE_S, least_memory, started
+from command_runs import least_memory, printed_by, started
 from stages.networks import write_volume
 
 NOISE_MIB = 3
@@ -41,5 +41,5 @@ def folder(tmp_path):
 def test_the_least_memory_that_is_named_is_enough_for_all_steps(folder, command):
     words = [*command.split(), "--force"]
     process = started(folder, *words, "--memory", f"{least_memory(folder, *words) + NOISE_MIB}M")
-    _, errors = process.communicate(timeout=PATIENCE_S)
+    _, errors = printed_by(process)
     assert process.returncode == 0, errors
