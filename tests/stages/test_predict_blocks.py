@@ -78,25 +78,25 @@ def test_with_the_least_memory_maps_are_computed_in_blocks_and_are_the_same(fold
 
 
 @pytest.fixture(scope="module", params=[(5.0, 5.0, 5.0), (15.0, 7.0, 7.0), (2.0, 5.0, 5.0)], ids=str)
-def prediction(folder, request):
+def planned(folder, request):
     """A prediction, also where there are three times the slices and finer voxels, or fewer slices."""
     with open_volume(parse_volume_path(str(folder / "raw.h5[3:23,0:70,100:140]")), "image") as volume:
         sized = volume.with_voxel_size(request.param)
-        yield planned_prediction(sized, folder / "model.safetensors", HOW, QUIET).prediction
+        yield planned_prediction(sized, folder / "model.safetensors", HOW, QUIET)
 
 
 @pytest.fixture(scope="module")
-def whole(prediction):
-    return prediction(Box.whole((20, 70, 40)), 2)
+def whole(planned):
+    return planned.prediction(Box.whole((20, 70, 40)), 2)
 
 
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_any_box_has_the_voxels_of_the_whole(prediction, whole, data):
-    assert whole.shape == (2, 20, 70, 40)
+def test_any_box_has_the_voxels_of_the_whole(planned, whole, data):
+    assert whole.shape == planned.spec.shape == (2, 20, 70, 40)
     edges = [sorted(data.draw(st.sets(st.integers(0, n), min_size=2, max_size=2))) for n in (20, 70, 40)]
     box = Box(tuple(a for a, _ in edges), tuple(b for _, b in edges))
-    assert np.array_equal(prediction(box, 1), whole[(slice(None), *box.slices)])
+    assert np.array_equal(planned.prediction(box, 1), whole[(slice(None), *box.slices)])
 
 
 def test_blocks_end_where_chunks_do(folder):
