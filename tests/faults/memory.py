@@ -22,9 +22,6 @@ LEAST_MIB, MOST_MIB = 400, 2000
 
 ENDED_BY_LIBRARIES = (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, 127)
 
-WAITS_S = 60
-"""After which a command does not end any more; they take some seconds."""
-
 
 def starve(trials: Trials, name: str, mebibytes: int) -> str:
     """Run a command in so much address space, and again in all there is; say what was seen."""
@@ -32,7 +29,7 @@ def starve(trials: Trials, name: str, mebibytes: int) -> str:
     process = started(place, *CASES[name].words)
     psutil.Process(process.pid).rlimit(psutil.RLIMIT_AS, (mebibytes * 2**20,) * 2)
     try:
-        _, words = printed_by(process, WAITS_S)
+        _, words = printed_by(process)
         expected: tuple[int, ...] = (0, 1, *ENDED_BY_LIBRARIES)
     except subprocess.TimeoutExpired:
         _, words = process.communicate()
