@@ -166,7 +166,11 @@ class _OpenVino:
         example = torch.zeros(1, 1, *smallest_input(network))
         with warnings.catch_warnings():  # of tracing
             warnings.simplefilter("ignore")
-            graph = openvino.convert_model(network, example_input=example, input=[1, 1, *window])
+            traced = torch.jit.trace(network, example, check_trace=False)
+            # OpenVINO takes a network that holds its weights for an input of its own, which nothing can fill,
+            # where a profiler (Dask's workers have one) looks on: it keeps nodes that are to be gone.
+            frozen = torch.jit.freeze(traced, optimize_numerics=False)
+            graph = openvino.convert_model(frozen, example_input=example, input=[1, 1, *window])
         hints = {
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
             "NUM_STREAMS": threads,

@@ -108,6 +108,19 @@ def test_on_several_threads_a_backend_gives_what_one_gives_bit_for_bit(backend, 
         assert torch.equal(alone, logits)
 
 
+def test_openvino_takes_a_network_while_a_profiler_keeps_what_it_sees():
+    net = network("sections")
+    size = window_of(net)
+    kept = []
+    sys.setprofile(lambda frame, *_: kept.append(frame))
+    try:
+        watched = backend_of("openvino", net, size, CPU, "float32", 1)
+    finally:
+        sys.setprofile(None)
+    assert len(kept) > 1000
+    assert torch.equal(watched(image(size)), backend_of("openvino", net, size, CPU, "float32", 1)(image(size)))
+
+
 def test_openvino_tells_nobody_that_it_is_used(tmp_path):
     """Its telemetry keeps a folder at home, unless it runs in CI."""
     program = (

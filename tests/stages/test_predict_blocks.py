@@ -15,9 +15,11 @@ from stages.networks import write_model, write_volume
 from mitotools.errors import InputError, MachineError
 from mitotools.parameters import PredictParameters
 from mitotools.run.budget import plan_blocks
+from mitotools.run.engine import ordered_map
 from mitotools.run.running import Running, silent
 from mitotools.stages.blocks import blockwise
 from mitotools.stages.predict import predict_volume
+from mitotools.stages.prediction.applying import network_let_go
 from mitotools.stages.prediction.plan import planned_prediction
 from mitotools.volume.blocks import Box
 from mitotools.volume.files import open_volume
@@ -112,7 +114,8 @@ def test_blocks_end_where_chunks_do(folder):
 def test_processes_compute_what_one_does(folder, tmp_path, backend):
     how = replace(HOW, backend=backend)
     alone = predicted(folder, tmp_path / "alone.zarr", QUIET, how, "[:20,:,:]")
-    together = predicted(folder, tmp_path / "together.zarr", replace(QUIET, workers=2), how, "[:20,:,:]")
+    running = replace(QUIET, threads=4, workers=2)
+    together = predicted(folder, tmp_path / "together.zarr", running, how, "[:20,:,:]")
     assert np.array_equal(alone, together)
 
 
@@ -151,6 +154,14 @@ def test_maps_that_are_there_are_not_computed_again(folder, direct, tmp_path):
     times = {path: path.stat().st_mtime_ns for path in target.rglob("*")}
     assert np.array_equal(predicted(folder, target, replace(QUIET, resume=True)), direct)
     assert {path: path.stat().st_mtime_ns for path in target.rglob("*")} == times
+
+
+def test_blocks_that_are_computed_at_once_load_the_network_once(folder):
+    with open_volume(parse_volume_path(str(folder / "raw.h5")), "image") as volume:
+        applied = planned_prediction(volume, folder / "model.safetensors", HOW, QUIET).prediction.applied
+    with network_let_go():
+        predictors = [predictor for _, predictor in ordered_map(applied.predictor, [4] * 4, 4)]
+    assert len({id(predictor) for predictor in predictors}) == 1
 
 
 @pytest.mark.openvino

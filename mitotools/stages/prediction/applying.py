@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 LARGEST = 255
 """Of the integers that stand for probabilities 0 to 1."""
 
+_loading = threading.Lock()
+
 
 @dataclass(frozen=True)
 class Applied:
@@ -60,8 +63,13 @@ class Applied:
     normalisation: Normalisation
 
     def predictor(self, threads: int) -> WindowPredictor:
-        """Return the network, ready to be applied; a process keeps the last one."""
-        return _predictor(self, threads)
+        """Return the network, ready to be applied; a process keeps the last one.
+
+        The blocks that a process computes at once wait for the first to load it: torch cannot trace two networks
+        at a time, and there would be two in memory.
+        """
+        with _loading:
+            return _predictor(self, threads)
 
 
 @lru_cache(maxsize=1)
