@@ -14,6 +14,9 @@ def main() -> NoReturn:
     """Run the command line of this process, and exit."""
     hear_signals()
     _open_streams()
+    # We have threads of our own, and no large matrices. OpenBLAS would start one a core, for nothing, and
+    # where there is no room for them send SIGINT, as if somebody had pressed Ctrl-C.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # zarr's, of what it could not begin; the error itself is said.
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     try:

@@ -166,7 +166,7 @@ class _OpenVino:
         example = torch.zeros(1, 1, *smallest_input(network))
         with warnings.catch_warnings():  # of tracing
             warnings.simplefilter("ignore")
-            traced = torch.jit.trace(network, example, check_trace=False)
+            traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
             # OpenVINO takes a network that holds its weights for an input of its own, which nothing can fill,
             # where a profiler (Dask's workers have one) looks on: it keeps nodes that are to be gone.
             frozen = torch.jit.freeze(traced, optimize_numerics=False)

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -216,6 +218,29 @@ def test_memory_that_runs_out(capsys, monkeypatch, error):
         file["main"] = VOLUME
     monkeypatch.setattr("mitotools.stages.convert.convert_volume", raising)
     refused(capsys, "convert raw.h5 out.zarr", "this machine's memory: there is not enough of it")
+
+
+THREADS_AT_THE_END = """\
+import os, sys
+from mitotools.__main__ import main
+sys.argv = ["mitotools", "info", "raw.h5"]
+try:
+    main()
+except SystemExit:
+    import numpy, scipy.linalg
+    print(len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_command_starts_no_threads_for_matrices(commands):
+    """OpenBLAS interrupts a command (SIGINT) where there is no room for its own."""
+    with h5py.File("raw.h5", "w") as file:
+        file["main"] = VOLUME
+    variables = {key: value for key, value in commands.environment.items() if key != "OPENBLAS_NUM_THREADS"}
+    command = [sys.executable, "-c", THREADS_AT_THE_END]
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "1"
 
 
 def test_other_errors_of_programs_are_not_taken_for_those_of_users(monkeypatch):

@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -203,3 +205,26 @@ def test_a_forked_process_reads_on(tmp_path):
     process.join(20)
     process.kill()
     assert process.exitcode == 0
+
+
+WITHOUT_ROOM_FOR_THREADS = """\
+import re, resource, sys
+import zarrs, zarr
+from mitotools.volume.formats.zarr_arrays import FastArray
+array = zarr.open_array("array.zarr")
+used_kib = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1])
+resource.setrlimit(resource.RLIMIT_AS, (used_kib * 2**10 + 2**20,) * 2)
+try:
+    FastArray(array)
+except MemoryError:
+    print("MemoryError")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_where_threads_have_no_room_that_is_a_lack_of_memory(tmp_path):
+    """Rust panics, which is no Exception."""
+    zarr.create_array(tmp_path / "array.zarr", shape=(4, 4), chunks=(2, 2), dtype="u1")
+    command = [sys.executable, "-c", WITHOUT_ROOM_FOR_THREADS]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.stdout == "MemoryError\n", result.stderr

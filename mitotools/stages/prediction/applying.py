@@ -65,8 +65,8 @@ class Applied:
     def predictor(self, threads: int) -> WindowPredictor:
         """Return the network, ready to be applied; a process keeps the last one.
 
-        The blocks that a process computes at once wait for the first to load it: torch cannot trace two networks
-        at a time, and there would be two in memory.
+        The blocks that a process computes at once wait for the first to load it: torch cannot trace two
+        networks at a time, and there would be two in memory.
         """
         with _loading:
             return _predictor(self, threads)

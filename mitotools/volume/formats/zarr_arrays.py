@@ -220,6 +220,10 @@ def _with_zarrs(array: ZarrArray) -> ZarrArray | None:
                 fast = zarr.AsyncArray(metadata=array.metadata, store_path=StorePath(store, array.path))
         except Exception:  # a codec that zarrs does not know
             return None
+        except BaseException as error:
+            if type(error).__name__ == "PanicException":  # Rust's, that could not start its threads
+                raise MemoryError(str(error)) from error
+            raise
     return zarr.Array(fast)
 
 
