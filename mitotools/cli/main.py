@@ -35,6 +35,12 @@ COMMANDS = {
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
+_OUT_OF_MEMORY = (
+    "Cannot allocate memory",
+    "failed to map segment",
+    "error return without exception set",
+)
+
 
 class Pipeline(click.Group):
     """The commands in the order in which data passes through them, each imported when it is used."""
@@ -108,8 +114,8 @@ def run(arguments: Sequence[str]) -> int:
     except RecursionError:  # what commands read is nested; nothing that they do is
         return _report(f"{program}: an input: what it says of itself is nested too deeply.", FAILED)
     except (MemoryError, RuntimeError, ImportError, OSError, SystemError) as error:
-        if _is_short_of_memory(error):
-            return _report(f"{program}: this machine's memory: there is not enough of it.", FAILED)
+        if shortage := _shortage(error):
+            return _report(f"{program}: {shortage}", FAILED)
         if not isinstance(error, OSError):
             raise
         where = error.filename or "the machine"
@@ -117,17 +123,14 @@ def run(arguments: Sequence[str]) -> int:
     return status if isinstance(status, int) else DONE
 
 
-def _is_short_of_memory(error: BaseException) -> bool:
-    """Whether memory has run out, which libraries and threads say in their own ways, or pass on as others."""
-    words = (
-        "can't start new thread",
-        "Cannot allocate memory",
-        "failed to map segment",
-        "error return without exception set",
-    )
-    if isinstance(error, MemoryError) or any(each in str(error) for each in words):
-        return True
-    return error.__context__ is not None and _is_short_of_memory(error.__context__)
+def _shortage(error: BaseException) -> str:
+    """Return what the machine has too little of, which libraries say in their own ways, or pass on."""
+    said = str(error)
+    if "can't start new thread" in said:
+        return "this machine's threads: no more can be started. Is memory, or what ulimit -u allows, used up?"
+    if isinstance(error, MemoryError) or any(words in said for words in _OUT_OF_MEMORY):
+        return "this machine's memory: there is not enough of it."
+    return _shortage(error.__context__) if error.__context__ else ""
 
 
 def _report(line: str, status: int, advice: str = "") -> int:

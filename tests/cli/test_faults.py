@@ -201,7 +201,6 @@ def _passed_on(error, as_another):
     "error",
     [
         MemoryError(),
-        RuntimeError("can't start new thread"),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
         OSError(12, "Cannot allocate memory"),
         SystemError("error return without exception set"),
@@ -211,13 +210,23 @@ def _passed_on(error, as_another):
     ],
 )
 def test_memory_that_runs_out(capsys, monkeypatch, error):
+    refused_for(error, capsys, monkeypatch, "this machine's memory: there is not enough of it")
+
+
+def test_threads_that_cannot_be_started(capsys, monkeypatch):
+    refused_for(
+        RuntimeError("can't start new thread"), capsys, monkeypatch, "this machine's threads", "ulimit -u"
+    )
+
+
+def refused_for(error, capsys, monkeypatch, *words):
     def raising(*_):
         raise error
 
     with h5py.File("raw.h5", "w") as file:
         file["main"] = VOLUME
     monkeypatch.setattr("mitotools.stages.convert.convert_volume", raising)
-    refused(capsys, "convert raw.h5 out.zarr", "this machine's memory: there is not enough of it")
+    refused(capsys, "convert raw.h5 out.zarr", *words)
 
 
 THREADS_AT_THE_END = """\

@@ -98,7 +98,7 @@ def fault_of(line: str, *, is_damaged: bool = True) -> str:
     words = errors.getvalue()
     if status and not is_damaged:
         return f"{line}: {words}"
-    if "this machine's memory" in words:
+    if "this machine's" in words:
         return f"{line}: {words}"
     if status and "mitotools " not in words:
         return f"{line}: status {status} without a word: {words}"

@@ -216,15 +216,15 @@ used_kib = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())
 resource.setrlimit(resource.RLIMIT_AS, (used_kib * 2**10 + 2**20,) * 2)
 try:
     FastArray(array)
-except MemoryError:
-    print("MemoryError")
+except RuntimeError as error:
+    print(error)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_where_threads_have_no_room_that_is_a_lack_of_memory(tmp_path):
+def test_a_lack_of_room_for_threads_is_the_error_that_python_raises(tmp_path):
     """Rust panics, which is no Exception."""
     zarr.create_array(tmp_path / "array.zarr", shape=(4, 4), chunks=(2, 2), dtype="u1")
     command = [sys.executable, "-c", WITHOUT_ROOM_FOR_THREADS]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.stdout == "MemoryError\n", result.stderr
+    assert result.stdout == "can't start new thread\n", result.stderr

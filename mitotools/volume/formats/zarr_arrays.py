@@ -221,8 +221,8 @@ def _with_zarrs(array: ZarrArray) -> ZarrArray | None:
         except Exception:  # a codec that zarrs does not know
             return None
         except BaseException as error:
-            if type(error).__name__ == "PanicException":  # Rust's, that could not start its threads
-                raise MemoryError(str(error)) from error
+            if type(error).__name__ == "PanicException":  # Rust's
+                raise RuntimeError("can't start new thread") from error
             raise
     return zarr.Array(fast)
 
