@@ -21,7 +21,7 @@ import numcodecs
 import numpy as np
 import zarr
 from zarr.codecs import GzipCodec, ZstdCodec
-from zarr.core.sync import sync
+from zarr.core import sync as zarr_sync
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from mitotools.volume.formats import check_stored
@@ -97,7 +97,7 @@ class FastArray:
         try:
             return np.asarray(self._chosen[index])
         except Exception:
-            sync(_others_done())
+            wait_for_others()
             raise
 
     def write(self, index: tuple[slice, ...], values: Array) -> None:
@@ -120,7 +120,7 @@ class FastArray:
         try:
             self._chosen[index] = values
         except Exception:
-            sync(_others_done())
+            wait_for_others()
             # Chunks at the volume's edge are read before they are written. What a killed run left of one is
             # unreadable, and of no use: the index covers it.
             for file in self.files(index) if self._is_aligned(index) else ():
@@ -195,8 +195,12 @@ def check_array(place: Place, spec: VolumeSpec) -> None:
 
 
 def wait_for_others() -> None:
-    """Wait until nothing is written any more by calls that were given up."""
-    sync(_others_done())
+    """Wait until nothing is written any more by calls that were given up.
+
+    Where zarr's thread could not be started, nothing is, and it would be waited for for ever.
+    """
+    if (loop := zarr_sync.loop[0]) and loop.is_running():
+        zarr_sync.sync(_others_done())
 
 
 def _is_fit(array: ZarrArray) -> bool:
