@@ -105,7 +105,9 @@ class Cluster:
         begin(min(ahead, MOST_TASKS))
         try:
             while waiting:
-                future = self._next(finished)
+                future = self._next(finished, waiting)
+                if future.key not in waiting:  # it has been found before Dask told of it
+                    continue
                 _, item = waiting.pop(future.key)
                 result = _result(future, item)
                 begin(1)
@@ -114,12 +116,15 @@ class Cluster:
             if waiting:
                 self._give_up([future for future, _ in waiting.values()])
 
-    def _next(self, finished: Queue[Any]) -> Any:
+    def _next(self, finished: Queue[Any], waiting: dict[str, tuple[Any, Item]]) -> Any:
         """Return a finished task; an error where there has been nobody to work on any for too long."""
         lonely_since = None
         while True:
             with suppress(Empty):
                 return finished.get(timeout=LOOK_EVERY_S)
+            for future, _ in waiting.values():
+                if future.done():  # Dask tells on a thread of its own, which it may not have got
+                    return future
             if self._workers():
                 lonely_since = None
             elif lonely_since is None:

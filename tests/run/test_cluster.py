@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
@@ -36,7 +37,7 @@ from mitotools.errors import InputError, MitotoolsError, UsageError
 from mitotools.run import cluster
 from mitotools.run.running import Running
 
-pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed")
 
 RAW = np.random.default_rng(7).integers(0, 2**32, (64, 256, 256), dtype=np.uint32)
 LABELS = RAW % 300
@@ -109,8 +110,7 @@ def running_cluster(folder, workers=2):
         if workers == 0:
             yield found
             return
-        client_of = pytest.importorskip("distributed").Client
-        with client_of(found.address) as client:  # the least memory depends on how many there are
+        with distributed.Client(found.address) as client:  # the least memory depends on how many there are
             client.wait_for_workers(workers, timeout=60)
         yield found
     finally:
@@ -163,6 +163,17 @@ def test_results_come_with_their_items_each_once(engine):
     assert results == {item: -item for item in range(-50, 0)}
     assert (engine.threads, engine.processes) == (2, 2)
     assert list(engine.map(abs, [], 2)) == []
+
+
+@pytest.mark.parametrize("later_s", [0.2, None], ids=["late", "never, for want of a thread"])
+def test_results_come_each_once_though_dask_does_not_tell_of_them(engine, monkeypatch, later_s):
+    def late(future, callback):
+        if later_s:
+            threading.Timer(later_s, callback, [future]).start()
+
+    monkeypatch.setattr(cluster, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(distributed.Future, "add_done_callback", late)
+    assert sorted(engine.map(abs, range(-20, 0), 2)) == [(n, -n) for n in range(-20, 0)]
 
 
 def test_the_function_goes_to_a_process_once_however_large_it_is(engine):
