@@ -214,9 +214,8 @@ def test_memory_that_runs_out(capsys, monkeypatch, error):
 
 
 def test_threads_that_cannot_be_started(capsys, monkeypatch):
-    refused_for(
-        RuntimeError("can't start new thread"), capsys, monkeypatch, "this machine's threads", "ulimit -u"
-    )
+    error = RuntimeError("can't start new thread")
+    refused_for(error, capsys, monkeypatch, "this machine's threads: no more can be started", "ulimit -u")
 
 
 def refused_for(error, capsys, monkeypatch, *words):
