@@ -48,6 +48,16 @@ def test_the_slurm_script_computes_on_a_dask_cluster_of_its_own(tmp_path, enviro
     assert np.array_equal(zarr.open_array(tmp_path / "raw.zarr" / "0")[:], VOLUME)
 
 
+def test_the_slurm_script_ends_where_its_scheduler_cannot_start(tmp_path, commands, environment):
+    commands.add("dask", "false")
+    script = ["sh", str(ROOT / "examples" / "cluster" / "slurm.sh"), "convert", "raw.h5", "raw.zarr"]
+    result = subprocess.run(
+        script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert result.returncode == 1, result.stderr
+    assert not list(tmp_path.glob("tmp.*"))
+
+
 def test_the_tasks_of_the_job_array_write_one_zarr_and_a_killed_one_is_submitted_again(tmp_path, environment):
     with h5py.File(tmp_path / "raw.h5", "w") as file:
         file["main"] = VOLUME

@@ -15,16 +15,25 @@ set -eu
 
 : "${MITOTOOLS_VENV:=.venv}"
 PATH=$MITOTOOLS_VENV/bin:$PATH
-port=$((20000 + SLURM_JOB_ID % 20000))
-address=tcp://$(hostname):$port
 
 # Since Slurm 22.05 srun does not take the processors of its job unless it is told.
 export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
 
-dask scheduler --port "$port" --no-dashboard &
+# The scheduler takes a port that is free, and writes it into a file.
+folder=$(mktemp -d)
+dask scheduler --port 0 --scheduler-file "$folder/scheduler.json" --no-dashboard &
 scheduler=$!
+workers=
+trap 'kill $scheduler $workers 2>/dev/null || :; rm -r "$folder"' EXIT
+port=
+until [ "$port" ]; do
+    kill -0 $scheduler
+    sleep 0.1
+    port=$(sed -n 's/^  "address": ".*:\([0-9]*\)",$/\1/p' "$folder/scheduler.json" 2>/dev/null || :)
+done
+address=tcp://$(hostname):$port
+
 srun dask worker "$address" --nthreads "$SLURM_CPUS_PER_TASK" --memory-limit 0 --no-dashboard --local-directory "${TMPDIR:-/tmp}" &
 workers=$!
-trap 'kill $scheduler $workers 2>/dev/null' EXIT
 
 mitotools "$@" --scheduler "$address"

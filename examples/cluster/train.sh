@@ -13,7 +13,8 @@ set -eu
 
 : "${MITOTOOLS_VENV:=.venv}"
 PATH=$MITOTOOLS_VENV/bin:$PATH
-port=$((20000 + SLURM_JOB_ID % 20000))
+# Known to all nodes, and below the ports that systems give to connections (from 32768).
+port=$((20000 + SLURM_JOB_ID % 10000))
 
 # Since Slurm 22.05 srun does not take the processors of its job unless it is told.
 export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -55,19 +54,12 @@ save_file({k: v.contiguous() for k, v in weights(training).items()}, folder / f"
 """
 
 
-def free_port():
-    with socket.socket() as server:
-        server.bind(("localhost", 0))
-        return server.getsockname()[1]
-
-
 def torchrun(folder, program, *arguments, count=2):
     """Run a program in several processes, as torchrun does."""
     (folder / "program.py").write_text(program)
     command = [
         sys.executable, "-W", "error::UserWarning:torch.autograd", "-m", "torch.distributed.run",
-        "--nproc-per-node", str(count), "--master-addr", "localhost", "--master-port", str(free_port()),
-        folder / "program.py", *arguments,
+        "--standalone", "--nproc-per-node", str(count), folder / "program.py", *arguments,
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -132,9 +124,9 @@ def test_processes_stop_together_when_the_time_is_over(tmp_path):
 @pytest.fixture
 def group(monkeypatch):
     """Have the environment in which torchrun starts the only process of a group."""
-    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost"}.items():
+    told = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
+    for name, value in told.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("MASTER_PORT", str(free_port()))
     return monkeypatch
 
 

@@ -73,10 +73,12 @@ class RunningCluster:
     def __init__(self, folder):
         self._folder = folder
         self._processes = []
-        port = free_port()
-        self.address = f"tcp://127.0.0.1:{port}"
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
+        file = folder / "scheduler.json"
+        place = ("--host", "127.0.0.1", "--port", 0, "--scheduler-file", file)
+        self.scheduler = self._start("scheduler", *place, "--no-dashboard")
         self.workers = []
+        with distributed.Client(scheduler_file=file) as client:
+            self.address = client.scheduler.address
 
     def _start(self, kind, *arguments):
         process = subprocess.Popen(
