@@ -25,16 +25,18 @@ from command_runs import (
 )
 from tile_files import read
 
-RAW = np.random.default_rng(7).integers(0, 2**32, (64, 256, 256), dtype=np.uint32)
+# All blocks together take a second or so: tests that get no processor for a while still see them come.
+RAW = np.random.default_rng(7).integers(0, 2**32, (128, 256, 256), dtype=np.uint32)
 LABELS = RAW % 300 * 256  # of two bytes when they are filtered
+GZIP = ["--compression", "gzip"]  # takes its time
 CUT = ["tile", "../raw.zarr", "v", "--size", "8,64,64"]
 COMMANDS = {
-    "convert": ["convert", "../raw.zarr", "v.zarr", "--chunks", "8,32,32"],
-    "merge": ["merge", "../tiles", "v.zarr", "--chunks", "8,32,32"],
+    "convert": ["convert", "../raw.zarr", "v.zarr", "--chunks", "8,32,32", *GZIP],
+    "merge": ["merge", "../tiles", "v.zarr", "--chunks", "8,32,32", *GZIP],
     "filter": ["filter", "../labels.zarr", "v.zarr", "--min-size", "1"],
     "tile": CUT,
 }
-TO_HDF5 = ["convert", "../raw.zarr", "v.h5", "--chunks", "8,32,32", "--resume"]
+TO_HDF5 = ["convert", "../raw.zarr", "v.h5", "--chunks", "8,32,32", *GZIP, "--resume"]
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +179,7 @@ def test_an_interruption_before_the_first_block_leaves_nothing(folder):
     """The interruption comes while metadata are written, by threads that do not hear of it."""
     for number in range(3):
         target = folder / f"{number}.zarr"
-        process = started(folder, "convert", "../raw.zarr", target, "-t", "1")
+        process = started(folder, "convert", "../raw.zarr", target, "-t", "1", *GZIP)
         wait_until(unfinished(target).exists, process)
         os.kill(process.pid, signal.SIGINT)
         status, words = finished(process)
