@@ -186,3 +186,17 @@ def test_a_full_disk_is_one_error_for_all_threads(tmp_path, compression):
     )
     assert (result.stdout, result.stderr) == ("v.h5: cannot be written (File too large).\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_hdf5_has_too_little_memory_for_is_one_error(tmp_path, monkeypatch):
+    """HDF5 says no more than this; a limit that is as tight as that may as well crash it."""
+
+    def refuse(*_, **__):
+        raise ValueError("Unable to synchronously create dataset (unable to create dataset)")
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", refuse)
+    spec = VolumeSpec((4, 4, 4), np.dtype("uint8"))
+    said = r"v.h5: cannot be written \(Unable to .*create dataset"
+    with pytest.raises(TargetError, match=said), create_volume(VolumePath(str(tmp_path / "v.h5")), spec):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -47,24 +47,25 @@ class Hdf5Writer:
         self.spec = spec
         self._target = target
         self._lock = threading.Lock()
-        # The 1.8 file format keeps large attributes outside the object header: a history may pass 64 KiB.
-        self._file = h5py.File(path, "w", libver=("v108", "latest"))
-        compression = COMPRESSIONS[spec.compression]
-        self._dataset = self._file.create_dataset(
-            DATASET,
-            shape=spec.shape,
-            dtype=spec.dtype,
-            chunks=(1,) * (len(spec.shape) - 3) + spec.chunks,
-            **compression,
-        )
+        with self._errors_in_words():
+            # The 1.8 file format keeps large attributes outside the object header: a history may pass 64 KiB.
+            self._file = h5py.File(path, "w", libver=("v108", "latest"))
+            compression = COMPRESSIONS[spec.compression]
+            self._dataset = self._file.create_dataset(
+                DATASET,
+                shape=spec.shape,
+                dtype=spec.dtype,
+                chunks=(1,) * (len(spec.shape) - 3) + spec.chunks,
+                **compression,
+            )
+            if spec.voxel_size_nm is not None:
+                self._dataset.attrs[VOXEL_SIZE] = spec.voxel_size_nm
+            if spec.is_labels:
+                self._dataset.attrs[IS_LABELS] = 1
+            self._dataset.attrs[HISTORY] = history.to_json(spec.history)
+            self._dataset.attrs.update(spec.attributes)
         self._is_ours = compression.get("compression") in (None, "gzip")
         self._compressor = COMPRESSORS.get(compression.get("compression_opts", 0))
-        if spec.voxel_size_nm is not None:
-            self._dataset.attrs[VOXEL_SIZE] = spec.voxel_size_nm
-        if spec.is_labels:
-            self._dataset.attrs[IS_LABELS] = 1
-        self._dataset.attrs[HISTORY] = history.to_json(spec.history)
-        self._dataset.attrs.update(spec.attributes)
 
     def write(self, box: Box, array: Array) -> None:
         """Store the voxels of `box`."""
@@ -119,7 +120,7 @@ class Hdf5Writer:
     def _errors_in_words(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:  # ValueError: where memory is short
             number = re.search(r"errno = (\d+)", str(error))  # amid file descriptors and times
             why = os.strerror(int(number[1])) if number else str(error)
             raise TargetError(str(self._target), f"cannot be written ({why})") from error
