@@ -73,12 +73,11 @@ class RunningCluster:
     def __init__(self, folder):
         self._folder = folder
         self._processes = []
-        file = folder / "scheduler.json"
-        place = ("--host", "127.0.0.1", "--port", 0, "--scheduler-file", file)
+        self.address = ""
+        self.file = folder / "scheduler.json"
+        place = ("--host", "127.0.0.1", "--port", 0, "--scheduler-file", self.file)
         self.scheduler = self._start("scheduler", *place, "--no-dashboard")
         self.workers = []
-        with distributed.Client(scheduler_file=file) as client:
-            self.address = client.scheduler.address
 
     def _start(self, kind, *arguments):
         process = subprocess.Popen(
@@ -107,13 +106,12 @@ class RunningCluster:
 def running_cluster(folder, workers=2):
     found = RunningCluster(folder)
     try:
-        for _ in range(workers):
-            found.add_worker()
-        if workers == 0:
-            yield found
-            return
-        with distributed.Client(found.address) as client:  # the least memory depends on how many there are
-            client.wait_for_workers(workers, timeout=60)
+        with distributed.Client(scheduler_file=found.file) as client:
+            found.address = client.scheduler.address
+            for _ in range(workers):
+                found.add_worker()
+            if workers:  # the least memory depends on how many there are
+                client.wait_for_workers(workers, timeout=60)
         yield found
     finally:
         found.stop()
