@@ -251,6 +251,37 @@ def test_a_command_starts_no_threads_for_matrices(commands):
     assert result.stdout.splitlines()[-1] == "1"
 
 
+FIRST_THREAD_LOST = """\
+import concurrent.futures.thread as pools, itertools, sys
+from mitotools.__main__ import main
+begin, calls = pools._WorkItem.run, itertools.count()
+def run(work):
+    if next(calls) == 0:
+        raise SystemError("error return without exception set")
+    begin(work)
+pools._WorkItem.run = run
+sys.argv = ["mitotools", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_thread_that_python_cannot_call_for_lack_of_memory_ends_the_command(commands, threads):
+    """It cannot say itself that what it was to compute will never be done."""
+    with h5py.File("raw.h5", "w") as file:
+        file["main"] = VOLUME
+    line = ["convert", "raw.h5", "out.h5", "--threads", str(threads)]
+    command = [sys.executable, "-c", FIRST_THREAD_LOST, *line]
+    result = subprocess.run(
+        command, env=commands.environment, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+    assert (result.returncode, result.stderr.splitlines()) == (
+        1,
+        ["mitotools convert: this machine's memory: there is not enough of it."],
+    )
+    assert sorted(path.name for path in Path().iterdir()) == ["bin", "raw.h5"]
+
+
 def test_other_errors_of_programs_are_not_taken_for_those_of_users(monkeypatch):
     def raising(*_):
         raise RuntimeError("a fault of ours")

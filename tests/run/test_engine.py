@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread
+import itertools
 import threading
 import time
 
@@ -9,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitotools.run.engine import Threads, available_threads, ordered_map, shared_pool
+from mitotools.run.engine import Pool, Threads, available_threads, ordered_map, shared_pool
 from mitotools.run.running import Running, print_nothing, silent
+from mitotools.stages.blocks.pieces import on_threads
+from mitotools.volume.blocks import Box
 
 
 def pool_threads():
@@ -166,6 +170,45 @@ def test_a_caller_that_stops_early_leaves_no_threads_of_an_engine_behind():
     next(results)
     results.close()
     assert pool_threads() <= before
+
+
+@pytest.fixture
+def first_call_is_lost(monkeypatch):
+    """The first thread of a pool that is given work ends before it has begun it, as where memory is short."""
+    begin = concurrent.futures.thread._WorkItem.run
+    calls = itertools.count()
+
+    def run(work):
+        if next(calls) == 0:
+            raise SystemError("error return without exception set")
+        begin(work)
+
+    monkeypatch.setattr(concurrent.futures.thread._WorkItem, "run", run)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    "results",
+    [
+        lambda threads: list(ordered_map(str, range(9), threads)),
+        lambda threads: list(Threads(threads).map(str, range(9), threads)),
+        lambda threads: on_threads(str, [Box((0, 0, 0), (1, 1, 1))] * 9, threads + 1),
+    ],
+    ids=["in order", "as they come", "pieces"],
+)
+def test_a_thread_that_is_lost_for_lack_of_memory_is_not_waited_for(first_call_is_lost, results, threads):
+    shared_pool.cache_clear()
+    with pytest.raises(MemoryError, match="a thread"):
+        results(threads)
+    shared_pool.cache_clear()
+
+
+def test_threads_of_which_none_is_lost_may_take_their_time(monkeypatch):
+    monkeypatch.setattr("mitotools.run.engine.LOOKED_AFTER", 0.01)
+    with Pool(2) as pool:
+        futures = [pool.submit(time.sleep, 0.1) for _ in range(4)]
+        assert pool.wait(futures) == set(futures)
+        assert [future.done() for future in futures] == [True] * 4
 
 
 def test_pieces_have_one_pool_of_threads():

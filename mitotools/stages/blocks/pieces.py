@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import wait
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -96,13 +95,14 @@ def on_threads(function: Callable[[Box], None], pieces: Sequence[Box], threads: 
         for piece in pieces:
             function(piece)
         return
-    futures = [shared_pool(threads).submit(function, piece) for piece in pieces]
+    pool = shared_pool(threads)
+    futures = [pool.submit(function, piece) for piece in pieces]
     try:
-        wait(futures)
+        pool.wait(futures)
     finally:
         for future in futures:
             future.cancel()
-        wait(futures)
+        pool.wait(futures)
     for future in futures:
         future.result()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from mitotools import history
 from mitotools.errors import InputError
 from mitotools.parameters import StatsParameters
 from mitotools.printable import printable
+from mitotools.run.engine import ordered_map
 from mitotools.run.memory import resident_bytes
 from mitotools.stages.blocks.planning import memory_of
 from mitotools.stages.blocks.views import Scaled
@@ -275,17 +275,15 @@ def _images(
 
     room = (memory_of(running) - resident_bytes()) // PART_OF_MEMORY
     groups = list(_groups(seen[0], axis, positions, room))
-    with ThreadPoolExecutor(running.threads) as pool:
-        for group in running.track(groups, len(groups), "view", "slab"):
-            first, last = positions[group[0]], positions[group[-1]]
-            for layer, volume in enumerate(seen, start=-1):
-                voxels = volume.read(Box.slab(volume.spec.size, axis, first, last))
-                planes = [voxels.take(positions[number] - first, axis) for number in group]
-                tasks = [(layer, number, plane) for number, plane in zip(group, planes, strict=True)]
-                for number, (pixels, content) in zip(group, pool.map(encoded, tasks), strict=True):
-                    if layer >= 0:
-                        tables[layer].look(number, positions[number], pixels)
-                    yield content
+    for group in running.track(groups, len(groups), "view", "slab"):
+        first, last = positions[group[0]], positions[group[-1]]
+        for layer, volume in enumerate(seen, start=-1):
+            voxels = volume.read(Box.slab(volume.spec.size, axis, first, last))
+            tasks = [(layer, number, voxels.take(positions[number] - first, axis)) for number in group]
+            for (_, number, _), (pixels, content) in ordered_map(encoded, tasks, running.threads):
+                if layer >= 0:
+                    tables[layer].look(number, positions[number], pixels)
+                yield content
 
 
 def _groups(image: Seen, axis: int, positions: Sequence[int], room: int) -> Iterator[list[int]]:
