@@ -39,6 +39,7 @@ _OUT_OF_MEMORY = (
     "Cannot allocate memory",
     "failed to map segment",
     "error return without exception set",
+    "without setting an exception",
 )
 
 

@@ -204,6 +204,7 @@ def _passed_on(error, as_another):
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
         OSError(12, "Cannot allocate memory"),
         SystemError("error return without exception set"),
+        SystemError("<function _find_and_load at 0x7f355d837ce0> returned NULL without setting an exception"),
         _passed_on(
             OSError("libllvmlite.so: failed to map segment"), OSError("Could not find libllvmlite.so")
         ),
