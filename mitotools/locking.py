@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mitotools.errors import TargetError
+from mitotools.interruption import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,8 @@ def lock_file(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            with uninterrupted():
+                path.unlink(missing_ok=True)
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

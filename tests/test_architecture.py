@@ -17,7 +17,10 @@ from mitotools.cli.main import COMMANDS, mitotools
 
 PACKAGE = Path(__file__).parent.parent / "mitotools"
 
-BASE = {"conventions", "errors", "history", "locking", "parameters", "printable", "temporary", "mitotools"}
+BASE = {
+    "conventions", "errors", "history", "interruption", "locking", "parameters", "printable", "temporary",
+    "mitotools",
+}  # fmt: skip
 MAY_IMPORT = {
     "base": BASE,
     "door": BASE | {"stages"},  # what `import mitotools` offers, loaded when it is used

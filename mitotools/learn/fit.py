@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mitotools.interruption import uninterrupted
 from mitotools.learn.device import chosen_device
 from mitotools.learn.optimise import check_batch, schedule, warmup
 from mitotools.learn.processes import Processes
 from mitotools.learn.step import Step
-from mitotools.run.interruption import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

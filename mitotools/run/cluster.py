@@ -24,7 +24,7 @@ from distributed.scheduler import KilledWorker
 
 import mitotools
 from mitotools.errors import MitotoolsError, UsageError
-from mitotools.run.interruption import deaf_processes, uninterrupted
+from mitotools.interruption import deaf_processes, uninterrupted
 from mitotools.run.memory import free_bytes
 from mitotools.temporary import temporary_folder
 

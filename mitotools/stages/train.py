@@ -125,7 +125,7 @@ def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, p
     training = Training.begun(placed(plan.network, device), parameters)
     what = made_of(plan.metadata.history)
     if not processes.is_first:
-        if running.resume and unfinished_of(target).exists() and is_worth_continuing(target, running):
+        if running.resume and is_worth_continuing(target, running):
             load_training(unfinished_of(target), training)
         return _fitted(training, plan, running, Hooks(), processes)
     with (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mitotools import history
 from mitotools.errors import TargetError
+from mitotools.interruption import uninterrupted
 from mitotools.locking import lock_file, locked
 from mitotools.volume.plan import PLAN_NAME, extent_in_name
 from mitotools.volume.unchanged import note_made
@@ -162,12 +163,7 @@ def appearing(
         remove(sidecar)
     try:
         yield path
-        # No history at all for a moment is better than that of the volume which is replaced.
-        remove(history.sidecar(final))
-        _replace(path, final)
-        note_made(final)
-        if sidecar.exists():
-            sidecar.replace(history.sidecar(final))
+        _put_in_place(path, final)
     except BaseException as error:
         if not is_kept():
             remove(path)
@@ -181,27 +177,46 @@ def appearing(
         raise
 
 
-def _replace(path: Path, final: Path) -> None:
-    if not path.is_dir() and not final.is_dir():
-        path.replace(final)
-        return
-    # A folder cannot be replaced in one step: the old one makes room first, and comes back on failure.
+def _put_in_place(path: Path, final: Path) -> None:
+    """Rename an output and its history, and delete what was there.
+
+    A kill leaves the new one with its history; a file that takes another's place may be left with none.
+    """
     old = final.with_name(final.name + REPLACED)
-    remove(old)
-    if not final.exists():
-        path.rename(final)
-        return
-    final.rename(old)
-    try:
-        path.rename(final)
-    except BaseException:
-        old.rename(final)
-        raise
-    try:
+    is_folder = path.is_dir() or final.is_dir()
+    if is_folder:
         remove(old)
+    try:
+        with uninterrupted():
+            _rename(path, final, old if is_folder and final.exists() else None)
+            note_made(final)
+        if is_folder:
+            remove(old)
     except BaseException:
-        why = "%s is complete; %s is what is left of the one that it replaced, and may be deleted"
-        logging.getLogger(__name__).warning(why, final, old)
+        if is_folder and old.exists():
+            why = "%s is complete; %s is what is left of the one that it replaced, and may be deleted"
+            logging.getLogger(__name__).warning(why, final, old)
+        raise
+
+
+def _rename(path: Path, final: Path, old: Path | None) -> None:
+    written, sidecar = history.sidecar(path), history.sidecar(final)
+    # No history at all for a moment is better than that of the volume which is replaced.
+    remove(sidecar)
+    # A folder cannot be replaced in one step: the old one makes room first, and comes back on failure.
+    if old:
+        final.rename(old)
+    try:
+        if written.exists() and not final.exists():
+            written.rename(sidecar)
+        path.replace(final)
+        if written.exists():
+            written.rename(sidecar)
+    except BaseException:
+        if old and not final.exists():
+            old.rename(final)
+        if path.exists():
+            remove(sidecar)
         raise
 
 

@@ -155,10 +155,15 @@ def create_volume(
             opened.close()
         if not kind.has_attributes:
             history.write_sidecar(path, spec.history)
+    list_label(target)
+
+
+def list_label(target: VolumePath) -> None:
+    """Add a label image to the list of those of the image around it; any other volume is in none."""
     if target.dataset:
         from mitotools.volume.formats.zarr_labels import register_label  # noqa: PLC0415 (zarr loads slowly)
 
-        register_label(Path(target.file), final.name)
+        register_label(Path(target.file), final_of(target).name)
 
 
 @contextmanager

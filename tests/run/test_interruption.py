@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from mitotools.run.interruption import deaf_processes, uninterrupted
+from mitotools.interruption import deaf_processes, uninterrupted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,6 +199,46 @@ def test_a_sidecar_does_not_outlive_its_volume(tmp_path):
     write(tmp_path / "v.tif", OLD)
     write(tmp_path / "v.tif", NEW, history=(), force=True)
     assert read(tmp_path / "v.tif")[1].history == ()
+
+
+def test_a_new_file_is_never_there_without_its_sidecar(tmp_path, monkeypatch):
+    seen = []
+    replace = Path.replace
+
+    def recorded(path, target):
+        seen.append(names_in(tmp_path))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", recorded)
+    write(tmp_path / "v.tif", NEW)
+    assert seen == [["v.tif.history.json", "v.tif.unfinished", "v.tif.unfinished.journal"]]
+
+
+@pytest.mark.parametrize("renames", [1, 2])
+@pytest.mark.parametrize("force", [False, True])
+def test_an_interruption_while_a_file_takes_its_place_waits_for_the_sidecar(
+    tmp_path, monkeypatch, renames, force
+):
+    if force:
+        write(tmp_path / "v.tif", OLD)
+    left = iter(range(1, 3))
+
+    def interrupting(change):
+        def changed(path, target):
+            if next(left) == renames:
+                signal.raise_signal(signal.SIGINT)
+            return change(path, target)
+
+        return changed
+
+    monkeypatch.setattr(Path, "rename", interrupting(Path.rename))
+    monkeypatch.setattr(Path, "replace", interrupting(Path.replace))
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "v.tif", NEW, force=force)
+    voxels, spec = read(tmp_path / "v.tif")
+    assert np.array_equal(voxels, NEW)
+    assert spec.history
+    assert names_in(tmp_path) == ["v.tif", "v.tif.history.json"]
 
 
 def test_a_sidecar_goes_when_something_without_one_replaces_its_volume(tmp_path):

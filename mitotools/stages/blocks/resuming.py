@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mitotools import history
 from mitotools.errors import InputError, MitotoolsError, ModelError, TargetError
+from mitotools.interruption import uninterrupted
+from mitotools.locking import lock_file
 from mitotools.run.journal import continued_journal, entries, made, new_journal
 from mitotools.volume.atomic import journal_of, remove, unfinished_of
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import open_volume
-from mitotools.volume.outputs import exists
+from mitotools.volume.outputs import exists, final_of, list_label
 from mitotools.volume.path import VolumePath
 from mitotools.volume.plan import flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from mitotools.conventions import Size
     from mitotools.history import History
@@ -34,7 +36,7 @@ REPLACE = "Use --force to replace it"
 
 
 def is_complete(
-    name: object,
+    name: VolumePath | Path,
     stored: Callable[[], History],
     records: History,
     running: Running,
@@ -47,8 +49,8 @@ def is_complete(
 
     Parameters
     ----------
-    name : object
-        What the output is called.
+    name : VolumePath or Path
+        The output.
     stored : callable
         Returns the history of the output that is there, or raises InputError.
     records : History
@@ -79,7 +81,16 @@ def is_complete(
     if changed:
         raise TargetError(str(name), f"was made with other {', '.join(changed)}", what_next)
     logging.getLogger(__name__).info("%s is complete already", name)
+    if isinstance(name, Path) or not name.is_remote:
+        _tidy(name if isinstance(name, Path) else final_of(name))
     return True
+
+
+def _tidy(final: Path) -> None:
+    """Remove the journal of a complete output, which a run left that was killed right then."""
+    if journal_of(final).exists() and not unfinished_of(final).exists():
+        with suppress(TargetError, OSError), lock_file(journal_of(final)):  # another run may be at it
+            pass
 
 
 def is_made(target: VolumePath, records: History, running: Running, what_next: str = REPLACE) -> bool:
@@ -90,9 +101,12 @@ def is_made(target: VolumePath, records: History, running: Running, what_next: s
     TargetError
         Where it was made otherwise.
     """
-    return is_complete(
+    if not is_complete(
         target, lambda: _history(target), records, running, is_there=exists(target), what_next=what_next
-    )
+    ):
+        return False
+    list_label(target)  # the run may have been killed before it did
+    return True
 
 
 def _history(target: VolumePath) -> History:
@@ -147,7 +161,7 @@ def journal_for(
         Where another run has it open, or it is to become something else.
     """
     path = journal_of(final)
-    can_continue = running.resume and unfinished_of(final).exists() and bool(entries(path))
+    can_continue = bool(running.resume) and is_worth_continuing(final, running)
     if can_continue:
         begun = made(path) or {}
         check_same(final, begun, what, or_copies=or_copies)
@@ -176,13 +190,15 @@ def journal_for(
                 logging.getLogger(__name__).info("no %s is %s: the next run begins anew", *unit)
             raise
         finally:
-            if not unfinished_of(final).exists():
-                remove(path)
+            with uninterrupted():
+                if not unfinished_of(final).exists():
+                    remove(path)
 
 
 def is_worth_continuing(final: Path, running: Running) -> bool:
     """Whether a failed run got somewhere, and its command can continue."""
-    return running.resume is not None and bool(entries(journal_of(final)))
+    can_continue = running.resume is not None and unfinished_of(final).exists()
+    return can_continue and bool(entries(journal_of(final)))
 
 
 def blocks_begun(final: Path) -> Size | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -146,7 +145,7 @@ def write_json(place: Place, name: str, document: Json) -> None:
         return
     local = Path(file)
     local.parent.mkdir(parents=True, exist_ok=True)
-    partial = local.with_name(f".{name}.{os.getpid()}.partial")
+    partial = local.with_name(f".{name}.partial")  # one that a killed run left is written over
     try:
         partial.write_bytes(content)
         partial.replace(local)
