@@ -21,7 +21,7 @@ SOURCE = "jumping_clock.c"
 
 def jump(trials: Trials, shim: Path, name: str) -> str:
     """Run a command under a clock that jumps, and again under a good one; say what was seen."""
-    place = trials.place(f"{name} clock")
+    place = trials.place(name)
     status, words = ended(started(place, *CASES[name].words, LD_PRELOAD=str(shim)))
     assert status == 0 or "--workers: cannot be started" in words, (status, words)
     trials.check(name, place, words)

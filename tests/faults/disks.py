@@ -26,7 +26,7 @@ MOST_WRITES = 60
 
 def fail(trials: Trials, shim: Path, name: str, kind: str, after: int) -> str:
     """Run a command on a disk that fails after some writes, and again on a good one; say what was seen."""
-    place = trials.place(f"{name} {kind} {after}")
+    place = trials.place(name)
     broken = {
         "LD_PRELOAD": str(shim),
         "FAULT_FOLDER": str(place),

@@ -16,8 +16,8 @@ import signal
 import time
 from pathlib import Path
 
-from command_runs import names_in, started, wait_until
-from faults.trials import CASES, Trials, ended, run
+from command_runs import started, wait_until
+from faults.trials import CASES, Trials, ended, names, run
 
 SIGNALS = ("SIGKILL", "SIGINT", "SIGTERM")
 
@@ -25,7 +25,7 @@ SIGNALS = ("SIGKILL", "SIGINT", "SIGTERM")
 def kill(trials: Trials, name: str, how: str, part: float) -> str:
     """Kill a command after a part of its time, and run it again; return what was seen, in words."""
     seconds = trials.undisturbed(name).seconds
-    place = trials.place(f"{name} {how} {part}")
+    place = trials.place(name)
     number = signal.Signals[how]
     process = started(place, *CASES[name].words)
     wait_until(lambda: hears(process.pid), process)  # before, Python answers a signal in its own way
@@ -35,7 +35,7 @@ def kill(trials: Trials, name: str, how: str, part: float) -> str:
     expected = {0, -number if number is signal.SIGKILL else 130}
     assert status in expected, (status, words)
     trials.check(name, place, words, was_killed=number is signal.SIGKILL)
-    left = ", ".join(names_in(place))
+    left = ", ".join(names(place))
     trials.run_again(name, place)
     return f"status {status}; left: {left or 'nothing'}"
 

@@ -25,7 +25,7 @@ ENDED_BY_LIBRARIES = (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, 127)
 
 def starve(trials: Trials, name: str, mebibytes: int) -> str:
     """Run a command in so much address space, and again in all there is; say what was seen."""
-    place = trials.place(f"{name} {mebibytes} MiB")
+    place = trials.place(name)
     process = started(place, *CASES[name].words)
     psutil.Process(process.pid).rlimit(psutil.RLIMIT_AS, (mebibytes * 2**20,) * 2)
     try:

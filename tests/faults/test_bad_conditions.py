@@ -6,7 +6,7 @@ import random
 from functools import cache
 
 import pytest
-from faults import clocks, disks, kills, memory
+from faults import clocks, disks, kills, memory, moments
 from faults.trials import CASES, Trials, compiled, compiler
 
 
@@ -27,6 +27,13 @@ def library(tmp_path_factory):
 @pytest.mark.parametrize("name", CASES)
 def test_a_target_is_absent_or_complete_after_a_kill_and_the_next_run_makes_what_one_run_does(trials, name):
     kills.kill(trials, name, *kills.drawn(random.Random(name)))  # noqa: S311 (a test, no secret)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_file_is_absent_or_complete_with_its_history_whenever_the_run_is_killed(trials, replaces):
+    for number, _, how in moments.every_moment(trials, "convert to TIFF", replaces=replaces):
+        moments.kill(trials, "convert to TIFF", number, how, replaces=replaces)
 
 
 @pytest.mark.slow

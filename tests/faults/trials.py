@@ -28,19 +28,22 @@ from stages.networks import write_model
 from stages.tile_files import read
 
 from mitotools.temporary import SETTLED_S
+from mitotools.volume.formats.zarr_labels import listed_labels
 
 PATIENCE_S = 600
 RAW = np.random.default_rng(7).integers(0, 2**16, (64, 192, 192), dtype=np.uint16)
 
 
 class Case(NamedTuple):
-    """A command, and what it writes."""
+    """A command, what it writes, and whether into an image that is there."""
 
     words: list[str]
     targets: tuple[str, ...]
     resumes: bool = True
+    image: bool = False
 
 
+LABELS = "image.zarr/labels"
 MODEL = ["-m", "../model.safetensors", "--backend", "torch"]
 CASES = {
     "convert to zarr": Case(["convert", "../raw.zarr", "v.zarr", "--levels", "3"], ("v.zarr",)),
@@ -69,6 +72,9 @@ CASES = {
     "filter": Case(
         ["filter", "../truth.h5", "kept.zarr", "--min-size", "300", "--erode", "1"], ("kept.zarr",),
     ),
+    "filter into an image": Case(
+        ["filter", "../truth.h5", f"{LABELS}/kept", "--min-size", "300"], (f"{LABELS}/kept",), image=True,
+    ),
     "evaluate": Case(
         ["evaluate", "../truth.h5", "../truth.h5", "--matches", "matches.tsv", "--report", "report.html"],
         ("matches.tsv", "report.html"), resumes=False,
@@ -84,10 +90,16 @@ CASES = {
 
 @dataclass
 class Undisturbed:
-    """What a command makes, and the seconds that it takes."""
+    """What a command makes, where, and the seconds that it takes."""
 
+    place: Path
     contents: dict[str, object]
     seconds: float
+
+    @property
+    def names(self) -> list[str]:
+        """What lies there: the targets, and their histories."""
+        return names(self.place)
 
 
 class Trials:
@@ -105,6 +117,7 @@ class Trials:
         truth = phantom_truth(3)
         write(folder / "raw.zarr", RAW)
         write(folder / "maps.zarr", mask_contour_maps(truth))
+        succeeds(folder, "convert", "raw.zarr", "image.zarr")
         write_h5(folder / "truth.h5", truth)
         write_h5(folder / "grey.h5", mask_contour_maps(truth)[0])
         write_model(folder / "model.safetensors", patch=(16, 32, 32), voxel_size_nm=(30.0, 8.0, 8.0))
@@ -113,20 +126,28 @@ class Trials:
     def undisturbed(self, name: str) -> Undisturbed:
         """Run a command to its end, once."""
         if name not in self._undisturbed:
-            place = self.place(f"undisturbed {name}")
+            place = self.place(name)
             begun = time.monotonic()
             status, words = ended(started(place, *CASES[name].words))
             assert status == 0, words
             seconds = time.monotonic() - begun
-            self._undisturbed[name] = Undisturbed(contents(place, CASES[name].targets), seconds)
+            self._undisturbed[name] = Undisturbed(place, contents(place, CASES[name].targets), seconds)
         return self._undisturbed[name]
 
     def place(self, name: str) -> Path:
-        """Return a new folder for one trial, whose inputs lie in the folder above it."""
-        return Path(tempfile.mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=self._folder))
+        """Return a new folder for one trial, whose inputs lie above it; what is changed lies in it."""
+        place = Path(tempfile.mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=self._folder))
+        if CASES[name].image:
+            shutil.copytree(self._folder / "image.zarr", place / "image.zarr")
+        return place
 
-    def check(self, name: str, place: Path, words: str, *, was_killed: bool = False) -> None:
-        """Raise AssertionError unless targets are absent or complete, and the rest gone, or of use."""
+    def check(
+        self, name: str, place: Path, words: str, *, was_killed: bool = False, replaces: bool = False
+    ) -> None:
+        """Raise AssertionError unless targets are absent or complete, and the rest gone, or of use.
+
+        A file that was to take another's place may be without its history.
+        """
         case = CASES[name]
         assert "Traceback" not in words, words
         found = contents(place, case.targets)
@@ -134,23 +155,32 @@ class Trials:
             assert same(content, self.undisturbed(name).contents[target]), (
                 f"{target} is there, and not complete"
             )
+            history = f"{target}.history.json"
+            is_with_it = history in names(place) or history not in self.undisturbed(name).names
+            assert is_with_it or replaces, f"{target} is there without its history"
         if not was_killed:
             assert list((place / "temporary").iterdir()) == [], words
             litter = litter_in(place, case)
-            assert not litter or "--resume continues" in words, (litter, words)
+            assert not litter or re.search("--resume continues|may be deleted", words), (litter, words)
 
-    def run_again(self, name: str, place: Path) -> None:
-        """Run a command once more, and raise AssertionError unless it makes what an undisturbed run does."""
+    def run_again(self, name: str, place: Path, *, replaces: bool = False) -> None:
+        """Run a command once more, and raise AssertionError unless it makes what an undisturbed run does.
+
+        With `replaces` what is there may be of a run before.
+        """
         case = CASES[name]
         for folder in (place / "temporary").iterdir():  # a minute passes
             os.utime(folder, (time.time() - 2 * SETTLED_S,) * 2)
-        status, words = ended(started(place, *case.words, "--resume" if case.resumes else "--force"))
+        option = "--resume" if case.resumes and not replaces else "--force"
+        status, words = ended(started(place, *case.words, option))
         assert status == 0, (status, words)
-        whole, found = self.undisturbed(name).contents, contents(place, case.targets)
-        assert found.keys() == whole.keys(), words
+        whole, found = self.undisturbed(name), contents(place, case.targets)
+        assert found.keys() == whole.contents.keys(), words
         for target, content in found.items():
-            assert same(content, whole[target]), f"{target} is other than that of an undisturbed run"
-        assert not litter_in(place, case), f"{litter_in(place, case)} are left"
+            assert same(content, whole.contents[target]), f"{target} is other than that of an undisturbed run"
+        assert names(place) == whole.names, f"{names(place)} are left"
+        if case.image:
+            assert listed_labels(place / "image.zarr") == ["kept"]
 
 
 def run(about: str, drawn: Callable[[random.Random], tuple[object, ...]], trial: Callable[..., str]) -> None:
@@ -173,8 +203,8 @@ def run(about: str, drawn: Callable[[random.Random], tuple[object, ...]], trial:
     parser.add_argument("--only", default="", help="part of the names of cases")
     chosen = parser.parse_args()
     draw = random.Random(chosen.seed)  # noqa: S311 (a test, no secret)
-    names = [name for name in CASES if chosen.only in name]
-    cases = [(names[number % len(names)], drawn(draw)) for number in range(chosen.count)]
+    commands = [name for name in CASES if chosen.only in name]
+    cases = [(commands[number % len(commands)], drawn(draw)) for number in range(chosen.count)]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         trials = Trials(Path(folder))
 
@@ -206,9 +236,16 @@ def compiled(source: str, folder: Path) -> Path:
     return target
 
 
+def names(place: Path) -> list[str]:
+    """Return what lies in a folder, and in the labels of its image."""
+    labels = place / LABELS
+    return names_in(place) + [f"{LABELS}/{name}" for name in (names_in(labels) if labels.exists() else ())]
+
+
 def litter_in(place: Path, case: Case) -> set[str]:
-    """Return the names of what is neither a target nor the history of one."""
-    return set(names_in(place)) - {*case.targets, *(f"{target}.history.json" for target in case.targets)}
+    """Return the names of what is neither a target, nor the history of one, nor the image around one."""
+    image = {"image.zarr", f"{LABELS}/zarr.json"} if case.image else set()
+    return {*names(place)} - image - {*case.targets, *(f"{target}.history.json" for target in case.targets)}
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -236,7 +273,7 @@ def contents(place: Path, targets: tuple[str, ...]) -> dict[str, object]:
 def content(path: Path) -> object:
     if path.suffix == ".safetensors":
         return load_file(path)
-    if path.suffix in (".zarr", ".h5", ".tif", ".gz") or path.name == "slices":
+    if path.suffix in (".zarr", ".h5", ".tif", ".gz") or path.name in ("slices", "kept"):
         array, spec = read(path)
         return {"array": array, "spec": (spec.shape, str(spec.dtype), spec.voxel_size_nm)}
     if path.name == "tiles":
