@@ -44,9 +44,11 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str
     try:
         new.write_bytes(save(tensors, header))
         new.replace(path)
-    except (SafetensorError, OSError) as error:
+    except BaseException as error:
         new.unlink(missing_ok=True)
-        raise TargetError(str(path), f"cannot be written ({error})") from error
+        if isinstance(error, SafetensorError | OSError):
+            raise TargetError(str(path), f"cannot be written ({error})") from error
+        raise
 
 
 def load_model(path: Path) -> tuple[nn.Module, ModelMetadata]:

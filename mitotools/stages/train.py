@@ -77,7 +77,7 @@ def train_model(
     Returns
     -------
     Fit, or None
-        None where the model was there already, and `running.resume` asks for no more.
+        None where the model was complete already, and `running.resume` asks for no more.
 
     Raises
     ------
@@ -119,13 +119,19 @@ def _volumes(data: Sequence[Labelled], files: TrainingFiles) -> Iterator[VolumeP
     yield files.config
 
 
-def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, processes: Processes) -> Fit:
+def _trained(
+    target: Path, plan: Plan, running: Running, files: TrainingFiles, processes: Processes
+) -> Fit | None:
     parameters = plan.parameters
     device = chosen_device(parameters.device)
+    can_continue = bool(running.resume) and is_worth_continuing(target, running)
+    is_over = bool(processes.of_first(can_continue and _is_model(unfinished_of(target)), device))
     training = Training.begun(placed(plan.network, device), parameters)
     what = made_of(plan.metadata.history)
     if not processes.is_first:
-        if running.resume and is_worth_continuing(target, running):
+        if is_over:
+            return None
+        if can_continue:
             load_training(unfinished_of(target), training)
         return _fitted(training, plan, running, Hooks(), processes)
     with (
@@ -137,6 +143,8 @@ def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, p
             is_kept=lambda: is_worth_continuing(target, running),
         ) as path,
     ):
+        if is_over:  # the run was killed when it was about to give the model its name
+            return None
         if journal.done:
             load_training(path, training)
         with TrainingLog(files.log, training.iteration, files.plot, plan.metadata.history) as log:
@@ -157,6 +165,15 @@ def _trained(target: Path, plan: Plan, running: Running, files: TrainingFiles, p
         hooks.saved(training)
         _save(path, training, plan, result, running, device, share)
     return result
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a training was over: the model is written where the training was saved."""
+    try:
+        read_metadata(path)
+    except ModelError:
+        return False
+    return True
 
 
 def _fitted(training: Training, plan: Plan, running: Running, hooks: Hooks, processes: Processes) -> Fit:

@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -193,6 +194,16 @@ def test_an_implausible_voxel_size_is_unknown(model):
 def test_a_model_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(TargetError, match="cannot be written"):
         save_model(tmp_path / "no folder" / "model.safetensors", trained(), METADATA)
+
+
+def test_a_model_that_is_half_written_when_its_run_is_interrupted_goes(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(tmp_path / "model.safetensors", trained(), METADATA)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_may_be_read_by_those_who_may_read_new_files(model):
