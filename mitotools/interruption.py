@@ -4,34 +4,65 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let interruptions wait for the end of the block: what is changed by half cannot be continued."""
+def uninterrupted() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Let interruptions wait for the end of the block: what is changed by half cannot be continued.
+
+    What it yields, called, makes a block within in which they take effect. Then there is no moment, before
+    and behind, in which one could come between what the outer block makes, and the try that removes it:
+
+        with uninterrupted() as interruptible:
+            folder.mkdir()
+            try:
+                with interruptible():
+                    ...
+            finally:
+                folder.rmdir()
+    """
     if threading.current_thread() is not threading.main_thread():  # where signals never arrive
-        yield
+        yield nullcontext
         return
     caught: list[int] = []
+    is_over = False
+    # Ctrl-C last: it may be answered at once, while nothing else is left to be given back.
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def wait(number: int, _: FrameType | None) -> None:
-        caught.append(number)
+    def wait() -> None:
+        for number in before:
+            signal.signal(number, lambda number, _: caught.append(number))
 
-    before = {number: signal.signal(number, wait) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
+    def answer() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
         if caught:  # what failed in the block may have failed because of it
-            signal.raise_signal(caught[0])
+            first = caught[0]
+            caught.clear()
+            signal.raise_signal(first)
+
+    @contextmanager
+    def interruptible() -> Iterator[None]:
+        try:
+            answer()
+            yield
+        finally:
+            if not is_over:
+                wait()
+
+    try:
+        wait()
+        yield interruptible
+    finally:
+        is_over = True
+        answer()
 
 
 @contextmanager

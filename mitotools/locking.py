@@ -57,12 +57,12 @@ def lock_file(path: Path) -> Iterator[None]:
     TargetError
         As of `locked`.
     """
-    with locked(path):
+    with uninterrupted() as interruptible, locked(path):
         try:
-            yield
+            with interruptible():
+                yield
         finally:
-            with uninterrupted():
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

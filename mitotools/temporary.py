@@ -64,12 +64,12 @@ def temporary_folder() -> Iterator[Path]:
     for left in left_behind():
         if not left.name.startswith(PREFIX + PIPE):
             shutil.rmtree(left, ignore_errors=True)
-    folder = new_folder()
-    try:
-        with in_use(folder):
-            yield folder
-    finally:
-        with uninterrupted():
+    with uninterrupted() as interruptible:
+        folder = new_folder()
+        try:
+            with interruptible(), in_use(folder):
+                yield folder
+        finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 

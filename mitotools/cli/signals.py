@@ -22,12 +22,16 @@ _raised: list[int] = []
 def hear_signals() -> None:
     """Raise KeyboardInterrupt for SIGTERM, and for SIGINT unless a shell has it ignored, in the background.
 
-    While a library is imported it waits for the end, since C code makes other errors of it. In a destructor,
-    or a callback of C code, Python drops it: it is raised once more.
+    While a library is imported it waits for the end, since C code makes other errors of it. It waits as well
+    where a block is entered or left: its `finally` would be skipped. In a destructor, or a callback of C
+    code, Python drops it: it is raised once more.
     """
     caller = sys._getframe(1)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if frame and frame.f_globals.get("__name__") == "contextlib":
+            _soon()
+            return
         while frame and frame is not caller:
             if frame.f_code.co_filename.startswith("<frozen importlib"):
                 _soon()

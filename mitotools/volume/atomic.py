@@ -161,20 +161,22 @@ def appearing(
     if not is_continued:
         remove(path)
         remove(sidecar)
-    try:
-        yield path
-        _put_in_place(path, final)
-    except BaseException as error:
-        if not is_kept():
-            remove(path)
-            remove(sidecar)
-            if isinstance(error, MemoryError | RuntimeError):
-                # Where a pool can start no thread, what it was given is still done by those it has.
-                time.sleep(SETTLING_S)
+    with uninterrupted() as interruptible:  # a second Ctrl-C, while we tidy up
+        try:
+            with interruptible():
+                yield path
+                _put_in_place(path, final)
+        except BaseException as error:
+            if not is_kept():
                 remove(path)
-        if isinstance(error, OSError) and error.errno in _OF_DISKS:
-            raise TargetError(str(final), f"cannot be written ({os.strerror(error.errno)})") from error
-        raise
+                remove(sidecar)
+                if isinstance(error, MemoryError | RuntimeError):
+                    # Where a pool can start no thread, what it was given is still done by those it has.
+                    time.sleep(SETTLING_S)
+                    remove(path)
+            if isinstance(error, OSError) and error.errno in _OF_DISKS:
+                raise TargetError(str(final), f"cannot be written ({os.strerror(error.errno)})") from error
+            raise
 
 
 def _put_in_place(path: Path, final: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitotools.errors import InputError, TargetError, UsageError
+from mitotools.interruption import uninterrupted
 from mitotools.temporary import LOCK, PIPE, PREFIX, in_use, new_folder, room_for_temporaries
 from mitotools.volume.atomic import remove
 from mitotools.volume.path import VolumePath, parse_volume_path
@@ -67,16 +68,17 @@ def sent(target: VolumePath) -> Iterator[VolumePath]:
     room = str(room_for_temporaries())
     if not room.isprintable():
         raise TargetError(room, "cannot go through a pipe: its name is not printable", "Set MITOTOOLS_TMPDIR")
-    folder = new_folder(PIPE)
-    try:
-        volume = folder / VOLUME
-        with in_use(folder):
-            yield VolumePath(str(volume))
-        sys.stdout.write(f"{volume}\n")
-        sys.stdout.flush()
-    except BaseException:
-        remove(folder)
-        raise
+    with uninterrupted() as interruptible:
+        folder = new_folder(PIPE)
+        try:
+            volume = folder / VOLUME
+            with interruptible(), in_use(folder):
+                yield VolumePath(str(volume))
+            sys.stdout.write(f"{volume}\n")
+            sys.stdout.flush()
+        except BaseException:
+            remove(folder)
+            raise
 
 
 def _read_path() -> VolumePath:

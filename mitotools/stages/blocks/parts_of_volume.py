@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from mitotools.errors import TargetError, UsageError
+from mitotools.interruption import uninterrupted
 from mitotools.run.journal import continued_journal, entries, new_journal
 from mitotools.stages.blocks.blockwise import fill, plan_of
 from mitotools.stages.blocks.planning import check_disk, needs
@@ -177,16 +178,17 @@ def _joined(target: VolumePath, spec: VolumeSpec, what: dict[str, object]) -> Pa
     if not folder.exists():
         # Of parts that start together one gives it its name, complete.
         new = folder.with_name(f"{folder.name}.{uuid4().hex}")
-        new.mkdir()
-        try:
-            (new / _MADE).write_text(json.dumps(what))
-            format_of(target.file).load().create_writer(_volume_in(new, final), spec, final).close()
-            new.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-        finally:
-            remove(new)
+        with uninterrupted():
+            new.mkdir()
+            try:
+                (new / _MADE).write_text(json.dumps(what))
+                format_of(target.file).load().create_writer(_volume_in(new, final), spec, final).close()
+                new.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
+            finally:
+                remove(new)
     check_same(final, _made(folder), json.loads(json.dumps(what)), "Delete what there is first")
     if not _volume_in(folder, final).exists():
         raise TargetError(str(folder), "has lost its volume", DELETE)
@@ -213,8 +215,9 @@ def _is_emptied(folder: Path) -> bool:
 def _finish(final: Path, folder: Path, count: int) -> None:
     """Give the volume its name, where no part is missing; of two that find so, one does."""
     if all((folder / f"{number}.done").exists() for number in range(1, count + 1)):
-        try:
-            _volume_in(folder, final).rename(final)
-        except FileNotFoundError:
-            return
-        remove(folder)
+        with uninterrupted():
+            try:
+                _volume_in(folder, final).rename(final)
+            except FileNotFoundError:
+                return
+            remove(folder)

@@ -14,6 +14,7 @@ from mitotools.errors import InputError, MitotoolsError, ModelError, TargetError
 from mitotools.interruption import uninterrupted
 from mitotools.locking import lock_file
 from mitotools.run.journal import continued_journal, entries, made, new_journal
+from mitotools.stages.blocks.staging import remove_packed
 from mitotools.volume.atomic import journal_of, remove, unfinished_of
 from mitotools.volume.blocks import Box, size3
 from mitotools.volume.files import open_volume
@@ -106,6 +107,7 @@ def is_made(target: VolumePath, records: History, running: Running, what_next: s
     ):
         return False
     list_label(target)  # the run may have been killed before it did
+    remove_packed(target, records)
     return True
 
 
@@ -169,12 +171,16 @@ def journal_for(
             logging.getLogger(__name__).warning("%s: was begun with other %s", final, ", ".join(others))
     path.parent.mkdir(exist_ok=True)  # the first labels of an image
     # Refused where another run has it open: then nothing of the following is ours to do.
-    with continued_journal(path) if can_continue else new_journal(path, what) as journal:
+    with (
+        uninterrupted() as interruptible,
+        continued_journal(path) if can_continue else new_journal(path, what) as journal,
+    ):
         try:
             if journal.done:
                 after = unit.counted(len(journal.done))
                 logging.getLogger(__name__).info("%s: continuing after %s", final, after)
-            yield journal
+            with interruptible():
+                yield journal
         except MitotoolsError as error:
             # The same model would fail again in the same way.
             if isinstance(error, ModelError) or not is_worth_continuing(final, running):
@@ -186,13 +192,12 @@ def journal_for(
         except (Exception, KeyboardInterrupt) as error:
             if is_worth_continuing(final, running):
                 logging.getLogger(__name__).info("%s", unit.advice(len(entries(path))))
-            elif running.resume and isinstance(error, KeyboardInterrupt):
+            elif running.resume and not entries(path) and isinstance(error, KeyboardInterrupt):
                 logging.getLogger(__name__).info("no %s is %s: the next run begins anew", *unit)
             raise
         finally:
-            with uninterrupted():
-                if not unfinished_of(final).exists():
-                    remove(path)
+            if not unfinished_of(final).exists():
+                remove(path)
 
 
 def is_worth_continuing(final: Path, running: Running) -> bool:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from mitotools.errors import TargetError
+from mitotools import history
+from mitotools.errors import InputError, TargetError
+from mitotools.interruption import uninterrupted
 from mitotools.locking import lock_file
 from mitotools.volume.atomic import journal_of, remove, unfinished_of
+from mitotools.volume.files import open_volume
 from mitotools.volume.formats import format_of
 from mitotools.volume.outputs import final_of
+from mitotools.volume.path import VolumePath
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from mitotools.history import History
     from mitotools.run.running import Running
-    from mitotools.volume.path import VolumePath
 
 SUFFIX = ".staged.zarr"
 LOCK = ".lock"
@@ -33,15 +39,23 @@ def staged_of(target: VolumePath) -> Path:
     return final.with_name(final.name + SUFFIX)
 
 
-def staging(target: VolumePath) -> AbstractContextManager[None]:
-    """Keep other runs from the zarr while it is written, packed and deleted.
+@contextmanager
+def staging(target: VolumePath) -> Iterator[None]:
+    """Keep other runs from the zarr while it is written, packed and deleted; say where a failure leaves it.
 
     Raises
     ------
     TargetError
         Where another run is at it.
     """
-    return lock_file(_lock_of(staged_of(target)))
+    staged = staged_of(target)
+    with lock_file(_lock_of(staged)):
+        try:
+            yield
+        except (Exception, KeyboardInterrupt):
+            if staged.exists():
+                logging.getLogger(__name__).info("%s is written, and --resume continues", staged)
+            raise
 
 
 def _lock_of(staged: Path) -> Path:
@@ -56,6 +70,23 @@ def check_staged(target: VolumePath, running: Running) -> None:
     if staged.exists() or unfinished_of(staged).exists():
         why = "is what a run that was killed had done"
         raise TargetError(str(staged), why, "Use --resume to continue, or --force to start over")
+
+
+def remove_packed(target: VolumePath, records: History) -> None:
+    """Delete the zarr of a run that was killed when its volume, with these records, was complete."""
+    if target.is_remote or target.is_pipe:
+        return
+    staged = staged_of(target)
+    if not (staged.exists() or _lock_of(staged).exists()):
+        return
+    try:
+        with open_volume(VolumePath(str(staged))) as volume:
+            if history.differences(volume.spec.history, records):
+                return  # a run with --force, that makes something else of it, can continue
+    except InputError:  # half deleted
+        pass
+    with suppress(TargetError, OSError), uninterrupted(), lock_file(_lock_of(staged)):  # another may be at it
+        remove(staged)
 
 
 def remove_staged(target: VolumePath, running: Running) -> None:

@@ -5,19 +5,22 @@ A folder that a run leaves behind, because it was killed or failed, is where the
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mitotools.errors import TargetError
+from mitotools.interruption import uninterrupted
+from mitotools.locking import lock_file
 from mitotools.run.budget import plan_blocks
 from mitotools.run.journal import made
 from mitotools.segment.blockwise.places import Place
 from mitotools.stages.blocks.pieces import read_pieces
 from mitotools.stages.blocks.planning import check_count, demand_of, memory_of
-from mitotools.stages.blocks.resuming import is_worth_continuing, journal_for, made_of
+from mitotools.stages.blocks.resuming import check_same, is_worth_continuing, journal_for, made_of
 from mitotools.stages.decoding.maps import as_uint8
 from mitotools.stages.decoding.parts import Parts, save_part
 from mitotools.temporary import temporary_folder
@@ -127,20 +130,35 @@ def workspace(target: VolumePath, records: History, block: Size, running: Runnin
     base = _base(target)
     base.parent.mkdir(exist_ok=True)  # the first labels of an image
     check_file(base, force=running.force, resume=bool(running.resume))
-    with journal_for(base, made_of(records, block=list(block)), running) as journal:
+    with (
+        uninterrupted() as interruptible,
+        journal_for(base, made_of(records, block=list(block)), running) as journal,
+    ):
         folder = unfinished_of(base).absolute()
         if not journal.done:
             remove(folder)
             folder.mkdir()
         is_kept = False
         try:
-            yield Workspace(folder, journal)
+            with interruptible():
+                yield Workspace(folder, journal)
         except BaseException:
             is_kept = is_worth_continuing(base, running)
             raise
         finally:
             if not is_kept:
                 remove(folder)
+
+
+def remove_workspace(target: VolumePath, records: History) -> None:
+    """Delete the folder of a run that was killed when its volume, made with these records, was complete."""
+    begun = None if target.is_remote else made(journal_of(_base(target)))
+    if begun is None:
+        return
+    with suppress(TargetError, OSError), uninterrupted():  # another run may be at it
+        check_same(_base(target), begun, made_of(records))
+        with lock_file(journal_of(_base(target))):
+            remove(unfinished_of(_base(target)))
 
 
 def known_parts(
