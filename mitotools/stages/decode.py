@@ -15,6 +15,7 @@ from mitotools.stages.blocks.resuming import is_made
 from mitotools.stages.blocks.steps import steps_to_write
 from mitotools.stages.blocks.work import Work
 from mitotools.stages.decoding.any_size import decoded, needed, open_maps, parameters_used
+from mitotools.stages.decoding.block_step import remove_workspace
 from mitotools.stages.decoding.scores import check_scores, is_scored, steps_to_score, write_scores
 from mitotools.stages.decoding.steps import check_decoding
 from mitotools.volume.outputs import check_apart, check_target, final_of
@@ -87,7 +88,9 @@ def decode_volume(
         if scores is not None and is_scored(scores, records, running):
             scores = None
         count = None
-        if not is_made(target, records, running):
+        if is_made(target, records, running):
+            remove_workspace(target, of_blocks)
+        else:
             any_count = replace(spec, dtype=np.dtype(dtype or np.uint32))
             later = steps_to_write(target, any_count, (), _bytes_to_write, running)
             later += steps_to_score(any_count, volume, running) if scores is not None else []

@@ -49,6 +49,7 @@ CASES = {
     "convert to zarr": Case(["convert", "../raw.zarr", "v.zarr", "--levels", "3"], ("v.zarr",)),
     "convert by workers": Case(["convert", "../raw.zarr", "v.zarr", "--workers", "2"], ("v.zarr",)),
     "convert to HDF5": Case(["convert", "../raw.zarr", "v.h5"], ("v.h5",)),
+    "convert to HDF5 to be continued": Case(["convert", "../raw.zarr", "v.h5", "--resume"], ("v.h5",)),
     "convert to TIFF": Case(["convert", "../raw.zarr", "v.tif"], ("v.tif",)),
     "convert to slices": Case(["convert", "../raw.zarr", "slices"], ("slices",)),
     "convert to NIfTI": Case(["convert", "../raw.zarr", "v.nii.gz", "--voxel-size", "30,8,8"], ("v.nii.gz",)),
