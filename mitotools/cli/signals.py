@@ -69,8 +69,14 @@ def silence_libraries() -> None:
 
 
 def _soon() -> None:
-    """Send SIGTERM to this process, to whoever answers it then."""
-    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+    """Have SIGTERM answered, by whoever does so then."""
+
+    def answer(_: int, frame: FrameType | None) -> None:
+        handler = signal.getsignal(signal.SIGTERM)
+        if callable(handler):
+            handler(signal.SIGTERM, frame)
+
+    signal.signal(signal.SIGALRM, answer)
     signal.setitimer(signal.ITIMER_REAL, SOON_S)
 
 

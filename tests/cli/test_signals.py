@@ -9,7 +9,7 @@ import sys
 import pytest
 
 RUNNER = """\
-import asyncio, click, os, signal, sys, time
+import asyncio, click, contextlib, functools, os, signal, sys, threading, time
 from mitotools.__main__ import main
 from mitotools.cli.main import COMMANDS
 
@@ -64,6 +64,20 @@ def work():
         raise TypeError("could not determine the shape of an object") from None
 """
 
+LEAVES_A_BLOCK = """\
+class Slow:
+    close = functools.partial(time.sleep, 0.5)
+
+def work():
+    try:
+        with contextlib.closing(Slow()):
+            threading.Timer(0.2, print, ["ready"], {"flush": True}).start()
+    except KeyboardInterrupt:
+        print("Traceback ... in contextlib", file=sys.stderr)
+        raise
+    time.sleep(20)
+"""
+
 LEAVES_A_TASK = """\
 async def never_awaited():
     pass
@@ -101,9 +115,9 @@ def interrupted(tmp_path, commands):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("work", [IMPORTS, DESTROYS, MAKES_ANOTHER_ERROR, LEAVES_A_TASK])
+@pytest.mark.parametrize("work", [IMPORTS, DESTROYS, MAKES_ANOTHER_ERROR, LEAVES_A_BLOCK, LEAVES_A_TASK])
 def test_a_signal_ends_a_command_with_one_line_at_the_worst_moments(interrupted, number, work):
-    """C code makes other errors of it, Python drops it in a destructor, asyncio complains."""
+    """C code makes other errors, Python drops it in a destructor, skips a finally, or asyncio complains."""
     assert interrupted(number, work) == (130, "mitotools slow: interrupted.\n")
 
 
