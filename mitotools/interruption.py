@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager, nullcontext
-from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,6 +70,8 @@ def deaf_processes() -> Iterator[None]:
 
     A terminal sends it to all of them, while it is for this one to end the others.
     """
+    from multiprocessing import resource_tracker  # noqa: PLC0415 (every command would wait for it)
+
     resource_tracker.ensure_running()  # it would unblock the signal when it starts (before Python 3.12)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

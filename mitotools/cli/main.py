@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ import click
 from mitotools import __version__
 from mitotools.cli.signals import INTERRUPTED, was_interrupted
 from mitotools.errors import MitotoolsError, UsageError
+from mitotools.interruption import uninterrupted
 from mitotools.printable import printable
 
 if TYPE_CHECKING:
@@ -68,12 +70,17 @@ class Pipeline(click.Group):
         return name, command, [no_option(word) for word in words]
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; an interruption, or a reader that is gone, is dealt with before click would."""
+        """Run a command; an interruption, or a reader that is gone, is dealt with before click would.
+
+        The context's object, if it has one, makes the block in which interruptions take effect.
+        """
         try:
-            return super().invoke(ctx)
+            with (ctx.obj or nullcontext)():
+                return super().invoke(ctx)
         except (Exception, KeyboardInterrupt) as error:
             if was_interrupted() or isinstance(error, KeyboardInterrupt):
-                return _report(f"mitotools {ctx.invoked_subcommand}: interrupted.", INTERRUPTED)
+                name = " ".join(filter(None, ("mitotools", ctx.invoked_subcommand)))
+                return _report(f"{name}: interrupted.", INTERRUPTED)
             if isinstance(error, BrokenPipeError):
                 return DONE
             raise
@@ -98,7 +105,10 @@ def run(arguments: Sequence[str]) -> int:
     name = next((word for word in arguments if word in COMMANDS), None)
     program = f"mitotools {name}" if name else "mitotools"
     try:
-        status = mitotools.main(list(arguments), prog_name="mitotools", standalone_mode=False)
+        with uninterrupted() as interruptible:  # click would say nothing, but end the line
+            status = mitotools.main(
+                list(arguments), prog_name="mitotools", standalone_mode=False, obj=interruptible
+            )
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return WRONG_USAGE

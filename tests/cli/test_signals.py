@@ -66,7 +66,8 @@ def work():
 
 LEAVES_A_BLOCK = """\
 class Slow:
-    close = functools.partial(time.sleep, 0.5)
+    def __init__(self):
+        self.close = functools.partial(time.sleep, 0.5)
 
 def work():
     try:
@@ -87,6 +88,21 @@ def work():
     loop.create_task(asyncio.sleep(9))
     coroutine = never_awaited()
     print("ready", flush=True)
+    time.sleep(20)
+"""
+
+
+READS_WORDS = """\
+real = click.Group.parse_args
+
+def parse_args(*given):
+    print("ready", flush=True)
+    time.sleep(0.5)
+    return real(*given)
+
+click.Group.parse_args = parse_args
+
+def work():
     time.sleep(20)
 """
 
@@ -119,6 +135,11 @@ def interrupted(tmp_path, commands):
 def test_a_signal_ends_a_command_with_one_line_at_the_worst_moments(interrupted, number, work):
     """C code makes other errors, Python drops it in a destructor, skips a finally, or asyncio complains."""
     assert interrupted(number, work) == (130, "mitotools slow: interrupted.\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_with_one_line_while_its_words_are_read(interrupted, number):
+    assert interrupted(number, READS_WORDS) == (130, "mitotools: interrupted.\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
