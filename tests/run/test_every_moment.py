@@ -10,6 +10,7 @@ import sys
 import warnings
 
 import pytest
+from command_runs import names_in
 
 from mitotools.cli import signals
 from mitotools.history import sidecar
@@ -91,10 +92,6 @@ def interrupted_at_every_moment(work):
         yield number
 
 
-def names(folder):
-    return {entry.name for entry in folder.iterdir()}
-
-
 def empty(folder):
     for entry in folder.iterdir():
         remove(entry)
@@ -121,7 +118,7 @@ def test_a_lock_goes(tmp_path):
             pass
 
     for moment in interrupted_at_every_moment(work):
-        assert names(tmp_path) == set(), moment
+        assert {*names_in(tmp_path)} == set(), moment
 
 
 def test_a_temporary_folder_goes(tmp_path, monkeypatch):
@@ -132,7 +129,7 @@ def test_a_temporary_folder_goes(tmp_path, monkeypatch):
             (folder / "a").touch()
 
     for moment in interrupted_at_every_moment(work):
-        assert names(tmp_path) == set(), moment
+        assert {*names_in(tmp_path)} == set(), moment
 
 
 def test_a_volume_for_a_pipe_goes_where_its_name_is_not_said(tmp_path, monkeypatch):
@@ -163,7 +160,7 @@ def test_a_notebook_goes_on_to_hear_ctrl_c(tmp_path):
 @pytest.mark.parametrize("writes", [write_file, write_folder])
 def test_an_output_is_absent_or_complete_with_its_history(tmp_path, writes):
     for moment in interrupted_at_every_moment(lambda: made(tmp_path / "v", writes, "new")):
-        assert names(tmp_path) in (set(), {"v", "v.history.json"}), moment
+        assert {*names_in(tmp_path)} in (set(), {"v", "v.history.json"}), moment
         empty(tmp_path)
 
 
@@ -173,7 +170,7 @@ def test_a_file_that_is_replaced_is_the_old_or_the_new_one_with_its_history(tmp_
 
     made(tmp_path / "v", write_file, "old")
     for moment in interrupted_at_every_moment(work):
-        assert names(tmp_path) == {"v", "v.history.json"}, moment
+        assert {*names_in(tmp_path)} == {"v", "v.history.json"}, moment
         content = (tmp_path / "v").read_text()
         assert content in ("old", "new"), moment
         assert (tmp_path / "v.history.json").read_text() == content, moment
@@ -187,7 +184,7 @@ def test_of_a_folder_that_is_replaced_something_is_left_only_if_that_is_said(tmp
     made(tmp_path / "v", write_folder, "old")
     for moment in interrupted_at_every_moment(work):
         replaced = {"v.replaced"} if "v.replaced is what is left" in caplog.text else set()
-        assert names(tmp_path) == {"v", "v.history.json"} | replaced, moment
+        assert {*names_in(tmp_path)} == {"v", "v.history.json"} | replaced, moment
         content = (tmp_path / "v" / "zarr.json").read_text()
         assert content in ("old", "new"), moment
         assert (tmp_path / "v.history.json").read_text() == content, moment
@@ -204,7 +201,7 @@ def test_nothing_is_left_where_a_second_signal_comes_while_the_first_is_answered
         made(tmp_path / "v", write_until_interrupted, "new")
 
     for moment in interrupted_at_every_moment(work):
-        assert names(tmp_path) == set(), moment
+        assert {*names_in(tmp_path)} == set(), moment
 
 
 @pytest.mark.parametrize("resume", [None, False, True])
@@ -226,7 +223,7 @@ def test_blocks_that_are_done_stay_where_it_is_said_how_to_continue(tmp_path, re
     for moment in interrupted_at_every_moment(work):
         is_kept = resume is not None and "--resume continues" in caplog.text
         kept = [{"v.unfinished", "v.unfinished.journal"}] if is_kept else [set(), {"v"}]
-        assert names(tmp_path) in kept, moment
+        assert {*names_in(tmp_path)} in kept, moment
         were_kept |= is_kept
         caplog.clear()
         empty(tmp_path)
@@ -246,7 +243,7 @@ def test_what_is_made_on_the_way_to_labels_goes_or_stays_where_it_is_said_how_to
     for moment in interrupted_at_every_moment(work):
         is_kept = "--resume continues" in caplog.text
         left = {"v.zarr.parts.unfinished", "v.zarr.parts.unfinished.journal"} if is_kept else set()
-        assert names(tmp_path) == left, moment
+        assert {*names_in(tmp_path)} == left, moment
         were_kept |= is_kept
         caplog.clear()
         empty(tmp_path)
